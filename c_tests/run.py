@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Compiles the C and C++ tests and the examples against a built librds, runs them, and counts.
+
+Every program runs plainly; with --asan also under AddressSanitizer and UBSan, with --valgrind also
+under valgrind. Names select programs: `run.py --library target/release/librds.so --build /tmp/b
+test_handles quickstart`.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import header
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+SECONDS = {"plain": 180, "asan": 300, "valgrind": 900}
+PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"}
+# A process that forks many times takes too long under valgrind, and one that counts threads sees
+# those of valgrind.
+NOT_UNDER_VALGRIND = {"test_fork", "test_runtime"}
+# Examples are tests of their own: what they print is known.
+EXAMPLES = {
+    "quickstart": ("quickstart.c", "quickstart.txt"),
+    "quickstart_cpp": ("quickstart.c", "quickstart.txt"),
+    "loop": ("loop.cpp", "loop.txt"),
+}
+
+
+@dataclass
+class Program:
+    name: str
+    source: Path
+    # What it has to print; None for a test program, which counts for itself.
+    expected: str | None = None
+
+    def compiler(self) -> list[str]:
+        if self.name == "quickstart":
+            return ["gcc", "-std=c99"]
+        if self.name == "quickstart_cpp":
+            return ["g++", "-x", "c++", "-std=c++17"]
+        if self.source.suffix == ".cpp":
+            return ["g++", "-std=c++17"]
+        return ["gcc", "-std=c11"]
+
+
+@dataclass
+class Outcome:
+    name: str
+    passed: int
+    failed: int
+    text: str = ""
+
+
+def programs() -> list[Program]:
+    tests = sorted([*HERE.glob("test_*.c"), *HERE.glob("test_*.cpp")])
+    found = [Program(path.stem, path) for path in tests]
+    for name, (source, output) in EXAMPLES.items():
+        expected = (HERE / "fixtures" / output).read_text(encoding="utf-8")
+        found.append(Program(name, ROOT / "examples" / source, expected))
+    return found
+
+
+def run(command: list[str], seconds: int = 120, **kwargs) -> tuple[int, str]:
+    """The exit code and what was printed, in the order it was."""
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=kwargs.pop("stderr", subprocess.STDOUT),
+            timeout=seconds,
+            check=False,
+            **kwargs,
+        )
+    except FileNotFoundError:
+        tool = command[0]
+        return 127, f"{tool} is missing: apt-get install {PACKAGES.get(tool, tool)}\n"
+    except subprocess.TimeoutExpired as expired:
+        text = (expired.stdout or b"").decode(errors="replace")
+        return 124, f"{text}\nnot finished after {seconds} seconds\n"
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def link_library(library: Path, build: Path) -> Path:
+    """A directory with the library under the names that the linker and the loader look for."""
+    directory = build / "lib"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("librds.so", "librds.so.0"):
+        link = directory / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(library)
+    return directory
+
+
+def compile_program(program: Program, mode: str, build: Path, libraries: Path) -> tuple[Path, str]:
+    """The binary, and what is wrong with it, if anything."""
+    binary = build / mode / program.name
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = [
+        *program.compiler(),
+        *WARNINGS,
+        *(sanitize if mode == "asan" else []),
+        *([] if program.expected is not None else ["-D_XOPEN_SOURCE=700"]),
+        "-O1",
+        "-g",
+        f"-I{ROOT / 'include'}",
+        str(program.source),
+        *(["-x", "none"] if "-x" in program.compiler() else []),
+        f"-L{libraries}",
+        f"-Wl,-rpath,{libraries}",
+        "-lrds",
+        "-pthread",
+        "-o",
+        str(binary),
+    ]
+    code, text = run(command, SECONDS["asan"])
+    if code != 0:
+        return binary, text
+    if mode == "asan":
+        _, symbols = run(["nm", str(binary)])
+        for symbol in ("__asan_init", "__ubsan_handle"):
+            if symbol not in symbols:
+                return binary, f"{symbol} is not in the binary: the sanitizer is off\n"
+    return binary, ""
+
+
+def command_for(binary: Path, mode: str, log: Path) -> list[str]:
+    if mode != "valgrind":
+        return [str(binary)]
+    return [
+        "valgrind",
+        "--error-exitcode=9",
+        "--leak-check=full",
+        "--errors-for-leak-kinds=definite",
+        "--show-leak-kinds=definite",
+        f"--suppressions={ROOT / 'packaging' / 'valgrind.supp'}",
+        f"--log-file={log}",
+        str(binary),
+    ]
+
+
+def environment(mode: str, scratch: Path) -> dict[str, str]:
+    variables = dict(os.environ)
+    variables.pop("RDS_THREADS", None)
+    variables["TMPDIR"] = str(scratch)
+    variables["RDS_POINTERS"] = " ".join(header.pointers(ROOT / "include" / "rds.h"))
+    variables["CHECK_SLOW"] = "1" if mode == "valgrind" else ""
+    variables["ASAN_OPTIONS"] = "detect_leaks=1:exitcode=23"
+    return variables
+
+
+def judge(program: Program, code: int, text: str) -> tuple[int, int]:
+    """Passed and failed tests."""
+    if program.expected is not None:
+        return (1, 0) if code == 0 and text == program.expected else (0, 1)
+    closing = CLOSING.findall(text)
+    if len(closing) != 1:
+        return 0, 1
+    passed, failed = map(int, closing[0])
+    # A leak, or another error that the tool finds, comes after the last test.
+    if failed == 0 and (code != 0 or passed == 0):
+        failed = 1
+    return passed, failed
+
+
+def run_program(program: Program, mode: str, build: Path, libraries: Path) -> Outcome:
+    name = f"{mode} {program.name}"
+    compiled_as = "asan" if mode == "asan" else "plain"
+    binary, wrong = compile_program(program, compiled_as, build / mode, libraries)
+    if wrong:
+        return Outcome(name, 0, 1, wrong)
+    scratch = build / mode / f"{program.name}.tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    log = build / mode / f"{program.name}.valgrind"
+    log.unlink(missing_ok=True)
+    command = command_for(binary, mode, log)
+    streams = {}
+    if program.expected is not None:
+        command.append(str(scratch / "results"))
+        streams["stderr"] = None
+    code, text = run(command, SECONDS[mode], env=environment(mode, scratch), **streams)
+    passed, failed = judge(program, code, text)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if mode == "valgrind":
+        report = log.read_text(errors="replace") if log.exists() else "valgrind wrote no report\n"
+        if "ERROR SUMMARY: 0 errors" not in report:
+            failed = max(failed, 1)
+        text += report if failed else ""
+    if failed:
+        text += f"exit code {code}\n"
+    return Outcome(name, passed, failed, text)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--library", type=Path, required=True, help="librds.so")
+    parser.add_argument("--build", type=Path, required=True, help="directory for binaries")
+    parser.add_argument("--asan", action="store_true", help="also under ASan and UBSan")
+    parser.add_argument("--valgrind", action="store_true", help="also under valgrind")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("names", nargs="*", help="programs; default all")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    if not options.library.exists():
+        sys.exit(f"{options.library} does not exist; build it first")
+    build = options.build.resolve()
+    libraries = link_library(options.library.resolve(), build)
+    modes = ["plain", *(["asan"] * options.asan), *(["valgrind"] * options.valgrind)]
+    known = programs()
+    unknown = set(options.names) - {program.name for program in known}
+    if unknown:
+        sys.exit(f"no such program: {', '.join(sorted(unknown))}")
+    chosen = [program for program in known if not options.names or program.name in options.names]
+    work = [
+        (program, mode)
+        for mode in modes
+        for program in chosen
+        if mode != "valgrind" or program.name not in NOT_UNDER_VALGRIND
+    ]
+    passed = failed = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for outcome in pool.map(lambda item: run_program(*item, build, libraries), work):
+            if outcome.failed:
+                print(outcome.text, end="")
+            word = "FAILED" if outcome.failed else "ok"
+            print(f"{word} {outcome.name}: {outcome.passed} passed, {outcome.failed} failed")
+            sys.stdout.flush()
+            passed += outcome.passed
+            failed += outcome.failed
+    print(f"c: {passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

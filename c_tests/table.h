@@ -1,0 +1,111 @@
+/* Small tables for tests. Row r of a float table of width w holds r * 1000 + 0 .. w - 1, its id is
+ * "id-<r>". A failure counts in the running test; what comes back is then a handle that every later
+ * call refuses. */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include "check.h"
+
+#define TABLE_WIDTH 4
+#define TABLE_MAX_BATCH 2048
+
+static inline float table_value(uint64_t row, int column) {
+    return (float)(row * 1000 + (uint64_t)column);
+}
+
+static inline rds_writer *table_writer(const char *path, uint32_t mode, uint32_t durability) {
+    rds_writer *writer = NULL;
+    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+    options.mode = mode;
+    options.durability = durability;
+    CHECK_OK(rds_writer_open(path, &options, &writer));
+    return writer;
+}
+
+static inline rds_reader *table_reader(const char *path) {
+    rds_reader *reader = NULL;
+    CHECK_OK(rds_reader_open(path, NULL, &reader));
+    return reader;
+}
+
+static inline rds_ids ids_of(uint32_t kind, uint64_t count, const void *data) {
+    rds_ids ids = RDS_IDS_INIT;
+    ids.kind = kind;
+    ids.count = count;
+    ids.data = data;
+    return ids;
+}
+
+static inline rds_tensor tensor_of(uint32_t dtype, uint64_t ndim, const int64_t *shape,
+                                   const void *data) {
+    rds_tensor tensor = RDS_TENSOR_INIT;
+    tensor.dtype = dtype;
+    tensor.ndim = ndim;
+    tensor.shape = shape;
+    tensor.data = data;
+    return tensor;
+}
+
+/* Rows first .. first + count - 1; count is at most TABLE_MAX_BATCH. */
+static inline rds_status table_write(rds_writer *writer, uint64_t first, uint64_t count) {
+    char(*names)[24] = (char(*)[24])calloc(TABLE_MAX_BATCH, sizeof *names);
+    float(*values)[TABLE_WIDTH] = (float(*)[TABLE_WIDTH])calloc(TABLE_MAX_BATCH, sizeof *values);
+    int64_t shape[2] = {(int64_t)count, TABLE_WIDTH};
+    for (uint64_t i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "id-%llu", (unsigned long long)(first + i));
+        for (int c = 0; c < TABLE_WIDTH; c++) values[i][c] = table_value(first + i, c);
+    }
+    rds_ids ids = ids_of(RDS_IDS_NUMPY_S, count, names);
+    ids.item_bytes = sizeof names[0];
+    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
+    rds_status status = rds_write_tensors(writer, &ids, &tensor);
+    free(names);
+    free(values);
+    return status;
+}
+
+/* A new table with `count` rows, replacing what is at `path`. */
+static inline void table_make(const char *path, uint64_t count) {
+    rds_writer *writer = table_writer(path, RDS_MODE_OVERWRITE, RDS_DURABILITY_COMMIT);
+    for (uint64_t first = 0; first < count; first += TABLE_MAX_BATCH) {
+        uint64_t left = count - first;
+        CHECK_OK(table_write(writer, first, left < TABLE_MAX_BATCH ? left : TABLE_MAX_BATCH));
+    }
+    CHECK_OK(rds_commit(writer, NULL, NULL));
+    CHECK_OK(rds_writer_close(writer));
+}
+
+/* Whether `row` of the reader is what table_write() wrote as row `written`. */
+static inline int table_row_is(const rds_reader *reader, uint64_t row, uint64_t written) {
+    float values[TABLE_WIDTH];
+    char name[24];
+    const char *id = NULL;
+    size_t length = 0;
+    if (rds_reader_read(reader, &row, 1, values, sizeof values) != RDS_OK) return 0;
+    if (rds_reader_id(reader, row, &id, &length) != RDS_OK) return 0;
+    snprintf(name, sizeof name, "id-%llu", (unsigned long long)written);
+    if (length != strlen(name) || memcmp(id, name, length) != 0) return 0;
+    for (int c = 0; c < TABLE_WIDTH; c++) {
+        if (values[c] != table_value(written, c)) return 0;
+    }
+    return 1;
+}
+
+static inline rds_table_info table_info(const rds_reader *reader) {
+    rds_table_info info = RDS_TABLE_INFO_INIT;
+    CHECK_OK(rds_reader_info(reader, &info));
+    return info;
+}
+
+/* Rows that a reader opened now sees; -1 if there is no table. */
+static inline long long table_rows(const char *path) {
+    rds_reader *reader = NULL;
+    rds_status status = rds_reader_open(path, NULL, &reader);
+    if (status == RDS_ERR_NOT_FOUND) return -1;
+    CHECK_STATUS(status, RDS_OK);
+    long long rows = (long long)table_info(reader).rows;
+    CHECK_OK(rds_reader_close(reader));
+    return rows;
+}
+
+#endif

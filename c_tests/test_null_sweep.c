@@ -1,0 +1,223 @@
+/* NULL for every pointer of every function: an error with a message, or what the header allows.
+ * run.py hands over the pointers that the header declares, so that none is forgotten. */
+#include "table.h"
+
+#define MAX_SEEN 256
+
+static char seen[MAX_SEEN][64];
+static int seen_count;
+
+static void record(const char *function, const char *parameter) {
+    if (seen_count < MAX_SEEN) {
+        snprintf(seen[seen_count++], sizeof seen[0], "%s:%s", function, parameter);
+    }
+}
+
+static void verify(const char *function, const char *parameter, rds_status expected,
+                   rds_status got, int line) {
+    char start[96];
+    record(function, parameter);
+    check_status(got, expected, function, __FILE__, line);
+    if (got == RDS_OK) return;
+    snprintf(start, sizeof start, "%s: ", function);
+    const char *message = rds_last_error_message();
+    check_that(strncmp(message, start, strlen(start)) == 0, "the message names the function",
+               __FILE__, line);
+    check_that(strlen(message) > strlen(start), "the message says what", __FILE__, line);
+    CHECK_NUMBER(rds_last_error_status(), expected);
+}
+
+/* `parameter` is the one that is NULL in `arguments`. Another function fails first, so that a
+ * message that this one left before cannot pass for its own. */
+#define SWEEP(function, parameter, expected, arguments) \
+    do { \
+        CHECK_STATUS(rds_check_abi(0), RDS_ERR_NOT_SUPPORTED); \
+        verify(#function, #parameter, expected, function arguments, __LINE__); \
+    } while (0)
+
+/* A function without pointers. */
+#define CALLED(function, condition) \
+    do { \
+        record(#function, ""); \
+        CHECK(condition); \
+    } while (0)
+
+TEST(functions_without_pointers_return_something) {
+    CALLED(rds_version, strlen(rds_version()) > 0);
+    CALLED(rds_build_info, strlen(rds_build_info()) > 0);
+    CALLED(rds_abi_version, rds_abi_version() > 0);
+    CALLED(rds_check_abi, rds_check_abi(RDS_ABI_VERSION) == RDS_OK);
+    CALLED(rds_last_error_message, rds_last_error_message() != NULL);
+    CALLED(rds_last_error_status, rds_last_error_status() <= RDS_ERR_INTERNAL);
+    CALLED(rds_status_name, rds_status_name(0) != NULL);
+}
+
+TEST(null_is_a_default_where_the_library_is_configured) {
+    SWEEP(rds_runtime_configure, options, RDS_OK, (NULL));
+    SWEEP(rds_set_log_callback, callback, RDS_OK, (RDS_LOG_TRACE, NULL, &seen_count));
+    SWEEP(rds_set_log_callback, user_data, RDS_OK, (RDS_LOG_OFF, NULL, NULL));
+}
+
+TEST(null_to_functions_that_write) {
+    check_path_text path = check_path();
+    rds_writer *writer = NULL;
+    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+    rds_commit_options commit = RDS_COMMIT_OPTIONS_INIT;
+    rds_commit_info info = RDS_COMMIT_INFO_INIT;
+    const char *name = "a";
+    float value = 1;
+    int64_t one = 1;
+    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &name);
+    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 1, &one, &value);
+    struct ArrowSchema schema = {0};
+    struct ArrowArray array = {0};
+
+    SWEEP(rds_writer_open, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &options, &writer));
+    SWEEP(rds_writer_open, out_writer, RDS_ERR_INVALID_ARGUMENT, (path.text, &options, NULL));
+    SWEEP(rds_writer_open, options, RDS_OK, (path.text, NULL, &writer));
+    SWEEP(rds_write_tensors, writer, RDS_ERR_INVALID_HANDLE, (NULL, &ids, &tensor));
+    SWEEP(rds_write_tensors, ids, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &tensor));
+    SWEEP(rds_write_tensors, tensor, RDS_ERR_INVALID_ARGUMENT, (writer, &ids, NULL));
+    SWEEP(rds_write_batch, writer, RDS_ERR_INVALID_HANDLE, (NULL, &schema, &array));
+    SWEEP(rds_write_batch, schema, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &array));
+    SWEEP(rds_write_batch, array, RDS_ERR_INVALID_ARGUMENT, (writer, &schema, NULL));
+    SWEEP(rds_flush, writer, RDS_ERR_INVALID_HANDLE, (NULL));
+    SWEEP(rds_commit, writer, RDS_ERR_INVALID_HANDLE, (NULL, &commit, &info));
+    SWEEP(rds_commit, options, RDS_OK, (writer, NULL, &info));
+    SWEEP(rds_commit, out_info, RDS_OK, (writer, &commit, NULL));
+    SWEEP(rds_writer_close, writer, RDS_ERR_INVALID_HANDLE, (NULL));
+    CHECK_OK(rds_writer_close(writer));
+}
+
+TEST(null_within_ids_and_tensors) {
+    check_path_text path = check_path();
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
+    const char *names[2] = {"a", NULL};
+    float values[2] = {1, 2};
+    int64_t shape[1] = {2};
+    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 1, shape, values);
+
+    for (uint32_t kind = RDS_IDS_UTF8; kind <= RDS_IDS_UINT64; kind++) {
+        rds_ids ids = ids_of(kind, 2, NULL);
+        ids.item_bytes = kind == RDS_IDS_NUMPY_S || kind == RDS_IDS_NUMPY_U ? 4 : 0;
+        CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("is NULL");
+    }
+    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 2, names);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: ids.data[1] is NULL");
+    names[1] = "b";
+    tensor.shape = NULL;
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: tensor.shape is NULL");
+    tensor.shape = shape;
+    tensor.data = NULL;
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: tensor.data is NULL");
+    CHECK_OK(rds_writer_close(writer));
+}
+
+TEST(null_to_functions_that_read) {
+    check_path_text path = check_path();
+    rds_reader *reader = NULL;
+    rds_reader_options options = RDS_READER_OPTIONS_INIT;
+    rds_stream_options stream_options = RDS_STREAM_OPTIONS_INIT;
+    rds_table_info info = RDS_TABLE_INFO_INIT;
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    struct ArrowArrayStream stream;
+    uint64_t row = 0, found = 0, count = 0;
+    float values[TABLE_WIDTH];
+    const char *name = "id-0", *id = NULL;
+    size_t length = 0;
+    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &name);
+
+    table_make(path.text, 3);
+    SWEEP(rds_reader_open, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &options, &reader));
+    SWEEP(rds_reader_open, out_reader, RDS_ERR_INVALID_ARGUMENT, (path.text, &options, NULL));
+    SWEEP(rds_reader_open, options, RDS_OK, (path.text, NULL, &reader));
+    SWEEP(rds_reader_info, reader, RDS_ERR_INVALID_HANDLE, (NULL, &info));
+    SWEEP(rds_reader_info, out_info, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
+    SWEEP(rds_reader_schema, reader, RDS_ERR_INVALID_HANDLE, (NULL, &schema));
+    SWEEP(rds_reader_schema, out_schema, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
+    SWEEP(rds_reader_get, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &array));
+    SWEEP(rds_reader_get, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
+    SWEEP(rds_reader_take, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, 0, &schema, &array));
+    SWEEP(rds_reader_take, rows, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 1, 0, &schema, &array));
+    SWEEP(rds_reader_take, out_array, RDS_ERR_INVALID_ARGUMENT,
+          (reader, &row, 1, 0, &schema, NULL));
+    CHECK(schema.release == NULL);
+    SWEEP(rds_reader_take, out_schema, RDS_OK, (reader, &row, 1, 0, NULL, &array));
+    if (array.release) array.release(&array);
+    SWEEP(rds_reader_read, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, values, sizeof values));
+    SWEEP(rds_reader_read, rows, RDS_ERR_INVALID_ARGUMENT,
+          (reader, NULL, 1, values, sizeof values));
+    SWEEP(rds_reader_read, out_data, RDS_ERR_INVALID_ARGUMENT,
+          (reader, &row, 1, NULL, sizeof values));
+    SWEEP(rds_reader_id, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &id, &length));
+    SWEEP(rds_reader_id, out_id, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL, &length));
+    SWEEP(rds_reader_id, out_length, RDS_ERR_INVALID_ARGUMENT, (reader, 0, &id, NULL));
+    SWEEP(rds_reader_find, reader, RDS_ERR_INVALID_HANDLE, (NULL, &ids, &found, &count));
+    SWEEP(rds_reader_find, ids, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &found, &count));
+    SWEEP(rds_reader_find, out_rows, RDS_ERR_INVALID_ARGUMENT, (reader, &ids, NULL, &count));
+    SWEEP(rds_reader_find, out_counts, RDS_OK, (reader, &ids, &found, NULL));
+    SWEEP(rds_reader_stream, reader, RDS_ERR_INVALID_HANDLE, (NULL, &stream_options, &stream));
+    SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT,
+          (reader, &stream_options, NULL));
+    SWEEP(rds_reader_stream, options, RDS_OK, (reader, NULL, &stream));
+    if (stream.release) stream.release(&stream);
+    SWEEP(rds_reader_close, reader, RDS_ERR_INVALID_HANDLE, (NULL));
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(outputs_are_emptied_by_a_failed_call) {
+    rds_reader *reader = (rds_reader *)&seen_count;
+    rds_writer *writer = (rds_writer *)&seen_count;
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    struct ArrowArrayStream stream;
+    const char *id = "left over";
+    size_t length = 9;
+    uint64_t row = 0;
+    rds_reader_options reader_options = RDS_READER_OPTIONS_INIT;
+
+    CHECK_STATUS(rds_reader_open(NULL, &reader_options, &reader), RDS_ERR_INVALID_ARGUMENT);
+    CHECK(reader == NULL);
+    CHECK_STATUS(rds_writer_open(NULL, NULL, &writer), RDS_ERR_INVALID_ARGUMENT);
+    CHECK(writer == NULL);
+    memset(&schema, 0xff, sizeof schema);
+    CHECK_STATUS(rds_reader_schema(NULL, &schema), RDS_ERR_INVALID_HANDLE);
+    CHECK(schema.release == NULL);
+    memset(&schema, 0xff, sizeof schema);
+    memset(&array, 0xff, sizeof array);
+    CHECK_STATUS(rds_reader_take(NULL, &row, 1, 0, &schema, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK(schema.release == NULL && array.release == NULL);
+    memset(&array, 0xff, sizeof array);
+    CHECK_STATUS(rds_reader_get(NULL, 0, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK(array.release == NULL);
+    memset(&stream, 0xff, sizeof stream);
+    CHECK_STATUS(rds_reader_stream(NULL, NULL, &stream), RDS_ERR_INVALID_HANDLE);
+    CHECK(stream.release == NULL);
+    CHECK_STATUS(rds_reader_id(NULL, 0, &id, &length), RDS_ERR_INVALID_HANDLE);
+    CHECK(id == NULL && length == 0);
+}
+
+TEST(the_sweep_misses_no_pointer_of_the_header) {
+    const char *declared = getenv("RDS_POINTERS");
+    REQUIRE(CHECK(declared != NULL)); /* run.py sets it: function:parameter, separated by spaces. */
+    char *list = strdup(declared), *rest = list;
+    int pointers = 0;
+    for (char *entry; (entry = strtok_r(rest, " ", &rest)); pointers++) {
+        int found = 0;
+        for (int i = 0; i < seen_count; i++) found |= strcmp(seen[i], entry) == 0;
+        if (!found) check_fail(__FILE__, __LINE__, entry);
+    }
+    CHECK_NUMBER(seen_count, pointers);
+    free(list);
+}
+
+CHECK_MAIN(RUN(functions_without_pointers_return_something),
+           RUN(null_is_a_default_where_the_library_is_configured),
+           RUN(null_to_functions_that_write), RUN(null_within_ids_and_tensors),
+           RUN(null_to_functions_that_read), RUN(outputs_are_emptied_by_a_failed_call),
+           RUN(the_sweep_misses_no_pointer_of_the_header))

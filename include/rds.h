@@ -1,0 +1,1274 @@
+/**
+ * @file rds.h
+ * librds: storage of machine-learning inference results on Lance.
+ *
+ * A table holds one row per object: an id and one tensor of fixed shape. It is an ordinary Lance
+ * dataset.
+ *
+ *   rds_writer *writer = NULL;
+ *   rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+ *   options.mode = RDS_MODE_OVERWRITE;
+ *   if (rds_writer_open("results", &options, &writer) != RDS_OK) return fail();
+ *
+ *   const char *names[2] = {"ngc-1", "ngc-2"};
+ *   float vectors[2][3] = {{1, 2, 3}, {4, 5, 6}};
+ *   int64_t shape[2] = {2, 3};
+ *   rds_ids ids = RDS_IDS_INIT;
+ *   ids.kind = RDS_IDS_CSTRINGS, ids.count = 2, ids.data = names;
+ *   rds_tensor tensor = RDS_TENSOR_INIT;
+ *   tensor.dtype = RDS_DTYPE_FLOAT32, tensor.ndim = 2, tensor.shape = shape, tensor.data = vectors;
+ *   if (rds_write_tensors(writer, &ids, &tensor) != RDS_OK) return fail();
+ *   if (rds_writer_close(writer) != RDS_OK) return fail();
+ *
+ *   rds_reader *reader = NULL;
+ *   uint64_t row = 1;
+ *   if (rds_reader_open("results", NULL, &reader) != RDS_OK) return fail();
+ *   if (rds_reader_read(reader, &row, 1, vectors[0], sizeof vectors[0]) != RDS_OK) return fail();
+ *   if (rds_reader_close(reader) != RDS_OK) return fail();
+ *
+ * where fail() prints rds_last_error_message().
+ *
+ * Conventions, which the functions do not repeat:
+ *
+ * - Every function that can fail returns an rds_status. RDS_OK is 0. The message of the last failed
+ *   call on the thread says function, what and why.
+ * - Parameters come in the order handle, inputs, options, outputs. Outputs are called out_*, are set
+ *   to nothing first (NULL, 0, a released Arrow struct) and to the result only on success; bulk memory
+ *   of the caller is only written.
+ * - A handle is a token in the shape of a pointer. It is never dereferenced: NULL, a closed handle, one
+ *   of another type, or garbage is RDS_ERR_INVALID_HANDLE.
+ * - Structs that begin with struct_size are initialised with their RDS_*_INIT macro. Zero in a field
+ *   means its default; NULL instead of options means all defaults.
+ * - Strings are NUL-terminated UTF-8 unless a length stands beside them.
+ * - A panic never crosses the boundary: it is RDS_ERR_PANIC, the process goes on, and the handle in use
+ *   accepts nothing but being closed.
+ * - After fork() the child may go on reading through readers of the parent; a writer belongs to the
+ *   process that opened it.
+ * - Nothing starts, reads or logs before the first call that needs it. A callback of the caller must not
+ *   unwind or throw.
+ */
+
+
+#ifndef RDS_H
+#define RDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RDS_NODISCARD __attribute__((warn_unused_result))
+#else
+#define RDS_NODISCARD
+#endif
+
+/* The Arrow C data interface and C stream interface, word by word as their specifications have them. */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+
+struct ArrowSchema {
+  // Array type description
+  const char* format;
+  const char* name;
+  const char* metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema** children;
+  struct ArrowSchema* dictionary;
+
+  // Release callback
+  void (*release)(struct ArrowSchema*);
+  // Opaque producer-specific data
+  void* private_data;
+};
+
+struct ArrowArray {
+  // Array data description
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void** buffers;
+  struct ArrowArray** children;
+  struct ArrowArray* dictionary;
+
+  // Release callback
+  void (*release)(struct ArrowArray*);
+  // Opaque producer-specific data
+  void* private_data;
+};
+
+#endif  // ARROW_C_DATA_INTERFACE
+
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+
+struct ArrowArrayStream {
+  // Callback to get the stream type
+  // (will be the same for all arrays in the stream).
+  //
+  // Return value: 0 if successful, an `errno`-compatible error code otherwise.
+  //
+  // If successful, the ArrowSchema must be released independently from the stream.
+  int (*get_schema)(struct ArrowArrayStream*, struct ArrowSchema* out);
+
+  // Callback to get the next array
+  // (if no error and the array is released, the stream has ended)
+  //
+  // Return value: 0 if successful, an `errno`-compatible error code otherwise.
+  //
+  // If successful, the ArrowArray must be released independently from the stream.
+  int (*get_next)(struct ArrowArrayStream*, struct ArrowArray* out);
+
+  // Callback to get optional detailed error information.
+  // This must only be called if the last stream operation failed
+  // with a non-0 return code.
+  //
+  // Return value: pointer to a null-terminated character array describing
+  // the last error, or NULL if no description is available.
+  //
+  // The returned pointer is only valid until the next operation on this stream
+  // (including release).
+  const char* (*get_last_error)(struct ArrowArrayStream*);
+
+  // Release callback: release the stream's own resources.
+  // Note that arrays returned by `get_next` must be individually released.
+  void (*release)(struct ArrowArrayStream*);
+
+  // Opaque producer-specific data
+  void* private_data;
+};
+
+#endif  // ARROW_C_STREAM_INTERFACE
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
+
+/* Every field at its default. */
+#define RDS_IDS_INIT {sizeof(rds_ids), 0, 0, 0, NULL, NULL, 0}
+#define RDS_TENSOR_INIT {sizeof(rds_tensor), 0, 0, 0, NULL, NULL, NULL}
+#define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0}
+#define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL}
+#define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
+#define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0}
+#define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0}
+#define RDS_STREAM_OPTIONS_INIT {sizeof(rds_stream_options), 0, 0, 0, 0, 0}
+#define RDS_RUNTIME_OPTIONS_INIT {sizeof(rds_runtime_options), 0}
+
+
+/**
+ * What rds_reader_find() gives for an id that no row carries.
+ */
+#define RDS_ROW_NONE UINT64_MAX
+
+/**
+ * The dimensions a row can have at most.
+ */
+#define RDS_MAX_NDIM 64
+
+/**
+ * rds_tensor.flags: the numbers in data have the byte order that is not this machine's.
+ */
+#define RDS_TENSOR_BYTE_SWAPPED 1
+
+/**
+ * The version of the interface: major * 1000 + minor. Within one major version functions, fields
+ * and values are only added.
+ */
+#define RDS_ABI_VERSION 1
+
+/**
+ * What became of a call.
+ *
+ * Values are never renumbered; a later version may add to them.
+ */
+typedef enum {
+  /**
+   * Success.
+   */
+  RDS_OK = 0,
+  /**
+   * An argument is NULL, malformed, or outside what the function accepts.
+   */
+  RDS_ERR_INVALID_ARGUMENT = 1,
+  /**
+   * The handle is NULL, closed, of another type, or never was one.
+   */
+  RDS_ERR_INVALID_HANDLE = 2,
+  /**
+   * The call does not fit what was called before, or the process it is called in.
+   */
+  RDS_ERR_INVALID_STATE = 3,
+  /**
+   * No such table, version, row or file.
+   */
+  RDS_ERR_NOT_FOUND = 4,
+  /**
+   * The table exists, and the mode does not allow that.
+   */
+  RDS_ERR_ALREADY_EXISTS = 5,
+  /**
+   * Columns, dtype or shape are not those of the table or of librds.
+   */
+  RDS_ERR_SCHEMA_MISMATCH = 6,
+  /**
+   * A row, or a range of rows, lies outside the table.
+   */
+  RDS_ERR_OUT_OF_RANGE = 7,
+  /**
+   * The operating system or the object store refused.
+   */
+  RDS_ERR_IO = 8,
+  /**
+   * Another writer changed the table first.
+   */
+  RDS_ERR_COMMIT_CONFLICT = 9,
+  /**
+   * Valid, but not offered by this build or this version.
+   */
+  RDS_ERR_NOT_SUPPORTED = 10,
+  /**
+   * A file of the table is damaged.
+   */
+  RDS_ERR_CORRUPT = 11,
+  /**
+   * A callback of the caller asked to stop.
+   */
+  RDS_ERR_CANCELLED = 12,
+  /**
+   * A defect of librds was caught at the boundary; the handle in use is poisoned.
+   */
+  RDS_ERR_PANIC = 13,
+  /**
+   * A state that should not occur; please report it.
+   */
+  RDS_ERR_INTERNAL = 14,
+} rds_status;
+
+/**
+ * Type of one tensor element.
+ *
+ * The names are NumPy's. A value is inbound as `uint32_t` and checked.
+ */
+typedef enum {
+  /**
+   * One byte in memory, 0 or 1; one bit in the table.
+   */
+  RDS_DTYPE_BOOL = 1,
+  RDS_DTYPE_INT8 = 2,
+  RDS_DTYPE_INT16 = 3,
+  RDS_DTYPE_INT32 = 4,
+  RDS_DTYPE_INT64 = 5,
+  RDS_DTYPE_UINT8 = 6,
+  RDS_DTYPE_UINT16 = 7,
+  RDS_DTYPE_UINT32 = 8,
+  RDS_DTYPE_UINT64 = 9,
+  RDS_DTYPE_FLOAT16 = 10,
+  RDS_DTYPE_FLOAT32 = 11,
+  RDS_DTYPE_FLOAT64 = 12,
+  /**
+   * The upper half of a float32.
+   */
+  RDS_DTYPE_BFLOAT16 = 13,
+  /**
+   * Two float32: real, imaginary.
+   */
+  RDS_DTYPE_COMPLEX64 = 14,
+  /**
+   * Two float64: real, imaginary.
+   */
+  RDS_DTYPE_COMPLEX128 = 15,
+  /**
+   * int64 since 1970-01-01T00:00:00, in the named unit; likewise the next three.
+   */
+  RDS_DTYPE_DATETIME64_S = 16,
+  RDS_DTYPE_DATETIME64_MS = 17,
+  RDS_DTYPE_DATETIME64_US = 18,
+  RDS_DTYPE_DATETIME64_NS = 19,
+  /**
+   * int64, in the named unit; likewise the next three.
+   */
+  RDS_DTYPE_TIMEDELTA64_S = 20,
+  RDS_DTYPE_TIMEDELTA64_MS = 21,
+  RDS_DTYPE_TIMEDELTA64_US = 22,
+  RDS_DTYPE_TIMEDELTA64_NS = 23,
+} rds_dtype;
+
+/**
+ * What rds_writer_open() does with a table that exists, or does not.
+ */
+typedef enum {
+  /**
+   * The table must not exist.
+   */
+  RDS_MODE_CREATE = 0,
+  /**
+   * The table must exist; rows are added after its last one. Also resumes an interrupted run.
+   */
+  RDS_MODE_APPEND = 1,
+  /**
+   * A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
+   */
+  RDS_MODE_OVERWRITE = 2,
+} rds_write_mode;
+
+/**
+ * When accepted rows become durable, and visible to readers that open afterwards.
+ */
+typedef enum {
+  /**
+   * Within checkpoint_ms of being accepted.
+   */
+  RDS_DURABILITY_INTERVAL = 0,
+  /**
+   * Before the call that writes them returns.
+   */
+  RDS_DURABILITY_BATCH = 1,
+  /**
+   * By rds_commit(), and not before.
+   */
+  RDS_DURABILITY_COMMIT = 2,
+} rds_durability;
+
+/**
+ * The form of the ids in an rds_ids.
+ */
+typedef enum {
+  /**
+   * data: UTF-8 bytes of all ids; offsets: count + 1 of them.
+   */
+  RDS_IDS_UTF8 = 1,
+  /**
+   * data: `const char *const *`, count NUL-terminated UTF-8 strings.
+   */
+  RDS_IDS_CSTRINGS = 2,
+  /**
+   * data: NumPy `S`: item_bytes an id, UTF-8, padded with NUL.
+   */
+  RDS_IDS_NUMPY_S = 3,
+  /**
+   * data: NumPy `U`: item_bytes (a multiple of 4) an id, native UTF-32, padded with NUL.
+   */
+  RDS_IDS_NUMPY_U = 4,
+  /**
+   * data: `const int64_t *`; the id is the decimal number.
+   */
+  RDS_IDS_INT64 = 5,
+  /**
+   * data: `const uint64_t *`; the id is the decimal number.
+   */
+  RDS_IDS_UINT64 = 6,
+} rds_ids_kind;
+
+/**
+ * Columns of a table, to be or-ed; 0 means all.
+ */
+typedef enum {
+  RDS_COLUMN_OBJECT_ID = 1,
+  RDS_COLUMN_DATA = 2,
+} rds_columns;
+
+/**
+ * Severity of a log message.
+ */
+typedef enum {
+  RDS_LOG_OFF = 0,
+  RDS_LOG_ERROR = 1,
+  RDS_LOG_WARN = 2,
+  RDS_LOG_INFO = 3,
+  RDS_LOG_DEBUG = 4,
+  RDS_LOG_TRACE = 5,
+} rds_log_level;
+
+/**
+ * A choice of the columns of a table.
+ */
+typedef struct Columns Columns;
+
+/**
+ * A reader: a snapshot of one table. Opaque; made by rds_reader_open().
+ */
+typedef struct rds_reader rds_reader;
+
+/**
+ * A writer: one run that writes one table. Opaque; made by rds_writer_open().
+ */
+typedef struct rds_writer rds_writer;
+
+/**
+ * Receives a log message. `target` names the part that logs, `message` is the text; both are
+ * NUL-terminated UTF-8 and valid during the call only. Called from any thread, from several at
+ * once. It must not call into librds, unwind or throw.
+ */
+typedef void (*rds_log_callback)(int level, const char *target, const char *message, void *user_data);
+
+/**
+ * Options of rds_reader_open(). Zero means the default. Initialise with RDS_READER_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_reader_options).
+   */
+  size_t struct_size;
+  /**
+   * The version of the table to read; default the newest.
+   */
+  uint64_t version;
+} rds_reader_options;
+
+/**
+ * What rds_reader_info() tells. Initialise with RDS_TABLE_INFO_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_table_info).
+   */
+  size_t struct_size;
+  /**
+   * Rows of the snapshot.
+   */
+  uint64_t rows;
+  /**
+   * Version of the table that the snapshot shows.
+   */
+  uint64_t version;
+  /**
+   * Bytes of one row in the caller's memory: the product of shape times the bytes of an element.
+   */
+  uint64_t row_bytes;
+  /**
+   * NumPy's name of the dtype, `float32`. Static: valid forever.
+   */
+  const char *dtype_name;
+  /**
+   * An rds_dtype.
+   */
+  uint32_t dtype;
+  /**
+   * Dimensions of a row; 0 for a scalar.
+   */
+  uint32_t ndim;
+  /**
+   * ndim lengths; the rest is 0.
+   */
+  int64_t shape[RDS_MAX_NDIM];
+  /**
+   * Rows that are read through a mapped file, without a call into Lance.
+   */
+  uint64_t mapped_rows;
+} rds_table_info;
+
+/**
+ * Object ids in memory of the caller. Initialise with RDS_IDS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_ids).
+   */
+  size_t struct_size;
+  /**
+   * An rds_ids_kind.
+   */
+  uint32_t kind;
+  /**
+   * Must be 0.
+   */
+  uint32_t flags;
+  /**
+   * How many ids.
+   */
+  uint64_t count;
+  /**
+   * As kind says. NULL only if count is 0, or if every id is empty.
+   */
+  const void *data;
+  /**
+   * RDS_IDS_UTF8: count + 1 ascending offsets into data; otherwise NULL.
+   */
+  const int64_t *offsets;
+  /**
+   * RDS_IDS_NUMPY_S, RDS_IDS_NUMPY_U: bytes of one id; otherwise 0.
+   */
+  uint64_t item_bytes;
+} rds_ids;
+
+/**
+ * Options of rds_reader_stream(). Zero means the default. Initialise with RDS_STREAM_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_stream_options).
+   */
+  size_t struct_size;
+  /**
+   * Or-ed rds_columns; default all.
+   */
+  uint32_t columns;
+  /**
+   * Must be 0.
+   */
+  uint32_t flags;
+  /**
+   * First row; default 0.
+   */
+  uint64_t first_row;
+  /**
+   * How many rows; default all that follow.
+   */
+  uint64_t row_count;
+  /**
+   * Rows in a batch at most; default 8192.
+   */
+  uint64_t batch_rows;
+} rds_stream_options;
+
+/**
+ * Options of rds_runtime_configure(). Zero means the default. Initialise with
+ * RDS_RUNTIME_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_runtime_options).
+   */
+  size_t struct_size;
+  /**
+   * Worker threads; default the environment variable RDS_THREADS, else the number of cores, at
+   * least 2 and at most 8.
+   */
+  uint64_t worker_threads;
+} rds_runtime_options;
+
+/**
+ * Options of rds_writer_open(). Zero means the default. Initialise with RDS_WRITER_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_writer_options).
+   */
+  size_t struct_size;
+  /**
+   * An rds_write_mode; default RDS_MODE_CREATE.
+   */
+  uint32_t mode;
+  /**
+   * An rds_durability; default RDS_DURABILITY_INTERVAL.
+   */
+  uint32_t durability;
+  /**
+   * RDS_DURABILITY_INTERVAL: milliseconds; default 1000.
+   */
+  uint64_t checkpoint_ms;
+  /**
+   * Bytes that may wait to be written before a call that writes has to wait too; default 64 MiB.
+   * A single batch may exceed it.
+   */
+  uint64_t max_queued_bytes;
+} rds_writer_options;
+
+/**
+ * A stack of tensors in memory of the caller: shape[0] rows of one shape. Initialise with
+ * RDS_TENSOR_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_tensor).
+   */
+  size_t struct_size;
+  /**
+   * An rds_dtype.
+   */
+  uint32_t dtype;
+  /**
+   * RDS_TENSOR_BYTE_SWAPPED or 0.
+   */
+  uint32_t flags;
+  /**
+   * Dimensions, the one over rows included: 1 for scalars, at most RDS_MAX_NDIM + 1.
+   */
+  uint64_t ndim;
+  /**
+   * ndim lengths.
+   */
+  const int64_t *shape;
+  /**
+   * ndim distances in bytes, as NumPy has them, negative ones too; NULL means C order.
+   */
+  const int64_t *strides;
+  /**
+   * The first element. NULL only if shape[0] is 0.
+   */
+  const void *data;
+} rds_tensor;
+
+/**
+ * Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
+ * dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
+ */
+typedef int (*rds_progress_callback)(void *user_data, uint64_t done, uint64_t total);
+
+/**
+ * Options of rds_commit(). Zero means the default. Initialise with RDS_COMMIT_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_commit_options).
+   */
+  size_t struct_size;
+  /**
+   * Told how far the call is, about ten times a second; default none.
+   */
+  rds_progress_callback progress;
+  /**
+   * Handed to progress as it is.
+   */
+  void *user_data;
+} rds_commit_options;
+
+/**
+ * What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_commit_info).
+   */
+  size_t struct_size;
+  /**
+   * Rows this writer has made durable since it was opened.
+   */
+  uint64_t rows;
+  /**
+   * Bytes of tensors in these rows, as in the caller's memory.
+   */
+  uint64_t tensor_bytes;
+  /**
+   * Version of the table that holds them; 0 if nothing was ever written.
+   */
+  uint64_t version;
+  /**
+   * Data files of that version.
+   */
+  uint64_t data_files;
+} rds_commit_info;
+
+
+
+
+
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Returns the message of the last call that failed on this thread: the function, what, and why,
+ * with names and values.
+ *
+ * Reading does not consume it, and a call that succeeds does not clear it.
+ *
+ * @return a NUL-terminated UTF-8 string, never NULL; empty if no call failed on this thread.
+ *
+ * Ownership: borrowed, until the next call that fails on this thread, or the thread ends.
+ * Thread safety: any thread; each has its own.
+ * Blocking: never.
+ * @since 0.1
+ */
+const char *rds_last_error_message(void);
+
+/**
+ * Returns the status of the last call that failed on this thread.
+ *
+ * @return that status; RDS_OK if no call failed on this thread.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread; each has its own.
+ * Blocking: never.
+ * @since 0.1
+ */
+rds_status rds_last_error_status(void);
+
+/**
+ * Returns the name of a status, `RDS_ERR_IO`.
+ *
+ * @param[in] status an rds_status, or any other number.
+ * @return a static string, never NULL; `RDS_ERR_UNKNOWN` for a number that is no status.
+ *
+ * Ownership: static; do not free.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+const char *rds_status_name(uint32_t status);
+
+/**
+ * Sets the callback that receives log messages up to a level. Without one nothing is logged.
+ *
+ * @param[in] level an rds_log_level: the most detailed level to receive; RDS_LOG_OFF for none.
+ * @param[in] callback NULL for none. Called from any thread, from several at once; a message that
+ * is being delivered while the callback is replaced may still arrive at the old one.
+ * @param[in] user_data handed to the callback as it is; may be NULL. Not freed.
+ * @return RDS_OK messages go to the callback from now on.
+ * @return RDS_ERR_INVALID_ARGUMENT level is no rds_log_level; nothing changed.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * Ownership: user_data stays the caller's, and must live until another callback is set.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_set_log_callback(uint32_t level,
+                                rds_log_callback callback,
+                                void *user_data);
+
+/**
+ * Opens a reader: a snapshot of a table, which later writes do not change.
+ *
+ * @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
+ * in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
+ * @param[in] options NULL means all defaults. Copied.
+ * @param[out] out_reader the reader; NULL on failure.
+ * @return RDS_OK the reader is open.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, or options are malformed.
+ * @return RDS_ERR_NOT_FOUND there is no table, or it has no such version.
+ * @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
+ * fit each other.
+ * @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build,
+ * or the dtype or the format of the table is not.
+ * @return RDS_ERR_CORRUPT the table cannot be read.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INVALID_STATE too many readers are open.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds. On any failure no reader is open.
+ *
+ * Ownership: out_reader is the caller's, to be closed with rds_reader_close().
+ * Thread safety: any thread.
+ * Blocking: reads the manifest of the table.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_open(const char *path,
+                           const rds_reader_options *options,
+                           rds_reader **out_reader);
+
+/**
+ * Closes a reader. What was exported from it stays valid; what was borrowed does not.
+ *
+ * @param[in] reader a reader.
+ * @return RDS_OK the reader is closed.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader; NULL and a second close are that too.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * Ownership: the reader is freed, and with it what rds_reader_id() lent.
+ * Thread safety: any thread; a call that is inside the reader ends unharmed.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_reader_close(rds_reader *reader);
+
+/**
+ * Tells rows, version, dtype and shape.
+ *
+ * @param[in] reader a reader.
+ * @param[out] out_info initialised with RDS_TABLE_INFO_INIT. Written on success only.
+ * @return RDS_OK out_info is filled in.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_info is NULL or malformed.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_info stays the caller's; the name of the dtype in it is static.
+ * Thread safety: any thread, many at once.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_reader_info(const rds_reader *reader, rds_table_info *out_info);
+
+/**
+ * Exports the schema of the table: a struct with `object_id` (utf8) and `data` (fixed_size_list),
+ * and the metadata `tensor_shape` and `tensor_dtype`.
+ *
+ * @param[in] reader a reader.
+ * @param[out] out_schema marked released on failure.
+ * @return RDS_OK out_schema is the schema.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_schema is NULL.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_schema is the caller's, to be released by its release callback; it may outlive the
+ * reader.
+ * Thread safety: any thread, many at once.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_schema(const rds_reader *reader,
+                             struct ArrowSchema *out_schema);
+
+/**
+ * Exports one row of `data`: an array of length 1 and of the type of the child `data` in
+ * rds_reader_schema().
+ *
+ * @param[in] reader a reader.
+ * @param[in] row from 0 to rows - 1.
+ * @param[out] out_array marked released on failure.
+ * @return RDS_OK out_array holds the row.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_array is NULL.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_NOT_SUPPORTED Lance cannot read the files of the table.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_array is the caller's, to be released by its release callback; it may outlive the
+ * reader.
+ * Thread safety: any thread, many at once.
+ * Blocking: reads the row from disk if it is not in memory.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_get(const rds_reader *reader,
+                          uint64_t row,
+                          struct ArrowArray *out_array);
+
+/**
+ * Exports rows as one struct array, in the order asked for; a row may be asked for twice.
+ *
+ * @param[in] reader a reader.
+ * @param[in] rows count rows, each from 0 to the table's rows - 1. NULL only if count is 0.
+ * @param[in] count how many; 0 gives an empty array.
+ * @param[in] columns or-ed rds_columns; 0 means all.
+ * @param[out] out_schema NULL if the caller does not want it; marked released on failure.
+ * @param[out] out_array marked released on failure.
+ * @return RDS_OK out_array holds the rows.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT rows or out_array are NULL, or columns has an unknown bit.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_NOT_SUPPORTED Lance cannot read the files of the table.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_schema and out_array are the caller's, to be released by their release callbacks;
+ * they may outlive the reader.
+ * Thread safety: any thread, many at once.
+ * Blocking: reads the rows from disk if they are not in memory.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_take(const rds_reader *reader,
+                           const uint64_t *rows,
+                           size_t count,
+                           uint32_t columns,
+                           struct ArrowSchema *out_schema,
+                           struct ArrowArray *out_array);
+
+/**
+ * Copies the tensors of rows into memory of the caller, one after the other in C order, in the order
+ * asked for; a row may be asked for twice.
+ *
+ * @param[in] reader a reader.
+ * @param[in] rows count rows, each from 0 to the table's rows - 1. NULL only if count is 0.
+ * @param[in] count how many.
+ * @param[out] out_data room for count * row_bytes bytes, any alignment. Unspecified on failure.
+ * @param[in] out_bytes how many bytes out_data has room for.
+ * @return RDS_OK the first count * row_bytes bytes of out_data are the tensors.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT rows or out_data are NULL, or out_bytes is too small.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_NOT_SUPPORTED the tensor of a row is null, or Lance cannot read the files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: rows and out_data stay the caller's.
+ * Thread safety: any thread, many at once, into different memory.
+ * Blocking: reads the rows from disk if they are not in memory.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_read(const rds_reader *reader,
+                           const uint64_t *rows,
+                           size_t count,
+                           void *out_data,
+                           size_t out_bytes);
+
+/**
+ * Lends the id of a row.
+ *
+ * @param[in] reader a reader.
+ * @param[in] row from 0 to rows - 1.
+ * @param[out] out_id the bytes of the id, UTF-8, not NUL-terminated; NULL on failure.
+ * @param[out] out_length how many bytes; 0 on failure.
+ * @return RDS_OK out_id and out_length are the id.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_id or out_length are NULL.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_NOT_SUPPORTED the id of the row is null, or Lance cannot read the files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_id is borrowed, until the reader is closed.
+ * Thread safety: any thread, many at once.
+ * Blocking: the first call on a reader loads all its ids; later ones never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_id(const rds_reader *reader,
+                         uint64_t row,
+                         const char **out_id,
+                         size_t *out_length);
+
+/**
+ * Finds the rows that carry ids.
+ *
+ * @param[in] reader a reader.
+ * @param[in] ids the ids to find. Borrowed during the call.
+ * @param[out] out_rows room for ids.count rows: the first row with the id, RDS_ROW_NONE if no row has
+ * it. Written on success only.
+ * @param[out] out_counts NULL if the caller does not want it; room for ids.count numbers: how many rows
+ * carry the id. Written on success only.
+ * @return RDS_OK out_rows and out_counts are filled in; that an id is absent is no error.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT ids or out_rows are NULL, ids is malformed, or an id is not UTF-8.
+ * @return RDS_ERR_NOT_SUPPORTED a field of ids is not known to this version, or Lance cannot read the
+ * files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: everything stays the caller's.
+ * Thread safety: any thread, many at once, into different memory.
+ * Blocking: the first call on a reader loads all its ids and builds the index; later ones never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_find(const rds_reader *reader,
+                           const rds_ids *ids,
+                           uint64_t *out_rows,
+                           uint64_t *out_counts);
+
+/**
+ * Exports a range of rows as a stream of record batches, in row order.
+ *
+ * @param[in] reader a reader.
+ * @param[in] options NULL means all defaults: every row, all columns. Copied.
+ * @param[out] out_stream marked released on failure.
+ * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
+ * says.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
+ * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_stream is the caller's, to be released by its release callback; it and its batches may
+ * outlive the reader.
+ * Thread safety: any thread, many at once. The stream may be moved between threads, and is for one at
+ * a time.
+ * Blocking: never; the stream blocks while it reads from disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_stream(const rds_reader *reader,
+                             const rds_stream_options *options,
+                             struct ArrowArrayStream *out_stream);
+
+/**
+ * Sets how the runtime of the library runs. Optional; call it before the first call that opens a
+ * table, which starts the runtime.
+ *
+ * @param[in] options NULL means all defaults. Copied.
+ * @return RDS_OK the runtime will start so.
+ * @return RDS_ERR_INVALID_ARGUMENT options are malformed, or worker_threads is above 1024.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
+ * @return RDS_ERR_INVALID_STATE the runtime runs already and goes on as it was.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * Ownership: options stay the caller's.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_runtime_configure(const rds_runtime_options *options);
+
+/**
+ * Returns the version of the library, `0.1.0`.
+ *
+ * @return a static string, never NULL.
+ *
+ * Ownership: static; do not free.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+const char *rds_version(void);
+
+/**
+ * Returns the version of the interface that the library has: compare it with RDS_ABI_VERSION of
+ * the header, or let rds_check_abi() do it.
+ *
+ * @return major * 1000 + minor.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+uint32_t rds_abi_version(void);
+
+/**
+ * Checks that a program built against a header runs with this library.
+ *
+ * @param[in] abi_version RDS_ABI_VERSION of the header the caller was compiled with.
+ * @return RDS_OK the library has everything that header declares.
+ * @return RDS_ERR_NOT_SUPPORTED the header is newer than the library, or of another major version.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_check_abi(uint32_t abi_version);
+
+/**
+ * Returns what the library was built from, one `name version` per line: librds, lance, arrow, rustc.
+ *
+ * @return a static string, never NULL.
+ *
+ * Ownership: static; do not free.
+ * Thread safety: any thread.
+ * Blocking: never.
+ * @since 0.1
+ */
+const char *rds_build_info(void);
+
+/**
+ * Opens a writer for a table.
+ *
+ * Nothing is written yet: a table that does not exist appears with its first checkpoint. The
+ * writer belongs to the process that opened it.
+ *
+ * @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
+ * in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
+ * @param[in] options NULL means all defaults. Copied.
+ * @param[out] out_writer the writer; NULL on failure.
+ * @return RDS_OK the writer is open.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, or options are malformed.
+ * @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists.
+ * @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
+ * @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and the table lacks the columns or the
+ * tensor metadata, or has other columns too.
+ * @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build,
+ * or the table is one that this version cannot add to.
+ * @return RDS_ERR_CORRUPT the table cannot be read.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INVALID_STATE too many writers are open.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds. On any failure no writer is open.
+ *
+ * Ownership: out_writer is the caller's, to be closed with rds_writer_close().
+ * Thread safety: any thread.
+ * Blocking: reads the manifest of the table, if there is one.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_writer_open(const char *path,
+                           const rds_writer_options *options,
+                           rds_writer **out_writer);
+
+/**
+ * Writes a batch that is an Arrow record batch.
+ *
+ * The batch is checked whole before any of it is accepted. The first batch of a table fixes dtype
+ * and shape: from the schema metadata `tensor_shape` and `tensor_dtype` if it has them, else from
+ * the extension type `arrow.fixed_shape_tensor`, else the length of the list. An empty batch does
+ * nothing.
+ *
+ * @param[in] writer a writer.
+ * @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
+ * an integer type) and `data` (fixed_size_list), in any order. Borrowed.
+ * @param[in,out] array the batch. Moved: released by the library, whether the call succeeds or fails,
+ * and marked released on return.
+ * @return RDS_OK the batch is accepted; durable as the durability of the writer says.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, an array is released or malformed, or an id or
+ * a tensor is null.
+ * @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
+ * dtype or shape are not those of the table. After these four the writer is as it was.
+ * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+ * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
+ * the writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: array is moved, schema stays the caller's.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: while more than max_queued_bytes wait to be written; with RDS_DURABILITY_BATCH until the
+ * batch is durable.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_write_batch(rds_writer *writer,
+                           const struct ArrowSchema *schema,
+                           struct ArrowArray *array);
+
+/**
+ * Writes a batch that lies in plain memory: ids, and a stack of as many tensors.
+ *
+ * The batch is checked whole before any of it is accepted, then copied: the memory is the caller's
+ * again when the call returns. The first batch of a table fixes dtype and shape. An empty batch does
+ * nothing.
+ *
+ * @param[in] writer a writer.
+ * @param[in] ids one id per row. Copied.
+ * @param[in] tensor shape[0] rows. Copied.
+ * @return RDS_OK the batch is accepted; durable as the durability of the writer says.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct is malformed, the numbers of ids and
+ * rows differ, an id is not UTF-8, or a dimension is below 1.
+ * @return RDS_ERR_SCHEMA_MISMATCH dtype or shape are not those of the table. After these three the
+ * writer is as it was.
+ * @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
+ * as it was.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+ * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
+ * the writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: ids, tensor and what they point to stay the caller's.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: while more than max_queued_bytes wait to be written; with RDS_DURABILITY_BATCH until the
+ * batch is durable.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_write_tensors(rds_writer *writer,
+                             const rds_ids *ids,
+                             const rds_tensor *tensor);
+
+/**
+ * Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
+ *
+ * With nothing new it does nothing.
+ *
+ * @param[in] writer a writer.
+ * @return RDS_OK everything accepted is durable.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT, the process is a fork of the
+ * one that opened the writer; nothing changed.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
+ * writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: until everything accepted before the call is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_flush(rds_writer *writer);
+
+/**
+ * Makes everything accepted durable and visible, whatever the durability of the writer is.
+ *
+ * It may be called again; with nothing new it only reports. The writer stays open.
+ *
+ * @param[in] writer a writer.
+ * @param[in] options NULL means all defaults. Borrowed during the call.
+ * @param[out] out_info NULL if the caller does not want it; else initialised with
+ * RDS_COMMIT_INFO_INIT. Written on success only.
+ * @return RDS_OK everything accepted is durable. If nothing was ever accepted there is still no table.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
+ * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
+ * and becomes durable in the background or with the next call that waits for it.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer; nothing
+ * changed.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
+ * writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: out_info stays the caller's.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: until everything accepted before the call is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_commit(rds_writer *writer,
+                      const rds_commit_options *options,
+                      rds_commit_info *out_info);
+
+/**
+ * Closes a writer: makes durable what was accepted, and frees it.
+ *
+ * The handle is gone whatever is returned. With RDS_DURABILITY_COMMIT what was not committed is
+ * dropped.
+ *
+ * @param[in] writer a writer.
+ * @return RDS_OK everything accepted is durable (RDS_DURABILITY_COMMIT: everything committed).
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
+ * are not touched.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, the rest is lost.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; as above.
+ *
+ * Ownership: the writer is freed.
+ * Thread safety: any thread; a call that is inside the writer ends first.
+ * Blocking: until everything accepted is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_writer_close(rds_writer *writer);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* RDS_H */

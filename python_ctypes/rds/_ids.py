@@ -1,0 +1,86 @@
+"""Object ids in every form callers have them, as an `rds_ids`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _structs as c
+
+
+def to_struct(ids) -> c.Ids:
+    """The struct for `ids`; it keeps the memory it points to alive."""
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(f"object_ids is the single id {ids!r}; a sequence of ids is expected")
+    if isinstance(ids, (list, tuple)):
+        return _from_list(ids)
+    return _from_array(np.asarray(ids))
+
+
+def _from_list(ids) -> c.Ids:
+    try:
+        return _from_strings(ids)
+    except TypeError:
+        pass
+    array = np.asarray(ids)
+    if array.ndim != 1 or array.dtype.kind in "Siu":
+        return _from_array(array)
+    # A mix: NumPy would turn a None or a NaN among strings into text.
+    return _from_strings([_as_text(index, value) for index, value in enumerate(ids)])
+
+
+def _from_array(array: np.ndarray) -> c.Ids:
+    if array.ndim != 1:
+        raise ValueError(f"object_ids has the shape {array.shape}; one dimension is expected")
+    kind = array.dtype.kind
+    if kind in "OT":
+        return _from_list(array.tolist())
+    if kind == "U":
+        return _from_numpy(array, c.IDS_NUMPY_U, array.dtype.newbyteorder("="))
+    if kind == "S":
+        return _from_numpy(array, c.IDS_NUMPY_S, array.dtype)
+    if kind == "i":
+        return _from_numpy(array, c.IDS_INT64, np.dtype(np.int64))
+    if kind == "u":
+        return _from_numpy(array, c.IDS_UINT64, np.dtype(np.uint64))
+    if not array.size:
+        return _from_strings([])
+    raise TypeError(f"object_ids has the dtype {array.dtype}; strings or integers are expected")
+
+
+def _from_numpy(array: np.ndarray, kind: int, dtype: np.dtype) -> c.Ids:
+    values = np.ascontiguousarray(array, dtype=dtype)
+    width = dtype.itemsize if kind in (c.IDS_NUMPY_S, c.IDS_NUMPY_U) else 0
+    ids = c.Ids(kind=kind, count=len(values), data=values.ctypes.data, item_bytes=width)
+    ids.memory = values
+    return ids
+
+
+def _from_strings(strings) -> c.Ids:
+    text = "".join(strings)
+    data = text.encode()
+    offsets = np.zeros(len(strings) + 1, np.int64)
+    if len(data) == len(text):
+        lengths = map(len, strings)
+    else:
+        lengths = (len(string.encode()) for string in strings)
+    np.cumsum(np.fromiter(lengths, np.int64, len(strings)), out=offsets[1:])
+    buffer = np.frombuffer(data, np.uint8)
+    ids = c.Ids(
+        kind=c.IDS_UTF8,
+        count=len(strings),
+        data=buffer.ctypes.data,
+        offsets=offsets.ctypes.data,
+    )
+    ids.memory = (buffer, offsets)
+    return ids
+
+
+def _as_text(index: int, value) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (str, int, np.integer)):
+        return str(value)
+    raise TypeError(
+        f"object_ids: the id at index {index} is {value!r} of type {type(value).__name__}; "
+        "a string or an integer is expected"
+    )

@@ -1,0 +1,107 @@
+"""librds itself: found and opened on first use, every function with its C types."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+from . import _structs as c
+from ._errors import from_status
+
+# Marks a function whose result is an rds_status: any but RDS_OK is raised.
+STATUS = object()
+
+FUNCTIONS = {
+    "rds_version": (c_char_p, []),
+    "rds_abi_version": (c_uint32, []),
+    "rds_check_abi": (STATUS, [c_uint32]),
+    "rds_build_info": (c_char_p, []),
+    "rds_last_error_message": (c_char_p, []),
+    "rds_last_error_status": (c_int, []),
+    "rds_status_name": (c_char_p, [c_uint32]),
+    "rds_set_log_callback": (STATUS, [c_uint32, c.LogCallback, c_void_p]),
+    "rds_runtime_configure": (STATUS, [POINTER(c.RuntimeOptions)]),
+    "rds_writer_open": (STATUS, [c_char_p, POINTER(c.WriterOptions), POINTER(c_void_p)]),
+    "rds_write_batch": (STATUS, [c_void_p, POINTER(c.ArrowSchema), POINTER(c.ArrowArray)]),
+    "rds_write_tensors": (STATUS, [c_void_p, POINTER(c.Ids), POINTER(c.Tensor)]),
+    "rds_flush": (STATUS, [c_void_p]),
+    "rds_commit": (STATUS, [c_void_p, POINTER(c.CommitOptions), POINTER(c.CommitInfo)]),
+    "rds_writer_close": (STATUS, [c_void_p]),
+    "rds_reader_open": (STATUS, [c_char_p, POINTER(c.ReaderOptions), POINTER(c_void_p)]),
+    "rds_reader_close": (STATUS, [c_void_p]),
+    "rds_reader_info": (STATUS, [c_void_p, POINTER(c.TableInfo)]),
+    "rds_reader_schema": (STATUS, [c_void_p, POINTER(c.ArrowSchema)]),
+    "rds_reader_get": (STATUS, [c_void_p, c_uint64, POINTER(c.ArrowArray)]),
+    "rds_reader_take": (
+        STATUS,
+        [c_void_p, c_void_p, c_size_t, c_uint32, POINTER(c.ArrowSchema), POINTER(c.ArrowArray)],
+    ),
+    "rds_reader_read": (STATUS, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t]),
+    "rds_reader_id": (STATUS, [c_void_p, c_uint64, POINTER(c_void_p), POINTER(c_size_t)]),
+    "rds_reader_find": (STATUS, [c_void_p, POINTER(c.Ids), c_void_p, c_void_p]),
+    "rds_reader_stream": (
+        STATUS,
+        [c_void_p, POINTER(c.StreamOptions), POINTER(c.ArrowArrayStream)],
+    ),
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The opened library, checked to fit this package."""
+    lib = _open(_path())
+
+    def raise_on_error(status, _function, _arguments):
+        if status:
+            message = lib.rds_last_error_message().decode("utf-8", "replace")
+            raise from_status(status, message)
+
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(lib, name)
+        function.argtypes = arguments
+        function.restype = c_int if result is STATUS else result
+        if result is STATUS:
+            function.errcheck = raise_on_error
+    lib.rds_check_abi(c.ABI_VERSION)
+    return lib
+
+
+def build_info() -> dict[str, str]:
+    """Versions of librds and of what it was built from: librds, lance, arrow, rustc."""
+    text = library().rds_build_info().decode()
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def path_bytes(location: str | os.PathLike) -> bytes:
+    """A location as the C interface takes it."""
+    path = os.fsencode(location)
+    if b"\0" in path:
+        raise ValueError(f"path {os.fspath(location)!r} has a NUL character")
+    return path
+
+
+def _path() -> str:
+    chosen = os.environ.get("RDS_LIBRARY")
+    if chosen:
+        return chosen
+    bundled = Path(__file__).with_name("librds.so")
+    if bundled.exists():
+        return str(bundled)
+    raise OSError(
+        f"librds.so was not found: it is not at {bundled}. Build librds and set the environment "
+        "variable RDS_LIBRARY to the path of librds.so, or copy it there."
+    )
+
+
+def _open(path: str) -> ctypes.CDLL:
+    try:
+        lib = ctypes.CDLL(path)
+        lib.rds_check_abi
+    except OSError as error:
+        raise OSError(f"cannot open librds: {error}; check RDS_LIBRARY") from error
+    except AttributeError as error:
+        raise OSError(f"{path} is not librds: {error}; check RDS_LIBRARY") from error
+    return lib

@@ -1,0 +1,26 @@
+"""Where a table lies: `lance_db/results.lance` in a result directory, or a path that ends in `.lance`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+
+def local_path(location: str | os.PathLike) -> Path:
+    """The path that a location names; librds refuses what has another scheme than `file`."""
+    text = os.fspath(location)
+    if text.startswith("file://"):
+        return Path(url2pathname(urlsplit(text).path))
+    return Path(text)
+
+
+def is_local(location: str | os.PathLike) -> bool:
+    text = os.fspath(location)
+    return "://" not in text or text.startswith("file://")
+
+
+def table_path(location: str | os.PathLike) -> Path:
+    path = local_path(location)
+    return path if path.suffix == ".lance" else path / "lance_db" / "results.lance"

@@ -1,0 +1,164 @@
+"""The structs and constants of `rds.h`, field by field."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+
+ABI_VERSION = 1
+MAX_NDIM = 64
+
+MODES = {"create": 0, "append": 1, "overwrite": 2}
+DURABILITIES = {"interval": 0, "batch": 1, "commit": 2}
+
+IDS_UTF8 = 1
+IDS_NUMPY_S = 3
+IDS_NUMPY_U = 4
+IDS_INT64 = 5
+IDS_UINT64 = 6
+
+TENSOR_BYTE_SWAPPED = 1
+COLUMN_OBJECT_ID = 1
+
+ProgressCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
+LogCallback = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_char_p, c_void_p)
+
+
+class _Sized(ctypes.Structure):
+    """A struct whose first field is its own size."""
+
+    def __init__(self, **fields):
+        super().__init__(struct_size=ctypes.sizeof(self), **fields)
+
+
+class Ids(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_uint32),
+        ("flags", c_uint32),
+        ("count", c_uint64),
+        ("data", c_void_p),
+        ("offsets", c_void_p),
+        ("item_bytes", c_uint64),
+    ]
+
+
+class Tensor(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("dtype", c_uint32),
+        ("flags", c_uint32),
+        ("ndim", c_uint64),
+        ("shape", POINTER(c_int64)),
+        ("strides", POINTER(c_int64)),
+        ("data", c_void_p),
+    ]
+
+
+class WriterOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("mode", c_uint32),
+        ("durability", c_uint32),
+        ("checkpoint_ms", c_uint64),
+        ("max_queued_bytes", c_uint64),
+    ]
+
+
+class CommitOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("progress", ProgressCallback),
+        ("user_data", c_void_p),
+    ]
+
+
+class CommitInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rows", c_uint64),
+        ("tensor_bytes", c_uint64),
+        ("version", c_uint64),
+        ("data_files", c_uint64),
+    ]
+
+
+class ReaderOptions(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("version", c_uint64)]
+
+
+class TableInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rows", c_uint64),
+        ("version", c_uint64),
+        ("row_bytes", c_uint64),
+        ("dtype_name", c_char_p),
+        ("dtype", c_uint32),
+        ("ndim", c_uint32),
+        ("shape", c_int64 * MAX_NDIM),
+        ("mapped_rows", c_uint64),
+    ]
+
+
+class StreamOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("columns", c_uint32),
+        ("flags", c_uint32),
+        ("first_row", c_uint64),
+        ("row_count", c_uint64),
+        ("batch_rows", c_uint64),
+    ]
+
+
+class RuntimeOptions(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("worker_threads", c_uint64)]
+
+
+Release = ctypes.CFUNCTYPE(None, c_void_p)
+
+
+class ArrowSchema(ctypes.Structure):
+    pass
+
+
+ArrowSchema._fields_ = [
+    ("format", c_char_p),
+    ("name", c_char_p),
+    ("metadata", c_void_p),
+    ("flags", c_int64),
+    ("n_children", c_int64),
+    ("children", POINTER(POINTER(ArrowSchema))),
+    ("dictionary", c_void_p),
+    ("release", Release),
+    ("private_data", c_void_p),
+]
+
+
+class ArrowArray(ctypes.Structure):
+    pass
+
+
+ArrowArray._fields_ = [
+    ("length", c_int64),
+    ("null_count", c_int64),
+    ("offset", c_int64),
+    ("n_buffers", c_int64),
+    ("n_children", c_int64),
+    ("buffers", POINTER(c_void_p)),
+    ("children", POINTER(POINTER(ArrowArray))),
+    ("dictionary", c_void_p),
+    ("release", Release),
+    ("private_data", c_void_p),
+]
+
+
+class ArrowArrayStream(ctypes.Structure):
+    _fields_ = [
+        ("get_schema", ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowSchema))),
+        ("get_next", ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowArray))),
+        ("get_last_error", ctypes.CFUNCTYPE(c_char_p, c_void_p)),
+        ("release", Release),
+        ("private_data", c_void_p),
+    ]

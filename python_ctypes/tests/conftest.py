@@ -1,0 +1,30 @@
+"""Fixtures of all tests, and the rule that nothing is skipped."""
+
+import pytest
+
+import rds
+
+
+@pytest.fixture
+def result_dir(tmp_path):
+    """A result directory that does not exist yet."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def make_dataset(result_dir):
+    """Writes ids and data as one committed table and opens it."""
+
+    def make(ids, data, **options):
+        with rds.ResultDatasetWriter(result_dir, **options) as writer:
+            writer.write_batch(ids, data)
+        return rds.ResultDataset({}, result_dir)
+
+    return make
+
+
+def pytest_sessionfinish(session):
+    """A skipped test is a failed run: what is missing has to be installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

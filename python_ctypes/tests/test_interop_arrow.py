@@ -1,0 +1,185 @@
+"""The Arrow PyCapsules: real consumers, and who releases what."""
+
+import ctypes
+import gc
+
+import duckdb
+import nanoarrow
+import numpy as np
+import polars
+import pyarrow as pa
+import pytest
+from samples import DTYPES, column_bytes, dtype_name, list_type, numbered_ids, random_array, to_arrow
+
+import rds
+from rds import _arrow
+from rds._structs import ArrowArrayStream
+
+IDS = numbered_ids(3000)
+DATA = random_array("f4", (3000, 6))
+
+
+@pytest.fixture
+def dataset(make_dataset):
+    return make_dataset(IDS, DATA)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=dtype_name)
+def test_pyarrow_reads_every_dtype(make_dataset, dtype):
+    data = random_array(dtype, (40, 2, 3))
+    table = pa.table(make_dataset(numbered_ids(40), data))
+    expected = to_arrow(numbered_ids(40), data)
+    assert table["object_id"].to_pylist() == numbered_ids(40)
+    assert list_type(table.schema) == list_type(expected.schema)
+    assert column_bytes(table["data"]) == column_bytes(expected["data"])
+    table.validate(full=True)
+
+
+def test_pyarrow_reads_batch_by_batch(dataset):
+    reader = pa.RecordBatchReader.from_stream(dataset)
+    assert sum(batch.num_rows for batch in reader) == 3000
+
+
+def test_pyarrow_reads_the_schema(dataset):
+    schema = pa.schema(dataset)
+    assert schema.names == ["object_id", "data"]
+    assert schema.field("data").type == pa.list_(pa.field("item", pa.float32()), 6)
+    assert schema.metadata[b"tensor_shape"] == b"[6]"
+    assert schema.metadata[b"tensor_dtype"] == b"float32"
+
+
+def test_nanoarrow_reads_it(dataset):
+    array = nanoarrow.Array(dataset)
+    assert len(array) == 3000
+    assert array.child(0).to_pylist() == IDS
+
+
+def test_polars_reads_it(dataset):
+    frame = polars.DataFrame(dataset)
+    assert frame["object_id"].to_list() == IDS
+    assert frame["data"].to_numpy().tobytes() == DATA.tobytes()
+
+
+def test_duckdb_reads_it(dataset):
+    results = pa.table(dataset)
+    count, first = duckdb.sql("select count(*), min(object_id) from results").fetchone()
+    assert (count, first) == (results.num_rows, IDS[0])
+
+
+def test_duckdb_reads_the_stream_itself(dataset):
+    results = pa.RecordBatchReader.from_stream(dataset)
+    (total,) = duckdb.sql("select sum(length(object_id)) from results").fetchone()
+    assert total == sum(map(len, IDS))
+
+
+def test_a_stream_may_be_taken_again(dataset):
+    assert pa.table(dataset).equals(pa.table(dataset))
+
+
+def test_what_was_exported_outlives_the_dataset(dataset):
+    table = pa.table(dataset)
+    reader = pa.RecordBatchReader.from_stream(dataset)
+    dataset.close()
+    del dataset
+    gc.collect()
+    assert column_bytes(table["data"]) == DATA.tobytes()
+    assert reader.read_all().equals(table)
+
+
+def test_a_requested_schema_is_no_obstacle(dataset):
+    capsule = dataset.__arrow_c_stream__(pa.schema([("x", pa.int8())]).__arrow_c_schema__())
+    assert "arrow_array_stream" in repr(capsule)
+
+
+@pytest.mark.parametrize("method", ["__arrow_c_stream__", "__arrow_c_schema__"])
+def test_a_capsule_that_nobody_consumes_is_released_once(dataset, monkeypatch, method):
+    released = []
+    release = _arrow.release
+    monkeypatch.setattr(_arrow, "release", lambda struct: (released.append(bool(struct.release)), release(struct)))
+    before = len(_arrow._owned)
+    capsule = getattr(dataset, method)()
+    assert len(_arrow._owned) == before + 1
+    del capsule
+    gc.collect()
+    assert len(_arrow._owned) == before
+    assert released == [True]
+
+
+def test_a_capsule_that_was_consumed_is_not_released_again(dataset, monkeypatch):
+    released = []
+    release = _arrow.release
+    monkeypatch.setattr(_arrow, "release", lambda struct: (released.append(bool(struct.release)), release(struct)))
+    pa.RecordBatchReader._import_from_c_capsule(dataset.__arrow_c_stream__()).read_all()
+    gc.collect()
+    assert released == [False]
+
+
+def test_a_capsule_cannot_be_consumed_twice(dataset):
+    capsule = dataset.__arrow_c_stream__()
+    pa.RecordBatchReader._import_from_c_capsule(capsule)
+    with pytest.raises(pa.ArrowInvalid, match="released"):
+        pa.RecordBatchReader._import_from_c_capsule(capsule)
+
+
+def test_many_capsules_leak_nothing(dataset):
+    before = len(_arrow._owned)
+    for _ in range(2000):
+        dataset.__arrow_c_stream__()
+        dataset.__arrow_c_schema__()
+    assert len(_arrow._owned) == before
+
+
+def test_ids_come_in_order_over_many_batches(make_dataset):
+    ids = [f"β{number}" if number % 7 else "" for number in range(20_000)]
+    assert make_dataset(ids, np.zeros(20_000, "i1")).ids() == ids
+
+
+def test_a_stream_read_partly_is_released(dataset):
+    reader = pa.RecordBatchReader.from_stream(dataset)
+    reader.read_next_batch()
+    reader.close()
+    assert len(dataset.ids()) == 3000
+
+
+def exported(column, slices=((0, None),)):
+    """A stream of pyarrow's, in the struct that librds would fill."""
+    batch = pa.record_batch({"object_id": column})
+    batches = [batch.slice(start, length) for start, length in slices]
+    stream = ArrowArrayStream()
+    reader = pa.RecordBatchReader.from_batches(batch.schema, batches)
+    reader._export_to_c(ctypes.addressof(stream))
+    return stream
+
+
+@pytest.mark.parametrize("type_", [pa.utf8(), pa.large_utf8()], ids=str)
+@pytest.mark.parametrize("texts", [["a", "", "bcd"], ["β", "", "星x"], ["", ""], []], ids=str)
+def test_strings_of_any_arrow_stream_are_read(type_, texts):
+    assert _arrow.strings_of_stream(exported(pa.array(texts, type_))) == texts
+
+
+def test_strings_of_sliced_batches_are_read():
+    texts = ["aa", "β", "", "cc", "星", "dd", ""]
+    stream = exported(pa.array(texts), slices=((0, 0), (0, 2), (2, 3), (5, 2)))
+    assert _arrow.strings_of_stream(stream) == texts
+    assert not stream.release
+
+
+def test_strings_that_are_null_or_of_another_kind_are_refused():
+    for column in (pa.array(["a", None]), pa.array([1, 2]), pa.array(["a"], pa.string_view())):
+        stream = exported(column)
+        with pytest.raises(NotImplementedError, match="object_id"):
+            _arrow.strings_of_stream(stream)
+        assert not stream.release
+
+
+def test_an_error_within_a_stream_is_raised_with_its_message():
+    def batches():
+        yield pa.record_batch({"object_id": ["a"]})
+        raise ValueError("the disk is on fire")
+
+    schema = pa.schema([("object_id", pa.utf8())])
+    stream = ArrowArrayStream()
+    pa.RecordBatchReader.from_batches(schema, batches())._export_to_c(ctypes.addressof(stream))
+    with pytest.raises(OSError, match="the disk is on fire"):
+        _arrow.strings_of_stream(stream)
+    assert not stream.release

@@ -1,0 +1,139 @@
+"""The ctypes declarations are those of the generated header."""
+
+import ctypes
+import re
+from pathlib import Path
+
+import cffi
+import pytest
+
+from rds import _dtypes, _errors, _library, _structs
+
+HEADER = Path(__file__).parents[2] / "include" / "rds.h"
+
+STRUCTS = {
+    "rds_ids": _structs.Ids,
+    "rds_tensor": _structs.Tensor,
+    "rds_writer_options": _structs.WriterOptions,
+    "rds_commit_options": _structs.CommitOptions,
+    "rds_commit_info": _structs.CommitInfo,
+    "rds_reader_options": _structs.ReaderOptions,
+    "rds_table_info": _structs.TableInfo,
+    "rds_stream_options": _structs.StreamOptions,
+    "rds_runtime_options": _structs.RuntimeOptions,
+    "struct ArrowSchema": _structs.ArrowSchema,
+    "struct ArrowArray": _structs.ArrowArray,
+    "struct ArrowArrayStream": _structs.ArrowArrayStream,
+}
+
+
+def declarations():
+    """The header without comments and preprocessor, which cffi does not read."""
+    text = HEADER.read_text()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    macros = dict(re.findall(r"^#define (\w+) (\d+)\s*$", text, flags=re.MULTILINE))
+    text = re.sub(r"^#ifdef __cplusplus.*?^#endif.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    text = text.replace("RDS_NODISCARD", "").replace("RDS_MAX_NDIM", macros["RDS_MAX_NDIM"])
+    return text, macros
+
+
+@pytest.fixture(scope="module")
+def header():
+    ffi = cffi.FFI()
+    ffi.cdef(declarations()[0])
+    return ffi
+
+
+def function_names():
+    return sorted(set(re.findall(r"\b(rds_\w+)\(", declarations()[0])))
+
+
+def struct_names():
+    text = declarations()[0]
+    named = re.findall(r"^typedef struct \{.*?^\} (\w+);", text, flags=re.DOTALL | re.MULTILINE)
+    return named + [f"struct {name}" for name in re.findall(r"^struct (\w+) \{", text, flags=re.MULTILINE)]
+
+
+def kind_of_c_type(ctype):
+    return "pointer" if ctype.kind in ("pointer", "function") else "number"
+
+
+def kind_of_ctypes_type(declared):
+    pointers = (ctypes.c_void_p, ctypes.c_char_p)
+    is_pointer = declared in pointers or issubclass(declared, (ctypes._Pointer, ctypes._CFuncPtr))
+    return "pointer" if is_pointer else "number"
+
+
+def test_every_function_of_the_header_is_declared_and_no_other():
+    assert sorted(_library.FUNCTIONS) == function_names()
+
+
+def test_every_struct_of_the_header_is_mirrored():
+    assert sorted(struct_names()) == sorted(STRUCTS)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_struct_has_the_fields_offsets_and_size_of_the_header(header, name):
+    mirrored = STRUCTS[name]
+    fields = header.typeof(name).fields
+    assert [field for field, _ in fields] == [field[0] for field in mirrored._fields_]
+    for field, described in fields:
+        descriptor = getattr(mirrored, field)
+        assert descriptor.offset == described.offset, field
+        assert descriptor.size == header.sizeof(described.type), field
+    assert ctypes.sizeof(mirrored) == header.sizeof(name)
+
+
+@pytest.mark.parametrize("name", sorted(_library.FUNCTIONS))
+def test_function_has_the_parameters_of_the_header(header, name):
+    library = header.dlopen(_library.library()._name)
+    expected = header.typeof(getattr(library, name))
+    result, arguments = _library.FUNCTIONS[name]
+    assert [kind_of_ctypes_type(a) for a in arguments] == [kind_of_c_type(a) for a in expected.args]
+    for declared, described in zip(arguments, expected.args):
+        assert ctypes.sizeof(declared) == header.sizeof(described)
+    is_status = expected.result.cname == "rds_status"
+    assert is_status == (result is _library.STATUS or name == "rds_last_error_status")
+
+
+@pytest.mark.parametrize(
+    ("enum", "prefix", "mirrored"),
+    [
+        ("rds_write_mode", "RDS_MODE_", _structs.MODES),
+        ("rds_durability", "RDS_DURABILITY_", _structs.DURABILITIES),
+    ],
+)
+def test_options_have_the_numbers_of_the_header(header, enum, prefix, mirrored):
+    expected = header.typeof(enum).relements
+    assert {prefix + name.upper(): number for name, number in mirrored.items()} == expected
+
+
+def test_dtypes_have_the_numbers_of_the_header(header):
+    expected = header.typeof("rds_dtype").relements
+    for number, name in enumerate(_dtypes.NAMES, start=1):
+        in_c = "RDS_DTYPE_" + name.upper().replace("[", "_").rstrip("]")
+        assert expected.pop(in_c) == number
+    assert not expected
+
+
+def test_constants_have_the_values_of_the_header(header):
+    macros = declarations()[1]
+    assert _structs.ABI_VERSION == int(macros["RDS_ABI_VERSION"])
+    assert _structs.MAX_NDIM == int(macros["RDS_MAX_NDIM"])
+    assert _structs.TENSOR_BYTE_SWAPPED == int(macros["RDS_TENSOR_BYTE_SWAPPED"])
+    kinds = header.typeof("rds_ids_kind").relements
+    for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):
+        assert getattr(_structs, name) == kinds[f"RDS_{name}"]
+    assert _structs.COLUMN_OBJECT_ID == header.typeof("rds_columns").relements["RDS_COLUMN_OBJECT_ID"]
+
+
+def test_every_status_of_the_header_has_an_exception(header):
+    expected = header.typeof("rds_status").relements
+    assert sorted(_errors.BY_STATUS) == sorted(set(expected.values()) - {0})
+
+
+def test_status_names_of_the_library_are_those_of_the_header(header):
+    library = _library.library()
+    for name, number in header.typeof("rds_status").relements.items():
+        assert library.rds_status_name(number).decode() == name

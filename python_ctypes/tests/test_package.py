@@ -1,0 +1,111 @@
+"""Importing and opening: nothing heavy, nothing early, and errors that say what to do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rds
+from rds import _library
+
+PACKAGE = Path(rds.__file__).parent
+
+
+def run(code, library=None, path=PACKAGE.parent):
+    """Runs code in a fresh interpreter and gives what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    environment.pop("RDS_LIBRARY", None)
+    if library is not None:
+        environment["RDS_LIBRARY"] = str(library)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+def test_import_loads_nothing_heavy():
+    heavy = ["pyarrow", "lance", "lancedb", "torch", "ml_dtypes", "hyrax", "pandas"]
+    code = f"import sys, rds; print([name for name in {heavy} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_import_does_not_open_the_library():
+    code = "import rds; print(open('/proc/self/maps').read().count('librds'))"
+    assert run(code, library=_library.library()._name) == "0"
+
+
+def test_reading_and_writing_loads_nothing_heavy(tmp_path):
+    code = (
+        "import sys, numpy as np, rds\n"
+        f"with rds.ResultDatasetWriter({str(tmp_path)!r}) as w: w.write_batch(['a'], np.ones((1, 2)))\n"
+        f"ds = rds.ResultDataset({{}}, {str(tmp_path)!r}); ds[0], ds.ids(), ds.find(['a'])\n"
+        "print([n for n in ('pyarrow', 'lance', 'lancedb', 'torch', 'ml_dtypes') if n in sys.modules])"
+    )
+    assert run(code, library=_library.library()._name) == "[]"
+
+
+FIRST_USE = (
+    "import rds\n"
+    "try: rds.build_info()\n"
+    "except OSError as error: print(type(error).__name__, error)"
+)
+
+
+def test_a_missing_library_is_an_error_that_says_what_to_do(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "rds", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    printed = run(FIRST_USE, path=tmp_path)
+    assert printed.startswith("OSError")
+    assert "RDS_LIBRARY" in printed and "librds.so" in printed
+
+
+def test_a_wrong_path_in_the_environment_is_an_error_that_names_it():
+    printed = run(FIRST_USE, library="/nowhere/librds.so")
+    assert "/nowhere/librds.so" in printed and "RDS_LIBRARY" in printed
+
+
+def test_another_library_in_the_environment_is_an_error_that_names_it():
+    import _ctypes
+
+    printed = run(FIRST_USE, library=_ctypes.__file__)
+    assert "is not librds" in printed and _ctypes.__file__ in printed
+
+
+def test_a_library_beside_the_module_is_found(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "rds", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    os.symlink(os.path.abspath(_library.library()._name), tmp_path / "rds" / "librds.so")
+    code = "import rds; print(rds.build_info()['librds'])"
+    assert run(code, path=tmp_path) == rds.build_info()["librds"]
+
+
+def test_a_library_of_another_interface_is_refused():
+    with pytest.raises(rds.RdsError, match="rds_check_abi: .*1000000"):
+        _library.library().rds_check_abi(1_000_000)
+
+
+def test_build_info_names_what_the_library_is_built_from():
+    info = rds.build_info()
+    assert list(info) == ["librds", "lance", "arrow", "rustc"]
+    assert info["lance"].startswith("14.")
+
+
+def test_package_and_library_have_the_same_version():
+    assert rds.__version__ == rds.build_info()["librds"] == _library.library().rds_version().decode()
+
+
+def test_public_names_are_exactly_the_contract():
+    assert sorted(rds.__all__) == [
+        "RdsError",
+        "ResultDataset",
+        "ResultDatasetWriter",
+        "__version__",
+        "build_info",
+        "create_results_writer",
+    ]
+    assert all(hasattr(rds, name) for name in rds.__all__)
+
+
+def test_the_package_is_typed():
+    assert (PACKAGE / "py.typed").exists()

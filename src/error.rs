@@ -1,0 +1,229 @@
+//! What every fallible function of the crate returns: a status, and a sentence with names and
+//! values. The boundary puts the name of the C function before it.
+
+#![forbid(unsafe_code)]
+
+use std::fmt::{self, Display};
+
+use arrow::error::ArrowError;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What became of a call.
+///
+/// Values are never renumbered; a later version may add to them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types)] // the names are the C names
+pub enum Status {
+    /// Success.
+    RDS_OK = 0,
+    /// An argument is NULL, malformed, or outside what the function accepts.
+    RDS_ERR_INVALID_ARGUMENT = 1,
+    /// The handle is NULL, closed, of another type, or never was one.
+    RDS_ERR_INVALID_HANDLE = 2,
+    /// The call does not fit what was called before, or the process it is called in.
+    RDS_ERR_INVALID_STATE = 3,
+    /// No such table, version, row or file.
+    RDS_ERR_NOT_FOUND = 4,
+    /// The table exists, and the mode does not allow that.
+    RDS_ERR_ALREADY_EXISTS = 5,
+    /// Columns, dtype or shape are not those of the table or of librds.
+    RDS_ERR_SCHEMA_MISMATCH = 6,
+    /// A row, or a range of rows, lies outside the table.
+    RDS_ERR_OUT_OF_RANGE = 7,
+    /// The operating system or the object store refused.
+    RDS_ERR_IO = 8,
+    /// Another writer changed the table first.
+    RDS_ERR_COMMIT_CONFLICT = 9,
+    /// Valid, but not offered by this build or this version.
+    RDS_ERR_NOT_SUPPORTED = 10,
+    /// A file of the table is damaged.
+    RDS_ERR_CORRUPT = 11,
+    /// A callback of the caller asked to stop.
+    RDS_ERR_CANCELLED = 12,
+    /// A defect of librds was caught at the boundary; the handle in use is poisoned.
+    RDS_ERR_PANIC = 13,
+    /// A state that should not occur; please report it.
+    RDS_ERR_INTERNAL = 14,
+}
+
+impl Status {
+    /// cbindgen:ignore
+    pub const ALL: [Status; 15] = [
+        Self::RDS_OK,
+        Self::RDS_ERR_INVALID_ARGUMENT,
+        Self::RDS_ERR_INVALID_HANDLE,
+        Self::RDS_ERR_INVALID_STATE,
+        Self::RDS_ERR_NOT_FOUND,
+        Self::RDS_ERR_ALREADY_EXISTS,
+        Self::RDS_ERR_SCHEMA_MISMATCH,
+        Self::RDS_ERR_OUT_OF_RANGE,
+        Self::RDS_ERR_IO,
+        Self::RDS_ERR_COMMIT_CONFLICT,
+        Self::RDS_ERR_NOT_SUPPORTED,
+        Self::RDS_ERR_CORRUPT,
+        Self::RDS_ERR_CANCELLED,
+        Self::RDS_ERR_PANIC,
+        Self::RDS_ERR_INTERNAL,
+    ];
+}
+
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub status: Status,
+    pub message: String,
+}
+
+/// One constructor per status: `Error::io("...")`.
+macro_rules! constructors {
+    ($($name:ident => $status:ident),* $(,)?) => {
+        impl Error {
+            $(pub fn $name(message: impl Into<String>) -> Self {
+                Self { status: Status::$status, message: message.into() }
+            })*
+        }
+    };
+}
+
+constructors! {
+    invalid_argument => RDS_ERR_INVALID_ARGUMENT,
+    invalid_handle => RDS_ERR_INVALID_HANDLE,
+    invalid_state => RDS_ERR_INVALID_STATE,
+    not_found => RDS_ERR_NOT_FOUND,
+    already_exists => RDS_ERR_ALREADY_EXISTS,
+    schema_mismatch => RDS_ERR_SCHEMA_MISMATCH,
+    out_of_range => RDS_ERR_OUT_OF_RANGE,
+    io => RDS_ERR_IO,
+    commit_conflict => RDS_ERR_COMMIT_CONFLICT,
+    not_supported => RDS_ERR_NOT_SUPPORTED,
+    corrupt => RDS_ERR_CORRUPT,
+    cancelled => RDS_ERR_CANCELLED,
+    panic => RDS_ERR_PANIC,
+    internal => RDS_ERR_INTERNAL,
+}
+
+impl Error {
+    /// Says what was being done: `what: message`.
+    pub fn context(mut self, what: impl Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::not_found(error.to_string()),
+            _ => Self::io(error.to_string()),
+        }
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::SchemaError(message) => Self::schema_mismatch(message),
+            ArrowError::IoError(message, _) => Self::io(message),
+            // Ours, on its way back through an Arrow interface.
+            ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(other) => match other.downcast::<lance::Error>() {
+                    Ok(error) => Self::from(*error),
+                    Err(other) => Self::internal(other.to_string()),
+                },
+            },
+            other => Self::invalid_argument(other.to_string()),
+        }
+    }
+}
+
+impl From<Error> for ArrowError {
+    fn from(error: Error) -> Self {
+        ArrowError::ExternalError(Box::new(error))
+    }
+}
+
+impl From<lance::Error> for Error {
+    fn from(error: lance::Error) -> Self {
+        use lance::Error as L;
+        let message = without_source_location(&error.to_string());
+        match &error {
+            L::InvalidInput { .. } => Self::invalid_argument(message),
+            L::DatasetAlreadyExists { .. } => Self::already_exists(message),
+            L::SchemaMismatch { .. } | L::Schema { .. } | L::FieldNotFound { .. } => {
+                Self::schema_mismatch(message)
+            }
+            L::DatasetNotFound { .. } | L::NotFound { .. } | L::VersionNotFound { .. } => {
+                Self::not_found(message)
+            }
+            L::CorruptFile { .. } => Self::corrupt(message),
+            L::NotSupported { .. } | L::VersionConflict { .. } => Self::not_supported(message),
+            L::CommitConflict { .. }
+            | L::IncompatibleTransaction { .. }
+            | L::RetryableCommitConflict { .. }
+            | L::TooMuchWriteContention { .. } => Self::commit_conflict(message),
+            L::IO { .. } | L::Timeout { .. } => Self::io(message),
+            L::Shared { source } => Self { message, ..Self::status_of(source) },
+            _ => Self::internal(message),
+        }
+    }
+}
+
+impl Error {
+    fn status_of(error: &lance::Error) -> Self {
+        match error {
+            lance::Error::IO { .. } => Self::io(""),
+            lance::Error::NotFound { .. } => Self::not_found(""),
+            lance::Error::CorruptFile { .. } => Self::corrupt(""),
+            _ => Self::internal(""),
+        }
+    }
+}
+
+/// Lance ends its messages with the place in its source (`, /path/to/file.rs:12:34`), which is
+/// of no use to the caller.
+fn without_source_location(message: &str) -> String {
+    let is_location = |part: &str| {
+        let mut fields = part.rsplitn(3, ':');
+        let numeric = |f: Option<&str>| f.is_some_and(|f| f.bytes().all(|b| b.is_ascii_digit()));
+        numeric(fields.next())
+            && numeric(fields.next())
+            && fields.next().is_some_and(|f| f.ends_with(".rs"))
+    };
+    message.split(", ").filter(|part| !is_location(part)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_keep_their_numbers() {
+        for (number, status) in Status::ALL.iter().enumerate() {
+            assert_eq!(*status as usize, number);
+        }
+    }
+
+    #[test]
+    fn source_locations_of_lance_are_dropped_from_messages() {
+        let raw = "Not found: a, b, /registry/src/x.rs:12:34";
+        assert_eq!(without_source_location(raw), "Not found: a, b");
+        assert_eq!(without_source_location("plain: 1:2"), "plain: 1:2");
+    }
+
+    #[test]
+    fn an_error_keeps_its_status_through_an_arrow_interface() {
+        let error = Error::from(ArrowError::from(Error::corrupt("page 3")));
+        assert_eq!(error.status, Status::RDS_ERR_CORRUPT);
+        assert_eq!(error.context("reading").to_string(), "reading: page 3");
+    }
+}

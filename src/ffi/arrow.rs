@@ -1,0 +1,126 @@
+//! Arrow C Data and C Stream: arrays of the caller in, arrays and streams of librds out.
+
+use arrow::array::{Array, RecordBatch, RecordBatchReader, StructArray};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
+use arrow::ffi_stream::FFI_ArrowArrayStream;
+
+use crate::error::{Error, Result};
+use crate::ffi::args::{self, Out};
+use crate::ffi::boundary::{Scope, catch};
+
+/// Moves an array out of the caller's struct, which is left released. Whoever holds the result
+/// releases it by dropping it.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to a valid or released `ArrowArray` that nobody else uses now.
+pub unsafe fn take_array(pointer: *mut FFI_ArrowArray) -> Result<FFI_ArrowArray> {
+    if pointer.is_null() || !pointer.is_aligned() {
+        return Err(Error::invalid_argument(format!(
+            "array is {pointer:p}; it must be a valid pointer"
+        )));
+    }
+    // SAFETY: not NULL and aligned; valid by the caller's promise.
+    let array = unsafe { FFI_ArrowArray::from_raw(pointer) };
+    if array.is_released() {
+        return Err(Error::invalid_argument("array is released already"));
+    }
+    Ok(array)
+}
+
+/// A batch that owns the caller's array: no copy.
+///
+/// # Safety
+/// `schema` must be NULL or point to an `ArrowSchema`; `array` must be what that schema says, as the
+/// Arrow C data interface defines it. Lengths of buffers are not part of that interface and cannot be
+/// checked.
+pub unsafe fn import_batch(
+    scope: &Scope,
+    schema: *const FFI_ArrowSchema,
+    array: FFI_ArrowArray,
+) -> Result<RecordBatch> {
+    // SAFETY: the caller's promise.
+    let schema = unsafe { args::borrowed(scope, schema, "schema") }?;
+    // arrow-rs asserts what it expects of a struct from outside. A failed assertion is bad input
+    // here, not a defect of ours.
+    let import = || -> Result<RecordBatch> {
+        let fields = Schema::try_from(schema)?;
+        // SAFETY: the caller's promise.
+        let mut data = unsafe { from_ffi(array, schema) }?;
+        data.align_buffers();
+        data.validate_full()?;
+        let rows = StructArray::from(data);
+        if rows.null_count() != 0 {
+            return Err(Error::invalid_argument("the array has null rows"));
+        }
+        Ok(RecordBatch::try_new(fields.into(), rows.columns().to_vec())?)
+    };
+    match catch(import) {
+        Ok(result) => result,
+        Err(panic) => Err(Error::invalid_argument(format!(
+            "the array or its schema is not what the Arrow C data interface asks for ({})",
+            panic.message
+        ))),
+    }
+}
+
+pub fn export(array: &dyn Array) -> FFI_ArrowArray {
+    FFI_ArrowArray::new(&array.to_data())
+}
+
+pub fn export_batch(batch: RecordBatch) -> FFI_ArrowArray {
+    export(&StructArray::from(batch))
+}
+
+/// # Safety
+/// As `args::out`; NULL is an output that nobody wants.
+pub unsafe fn optional_schema_out<'a>(
+    scope: &'a Scope,
+    pointer: *mut FFI_ArrowSchema,
+) -> Result<Option<Out<'a, FFI_ArrowSchema>>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as this function's own contract.
+    unsafe { args::out(scope, pointer, FFI_ArrowSchema::empty(), "out_schema") }.map(Some)
+}
+
+pub fn export_stream(reader: Box<dyn RecordBatchReader + Send>) -> FFI_ArrowArrayStream {
+    FFI_ArrowArrayStream::new(Box::new(Guarded { reader, failed: false }))
+}
+
+/// A stream whose callbacks are called from C: a panic becomes an error of the stream, which ends
+/// with it.
+struct Guarded {
+    reader: Box<dyn RecordBatchReader + Send>,
+    failed: bool,
+}
+
+impl Iterator for Guarded {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let reader = &mut self.reader;
+        let item = catch(move || reader.next()).unwrap_or_else(|error| Some(Err(error.into())));
+        self.failed = matches!(item, Some(Err(_)));
+        // A NUL would end the message early, and arrow-rs takes none.
+        item.map(|result| {
+            result.map_err(|error| match error.to_string() {
+                text if text.contains('\0') => {
+                    ArrowError::CDataInterface(text.replace('\0', "\\0"))
+                }
+                _ => error,
+            })
+        })
+    }
+}
+
+impl RecordBatchReader for Guarded {
+    fn schema(&self) -> SchemaRef {
+        self.reader.schema()
+    }
+}

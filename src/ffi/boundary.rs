@@ -1,0 +1,94 @@
+//! The line between C and Rust: no panic crosses it, every failure becomes a status and a message.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CString, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+use crate::error::{Error, Result, Status};
+use crate::ffi::handle::Poison;
+
+thread_local! {
+    /// How many `catch` are around what runs on this thread.
+    static CATCHING: Cell<usize> = const { Cell::new(0) };
+    static LAST_ERROR: RefCell<(Status, CString)> =
+        RefCell::new((Status::RDS_OK, CString::default()));
+}
+
+/// One call from C. Everything borrowed from the caller's memory is borrowed through the scope and
+/// cannot outlive it, so it cannot reach a task of the runtime.
+pub struct Scope {
+    function: &'static str,
+    /// What this call works on, poisoned should it panic.
+    subject: RefCell<Option<Arc<dyn Poison>>>,
+}
+
+impl Scope {
+    pub fn works_on(&self, subject: Arc<dyn Poison>) {
+        *self.subject.borrow_mut() = Some(subject);
+        super::fault::trip(self.function);
+    }
+}
+
+/// Runs `body` and reports what became of it. `function` is the C name, for messages.
+pub fn call(function: &'static str, body: impl FnOnce(&Scope) -> Result<()>) -> Status {
+    let scope = Scope { function, subject: RefCell::new(None) };
+    match catch(|| body(&scope)) {
+        Ok(Ok(())) => Status::RDS_OK,
+        Ok(Err(error)) => fail(function, error),
+        Err(error) => {
+            if let Some(subject) = scope.subject.take() {
+                subject.poison(function);
+            }
+            fail(function, error)
+        }
+    }
+}
+
+/// Runs `body`; a panic becomes an error that carries its text.
+pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(log_caught_panics);
+    let depth = CATCHING.get();
+    CATCHING.set(depth + 1);
+    let result = catch_unwind(AssertUnwindSafe(body));
+    CATCHING.set(depth);
+    result.map_err(|payload| {
+        let text = text_of(payload.as_ref());
+        // Dropping the payload could panic again; a leaked string is the lesser evil.
+        std::mem::forget(payload);
+        Error::panic(format!("a defect in librds was caught: {text}"))
+    })
+}
+
+/// What is caught is reported as an error; a library does not write to its host's stderr too.
+fn log_caught_panics() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| match CATCHING.get() {
+        0 => previous(info),
+        _ => log::error!("{info}"),
+    }));
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_string())
+}
+
+fn fail(function: &str, error: Error) -> Status {
+    let text = format!("{function}: {}", error.message).replace('\0', "\\0");
+    // No NUL is left in it, so this cannot fail.
+    let text = CString::new(text).unwrap_or_default();
+    LAST_ERROR.with(|last| *last.borrow_mut() = (error.status, text));
+    error.status
+}
+
+/// Status of the last failed call on this thread, and its message, valid until the next one fails.
+pub fn last_error() -> (Status, *const c_char) {
+    LAST_ERROR.with(|last| {
+        let last = last.borrow();
+        (last.0, last.1.as_ptr())
+    })
+}

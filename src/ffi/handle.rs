@@ -1,0 +1,223 @@
+//! Handles are tokens: the value of the pointer names a slot and its generation, and is never
+//! dereferenced. NULL, closed, foreign and garbage handles are therefore errors, not crashes.
+//!
+//! A registry takes no lock, so a call costs two atomic loads and a `fork` in the middle of another
+//! thread's call cannot leave a lock held in the child. Closing while another thread is inside a
+//! call is safe: that call keeps the object alive until it ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use once_cell::race::OnceBox;
+
+use crate::error::{Error, Result};
+use crate::ffi::boundary::Scope;
+
+const CHUNK: usize = 64;
+const CHUNKS: usize = 1024;
+
+/// The parts of a token: 8 bits of type, 32 of generation, 24 of slot.
+const SLOT_BITS: u32 = 24;
+const GENERATION_BITS: u32 = 32;
+
+/// The two low bits of a slot's state; the rest is the generation.
+const FREE: u64 = 0;
+const CHANGING: u64 = 1;
+const LIVE: u64 = 2;
+const STATE_MASK: u64 = 3;
+
+/// An object behind a handle, and the function whose panic made it unusable.
+pub struct Entry<T> {
+    pub value: T,
+    poisoned_by: OnceLock<&'static str>,
+}
+
+pub trait Poison: Send + Sync {
+    fn poison(&self, function: &'static str);
+}
+
+impl<T: Send + Sync> Poison for Entry<T> {
+    fn poison(&self, function: &'static str) {
+        // The first panic is the one to name.
+        let _ = self.poisoned_by.set(function);
+    }
+}
+
+struct Slot<T> {
+    state: AtomicU64,
+    value: ArcSwapOption<Entry<T>>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { state: AtomicU64::new(FREE), value: ArcSwapOption::empty() }
+    }
+}
+
+impl<T> Slot<T> {
+    /// Whether the state was `from` and is `to`.
+    fn exchange(&self, from: u64, to: u64) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// All live handles of one type.
+pub struct Registry<T> {
+    /// Names the type in messages: "writer".
+    name: &'static str,
+    /// Distinguishes the tokens of one registry from those of another.
+    tag: u8,
+    chunks: [OnceBox<[Slot<T>; CHUNK]>; CHUNKS],
+}
+
+impl<T: Send + Sync + 'static> Registry<T> {
+    pub const fn new(name: &'static str, tag: u8) -> Self {
+        Self { name, tag, chunks: [const { OnceBox::new() }; CHUNKS] }
+    }
+
+    /// Stores `value` and returns its token, which is never 0.
+    pub fn insert(&self, value: T) -> Result<u64> {
+        let entry = Arc::new(Entry { value, poisoned_by: OnceLock::new() });
+        for (index, slot) in self.slots() {
+            let state = slot.state.load(Ordering::Relaxed);
+            if state & STATE_MASK == FREE && slot.exchange(state, state | CHANGING) {
+                slot.value.store(Some(entry));
+                slot.state.store(state | LIVE, Ordering::Release);
+                return Ok(self.token(index, state >> 2));
+            }
+        }
+        Err(Error::invalid_state(format!("{} {}s are open; close some", CHUNK * CHUNKS, self.name)))
+    }
+
+    /// The object of `token`, kept alive by the caller's reference to it.
+    pub fn get(&self, scope: &Scope, token: u64) -> Result<Arc<Entry<T>>> {
+        let (slot, live) = self.find(token)?;
+        let entry = slot.value.load_full();
+        // Loaded between two looks at the state, so it is this generation's.
+        let entry = entry
+            .filter(|_| slot.state.load(Ordering::Acquire) == live)
+            .ok_or_else(|| self.unknown(token))?;
+        if let Some(function) = entry.poisoned_by.get() {
+            return Err(Error::panic(format!(
+                "the {} is unusable since a panic in {function}; close it and open another",
+                self.name
+            )));
+        }
+        scope.works_on(entry.clone());
+        Ok(entry)
+    }
+
+    /// Takes the object of `token` out; of several callers exactly one gets it.
+    pub fn remove(&self, token: u64) -> Result<Arc<Entry<T>>> {
+        let (slot, live) = self.find(token)?;
+        let next = (live | STATE_MASK) + 1;
+        if !slot.exchange(live, next | CHANGING) {
+            return Err(self.unknown(token));
+        }
+        let entry = slot.value.swap(None);
+        slot.state.store(next | FREE, Ordering::Release);
+        entry.ok_or_else(|| self.unknown(token))
+    }
+
+    fn token(&self, index: usize, generation: u64) -> u64 {
+        let generation = generation & ((1 << GENERATION_BITS) - 1);
+        u64::from(self.tag) << (SLOT_BITS + GENERATION_BITS)
+            | generation << SLOT_BITS
+            | index as u64
+    }
+
+    /// The slot that `token` names, and the state it must have.
+    fn find(&self, token: u64) -> Result<(&Slot<T>, u64)> {
+        let index = (token & ((1 << SLOT_BITS) - 1)) as usize;
+        let tag = token >> (SLOT_BITS + GENERATION_BITS);
+        let slot = self
+            .chunks
+            .get(index / CHUNK)
+            .and_then(|chunk| chunk.get())
+            .map(|chunk| &chunk[index % CHUNK])
+            .filter(|_| tag == u64::from(self.tag))
+            .ok_or_else(|| self.unknown(token))?;
+        let state = slot.state.load(Ordering::Acquire);
+        if state & STATE_MASK != LIVE || self.token(index, state >> 2) != token {
+            return Err(self.unknown(token));
+        }
+        Ok((slot, state))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (usize, &Slot<T>)> {
+        self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            let slots = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| Slot::default())));
+            slots.iter().enumerate().map(move |(i, slot)| (number * CHUNK + i, slot))
+        })
+    }
+
+    fn unknown(&self, token: u64) -> Error {
+        let name = self.name;
+        Error::invalid_handle(if token == 0 {
+            format!("the {name} is NULL")
+        } else {
+            format!("{token:#x} is no open {name}: it was closed, or is not a {name} at all")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+    use crate::ffi::boundary::call;
+
+    static THINGS: Registry<u32> = Registry::new("thing", 0x7f);
+    static OTHERS: Registry<u32> = Registry::new("other", 0x7e);
+
+    fn get(registry: &Registry<u32>, token: u64) -> (Status, u32) {
+        let mut value = 0;
+        let status = call("get", |scope| {
+            value = registry.get(scope, token)?.value;
+            Ok(())
+        });
+        (status, value)
+    }
+
+    #[test]
+    fn a_token_finds_its_object_until_it_is_removed() {
+        let token = THINGS.insert(5).unwrap();
+        assert_eq!(get(&THINGS, token), (Status::RDS_OK, 5));
+        assert_eq!(THINGS.remove(token).unwrap().value, 5);
+        assert_eq!(get(&THINGS, token).0, Status::RDS_ERR_INVALID_HANDLE);
+        assert!(THINGS.remove(token).is_err());
+    }
+
+    #[test]
+    fn a_reused_slot_does_not_answer_to_its_old_token() {
+        static REUSED: Registry<u32> = Registry::new("reused", 1);
+        let old = REUSED.insert(1).unwrap();
+        REUSED.remove(old).unwrap();
+        let new = REUSED.insert(2).unwrap();
+        assert_ne!(old, new);
+        assert_eq!(get(&REUSED, old).0, Status::RDS_ERR_INVALID_HANDLE);
+        assert_eq!(get(&REUSED, new), (Status::RDS_OK, 2));
+    }
+
+    #[test]
+    fn tokens_of_another_type_and_garbage_are_refused() {
+        let token = OTHERS.insert(1).unwrap();
+        for bad in [token, 0, 1, u64::MAX, 0x7f00_0000_00ff_ffff, 0x7fff_0000_0000_0000] {
+            assert_eq!(get(&THINGS, bad).0, Status::RDS_ERR_INVALID_HANDLE, "{bad:#x}");
+        }
+    }
+
+    #[test]
+    fn of_many_closers_exactly_one_wins() {
+        for _ in 0..200 {
+            let token = THINGS.insert(9).unwrap();
+            let wins: usize = std::thread::scope(|scope| {
+                let closers: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| THINGS.remove(token).is_ok())).collect();
+                closers.into_iter().map(|c| usize::from(c.join().unwrap())).sum()
+            });
+            assert_eq!(wins, 1);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The C surface, and nothing else: every exported function checks its arguments, makes one call
+//! into the safe core, and writes its outputs.
+//!
+//! `boundary` turns results and panics into statuses, `handle` turns tokens into objects, `args`
+//! turns pointers into borrows, `options` reads sized structs, `arrow` moves arrays across.
+
+#![allow(clippy::missing_safety_doc)] // the docs of exported functions are the header's
+
+mod args;
+pub mod arrow;
+pub mod boundary;
+mod convert;
+pub mod error;
+pub mod fault;
+pub mod handle;
+pub mod log;
+pub mod options;
+pub mod reader;
+pub mod runtime;
+pub mod types;
+pub mod version;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! SizedStruct structs: the first field is the size the caller compiled with, so that a later version can
+//! add fields at the end without breaking programs built against this one.
+//!
+//! The rules are those of Linux' `copy_struct_from_user`: a smaller struct is filled up with zeros,
+//! which mean the default; a larger one is accepted if what this version does not know is zero.
+
+use std::mem::MaybeUninit;
+
+use crate::error::{Error, Result};
+use crate::ffi::boundary::Scope;
+
+/// No struct comes near it: a larger size is not a size.
+const MAX_SIZE: usize = 4096;
+
+/// # Safety
+/// All-zero bytes must be a value of the type, its first field must be a `usize` that holds the
+/// size of the struct, and it must be `repr(C)` without padding.
+pub unsafe trait SizedStruct: Copy {
+    const NAME: &'static str;
+    /// Size of the struct in the first version that had it.
+    const FIRST_SIZE: usize;
+}
+
+fn init_macro<T: SizedStruct>() -> String {
+    format!("{}_INIT", T::NAME.to_uppercase())
+}
+
+/// The struct as this version knows it; NULL means all defaults.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to as many initialised bytes as its first field says.
+pub unsafe fn read<T: SizedStruct>(_: &Scope, pointer: *const T, name: &str) -> Result<T> {
+    // SAFETY: all-zero bytes are a T, by the contract of the trait.
+    let mut value: T = unsafe { std::mem::zeroed() };
+    if pointer.is_null() {
+        return Ok(value);
+    }
+    // SAFETY: as this function's own contract.
+    let size = unsafe { size::<T>(pointer, name) }?;
+    let bytes = pointer.cast::<u8>();
+    for at in size_of::<T>()..size {
+        // SAFETY: `at` is below the size the caller vouches for.
+        if unsafe { bytes.add(at).read() } != 0 {
+            return Err(Error::not_supported(format!(
+                "{name}: byte {at} of {} is set, which this version of librds does not know",
+                T::NAME
+            )));
+        }
+    }
+    // SAFETY: `size` bytes can be read by the caller's promise, size_of::<T>() can be written.
+    unsafe {
+        bytes.copy_to_nonoverlapping((&raw mut value).cast(), size.min(size_of::<T>()));
+    }
+    Ok(value)
+}
+
+/// A sized struct of the caller to be written, checked before the work whose result it takes: a
+/// malformed struct must not hide that the work was done.
+pub struct Out<'a, T> {
+    place: Option<&'a mut MaybeUninit<T>>,
+    size: usize,
+}
+
+/// NULL is an output that nobody wants.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to as many writable bytes as its first field says.
+pub unsafe fn out<'a, T: SizedStruct>(
+    _: &'a Scope,
+    pointer: *mut T,
+    name: &str,
+) -> Result<Out<'a, T>> {
+    if pointer.is_null() {
+        return Ok(Out { place: None, size: 0 });
+    }
+    // SAFETY: as this function's own contract.
+    let size = unsafe { size::<T>(pointer, name) }?.min(size_of::<T>());
+    // SAFETY: not NULL and aligned, as `size` has checked. Of the place only `size` bytes are used.
+    let place = unsafe { &mut *pointer.cast::<MaybeUninit<T>>() };
+    Ok(Out { place: Some(place), size })
+}
+
+impl<T: SizedStruct> Out<'_, T> {
+    /// Writes as much of `value` as the caller's version of the struct has. The caller's size stays
+    /// in the first field.
+    pub fn set(self, value: T) {
+        let Some(place) = self.place else { return };
+        let head = size_of::<usize>();
+        // SAFETY: both sides have `size` bytes, which is at least the first field.
+        unsafe {
+            (&raw const value).cast::<u8>().add(head).copy_to_nonoverlapping(
+                place.as_mut_ptr().cast::<u8>().add(head),
+                self.size - head,
+            );
+        }
+    }
+}
+
+/// The size in the first field, checked.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to a `usize`.
+unsafe fn size<T: SizedStruct>(pointer: *const T, name: &str) -> Result<usize> {
+    if pointer.is_null() || !pointer.is_aligned() {
+        return Err(Error::invalid_argument(format!(
+            "{name} is {pointer:p}; it must be a valid pointer"
+        )));
+    }
+    // SAFETY: not NULL, aligned; a `usize` is there by the contract of the trait.
+    let size = unsafe { pointer.cast::<usize>().read() };
+    if size < T::FIRST_SIZE || size > MAX_SIZE {
+        return Err(Error::invalid_argument(format!(
+            "{name}: struct_size is {size}, and {} has {} bytes; initialise it with {}",
+            T::NAME,
+            size_of::<T>(),
+            init_macro::<T>()
+        )));
+    }
+    Ok(size)
+}

@@ -1,0 +1,269 @@
+//! The structs and constants of the C surface.
+
+#![allow(non_camel_case_types)] // the names are the C names
+
+use std::ffi::{c_char, c_int, c_void};
+
+use crate::ffi::options;
+use crate::tensor::MAX_NDIM;
+
+/// A writer: one run that writes one table. Opaque; made by rds_writer_open().
+pub struct rds_writer(());
+
+/// A reader: a snapshot of one table. Opaque; made by rds_reader_open().
+pub struct rds_reader(());
+
+/// The dimensions a row can have at most.
+pub const RDS_MAX_NDIM: usize = 64;
+const _: () = assert!(RDS_MAX_NDIM == MAX_NDIM);
+
+/// What rds_writer_open() does with a table that exists, or does not.
+#[repr(C)]
+pub enum rds_write_mode {
+    /// The table must not exist.
+    RDS_MODE_CREATE = 0,
+    /// The table must exist; rows are added after its last one. Also resumes an interrupted run.
+    RDS_MODE_APPEND = 1,
+    /// A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
+    RDS_MODE_OVERWRITE = 2,
+}
+
+/// When accepted rows become durable, and visible to readers that open afterwards.
+#[repr(C)]
+pub enum rds_durability {
+    /// Within checkpoint_ms of being accepted.
+    RDS_DURABILITY_INTERVAL = 0,
+    /// Before the call that writes them returns.
+    RDS_DURABILITY_BATCH = 1,
+    /// By rds_commit(), and not before.
+    RDS_DURABILITY_COMMIT = 2,
+}
+
+/// The form of the ids in an rds_ids.
+#[repr(C)]
+pub enum rds_ids_kind {
+    /// data: UTF-8 bytes of all ids; offsets: count + 1 of them.
+    RDS_IDS_UTF8 = 1,
+    /// data: `const char *const *`, count NUL-terminated UTF-8 strings.
+    RDS_IDS_CSTRINGS = 2,
+    /// data: NumPy `S`: item_bytes an id, UTF-8, padded with NUL.
+    RDS_IDS_NUMPY_S = 3,
+    /// data: NumPy `U`: item_bytes (a multiple of 4) an id, native UTF-32, padded with NUL.
+    RDS_IDS_NUMPY_U = 4,
+    /// data: `const int64_t *`; the id is the decimal number.
+    RDS_IDS_INT64 = 5,
+    /// data: `const uint64_t *`; the id is the decimal number.
+    RDS_IDS_UINT64 = 6,
+}
+
+/// Columns of a table, to be or-ed; 0 means all.
+#[repr(C)]
+pub enum rds_columns {
+    RDS_COLUMN_OBJECT_ID = 1,
+    RDS_COLUMN_DATA = 2,
+}
+
+/// Severity of a log message.
+#[repr(C)]
+pub enum rds_log_level {
+    RDS_LOG_OFF = 0,
+    RDS_LOG_ERROR = 1,
+    RDS_LOG_WARN = 2,
+    RDS_LOG_INFO = 3,
+    RDS_LOG_DEBUG = 4,
+    RDS_LOG_TRACE = 5,
+}
+
+/// Object ids in memory of the caller. Initialise with RDS_IDS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_ids {
+    /// sizeof(rds_ids).
+    pub struct_size: usize,
+    /// An rds_ids_kind.
+    pub kind: u32,
+    /// Must be 0.
+    pub flags: u32,
+    /// How many ids.
+    pub count: u64,
+    /// As kind says. NULL only if count is 0, or if every id is empty.
+    pub data: *const c_void,
+    /// RDS_IDS_UTF8: count + 1 ascending offsets into data; otherwise NULL.
+    pub offsets: *const i64,
+    /// RDS_IDS_NUMPY_S, RDS_IDS_NUMPY_U: bytes of one id; otherwise 0.
+    pub item_bytes: u64,
+}
+
+/// rds_tensor.flags: the numbers in data have the byte order that is not this machine's.
+pub const RDS_TENSOR_BYTE_SWAPPED: u32 = 1;
+
+/// A stack of tensors in memory of the caller: shape[0] rows of one shape. Initialise with
+/// RDS_TENSOR_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_tensor {
+    /// sizeof(rds_tensor).
+    pub struct_size: usize,
+    /// An rds_dtype.
+    pub dtype: u32,
+    /// RDS_TENSOR_BYTE_SWAPPED or 0.
+    pub flags: u32,
+    /// Dimensions, the one over rows included: 1 for scalars, at most RDS_MAX_NDIM + 1.
+    pub ndim: u64,
+    /// ndim lengths.
+    pub shape: *const i64,
+    /// ndim distances in bytes, as NumPy has them, negative ones too; NULL means C order.
+    pub strides: *const i64,
+    /// The first element. NULL only if shape[0] is 0.
+    pub data: *const c_void,
+}
+
+/// Options of rds_writer_open(). Zero means the default. Initialise with RDS_WRITER_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_writer_options {
+    /// sizeof(rds_writer_options).
+    pub struct_size: usize,
+    /// An rds_write_mode; default RDS_MODE_CREATE.
+    pub mode: u32,
+    /// An rds_durability; default RDS_DURABILITY_INTERVAL.
+    pub durability: u32,
+    /// RDS_DURABILITY_INTERVAL: milliseconds; default 1000.
+    pub checkpoint_ms: u64,
+    /// Bytes that may wait to be written before a call that writes has to wait too; default 64 MiB.
+    /// A single batch may exceed it.
+    pub max_queued_bytes: u64,
+}
+
+/// Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
+/// dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
+pub type rds_progress_callback =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, done: u64, total: u64) -> c_int>;
+
+/// Options of rds_commit(). Zero means the default. Initialise with RDS_COMMIT_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_commit_options {
+    /// sizeof(rds_commit_options).
+    pub struct_size: usize,
+    /// Told how far the call is, about ten times a second; default none.
+    pub progress: rds_progress_callback,
+    /// Handed to progress as it is.
+    pub user_data: *mut c_void,
+}
+
+/// What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_commit_info {
+    /// sizeof(rds_commit_info).
+    pub struct_size: usize,
+    /// Rows this writer has made durable since it was opened.
+    pub rows: u64,
+    /// Bytes of tensors in these rows, as in the caller's memory.
+    pub tensor_bytes: u64,
+    /// Version of the table that holds them; 0 if nothing was ever written.
+    pub version: u64,
+    /// Data files of that version.
+    pub data_files: u64,
+}
+
+/// Options of rds_reader_open(). Zero means the default. Initialise with RDS_READER_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_reader_options {
+    /// sizeof(rds_reader_options).
+    pub struct_size: usize,
+    /// The version of the table to read; default the newest.
+    pub version: u64,
+}
+
+/// What rds_reader_info() tells. Initialise with RDS_TABLE_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_table_info {
+    /// sizeof(rds_table_info).
+    pub struct_size: usize,
+    /// Rows of the snapshot.
+    pub rows: u64,
+    /// Version of the table that the snapshot shows.
+    pub version: u64,
+    /// Bytes of one row in the caller's memory: the product of shape times the bytes of an element.
+    pub row_bytes: u64,
+    /// NumPy's name of the dtype, `float32`. Static: valid forever.
+    pub dtype_name: *const c_char,
+    /// An rds_dtype.
+    pub dtype: u32,
+    /// Dimensions of a row; 0 for a scalar.
+    pub ndim: u32,
+    /// ndim lengths; the rest is 0.
+    pub shape: [i64; RDS_MAX_NDIM],
+    /// Rows that are read through a mapped file, without a call into Lance.
+    pub mapped_rows: u64,
+}
+
+/// Options of rds_reader_stream(). Zero means the default. Initialise with RDS_STREAM_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_stream_options {
+    /// sizeof(rds_stream_options).
+    pub struct_size: usize,
+    /// Or-ed rds_columns; default all.
+    pub columns: u32,
+    /// Must be 0.
+    pub flags: u32,
+    /// First row; default 0.
+    pub first_row: u64,
+    /// How many rows; default all that follow.
+    pub row_count: u64,
+    /// Rows in a batch at most; default 8192.
+    pub batch_rows: u64,
+}
+
+/// Options of rds_runtime_configure(). Zero means the default. Initialise with
+/// RDS_RUNTIME_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_runtime_options {
+    /// sizeof(rds_runtime_options).
+    pub struct_size: usize,
+    /// Worker threads; default the environment variable RDS_THREADS, else the number of cores, at
+    /// least 2 and at most 8.
+    pub worker_threads: u64,
+}
+
+/// Receives a log message. `target` names the part that logs, `message` is the text; both are
+/// NUL-terminated UTF-8 and valid during the call only. Called from any thread, from several at
+/// once. It must not call into librds, unwind or throw.
+pub type rds_log_callback = Option<
+    unsafe extern "C" fn(
+        level: c_int,
+        target: *const c_char,
+        message: *const c_char,
+        user_data: *mut c_void,
+    ),
+>;
+
+macro_rules! sized {
+    ($($name:ident: $first_size:literal;)*) => {$(
+        // SAFETY: repr(C), begins with `struct_size: usize`, made of integers and pointers only,
+        // for which zero is a value; the size below rules out padding at the end.
+        unsafe impl options::SizedStruct for $name {
+            const NAME: &'static str = stringify!($name);
+            const FIRST_SIZE: usize = $first_size;
+        }
+        const _: () = assert!(size_of::<$name>() >= $first_size);
+    )*};
+}
+
+sized! {
+    rds_ids: 48;
+    rds_tensor: 48;
+    rds_writer_options: 32;
+    rds_commit_options: 24;
+    rds_commit_info: 40;
+    rds_reader_options: 16;
+    rds_table_info: 568;
+    rds_stream_options: 40;
+    rds_runtime_options: 16;
+}

@@ -1,0 +1,25 @@
+//! librds: storage of machine-learning inference results on Lance, behind a C ABI.
+//!
+//! One row per object: an `object_id` and one tensor of fixed shape. A table is an ordinary
+//! Lance dataset; this crate adds a writer that costs its caller one copy per batch and a reader
+//! made for rows.
+//!
+//! Way in: [`ffi`] → [`writer`] (validate → queue → encode → checkpoint).
+//! Way out: [`ffi`] → [`reader`] (row → Lance) → Arrow or the caller's buffer.
+//!
+//! The other modules serve both: [`location`] names the table, [`tensor`] its rows, [`ids`] its
+//! identifiers, [`runtime`] runs what is asynchronous, [`error`] is what all of them return.
+
+// A panic must be able to reach the boundary in `ffi`, which turns it into a status.
+const _: () = assert!(cfg!(panic = "unwind"), "librds needs panic = \"unwind\"");
+// Handles are 64-bit tokens in the shape of a pointer.
+const _: () = assert!(usize::BITS == 64, "librds needs a 64-bit target");
+
+pub mod error;
+pub mod ffi;
+pub mod ids;
+pub mod location;
+pub mod reader;
+pub mod runtime;
+pub mod tensor;
+pub mod writer;

@@ -1,0 +1,106 @@
+//! Where a table lies: `<result_dir>/lance_db/results.lance`, or a path that itself ends in
+//! `.lance`.
+
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::error::{Error, Result};
+
+/// The directory of the table within a result directory.
+const TABLE: &str = "lance_db/results.lance";
+
+/// A table on a local disk, by its absolute path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    path: PathBuf,
+}
+
+impl Location {
+    /// `text` is a path or a `file://` URI of a result directory or of a table.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::invalid_argument("path is empty"));
+        }
+        let given = match text.split_once("://") {
+            None => PathBuf::from(text),
+            Some(("file", _)) => {
+                Url::parse(text).ok().and_then(|url| url.to_file_path().ok()).ok_or_else(|| {
+                    Error::invalid_argument(format!("path {text:?} is no valid file URI"))
+                })?
+            }
+            Some((scheme, _)) => {
+                return Err(Error::not_supported(format!(
+                    "path {text:?}: the scheme \"{scheme}\" is not part of this build; use a local path"
+                )));
+            }
+        };
+        // Absolute, so that a later change of the working directory does not move the table.
+        let absolute = std::path::absolute(&given)?;
+        let path = match absolute.extension() {
+            Some(extension) if extension == "lance" => absolute,
+            _ => absolute.join(TABLE),
+        };
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table as a `file://` URI: unlike a bare path it means the same to Lance whatever
+    /// characters it has.
+    pub fn uri(&self) -> Result<String> {
+        Url::from_file_path(&self.path)
+            .map(String::from)
+            .map_err(|()| Error::invalid_argument(format!("path {:?} is not absolute", self.path)))
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    #[test]
+    fn a_result_directory_holds_its_table_in_lance_db() {
+        let location = Location::parse("/runs/one").unwrap();
+        assert_eq!(location.path(), Path::new("/runs/one/lance_db/results.lance"));
+        assert_eq!(location.to_string(), "/runs/one/lance_db/results.lance");
+    }
+
+    #[test]
+    fn a_path_ending_in_lance_is_the_table() {
+        assert_eq!(Location::parse("/t/x.lance").unwrap().path(), Path::new("/t/x.lance"));
+        assert_eq!(Location::parse("/t/x.lance/").unwrap().path(), Path::new("/t/x.lance/"));
+    }
+
+    #[test]
+    fn a_relative_path_is_made_absolute() {
+        let expected = std::env::current_dir().unwrap().join("runs/lance_db/results.lance");
+        assert_eq!(Location::parse("runs").unwrap().path(), expected);
+    }
+
+    #[test]
+    fn a_file_uri_is_decoded_and_encoded() {
+        let location = Location::parse("file:///runs/a%20b").unwrap();
+        assert_eq!(location.path(), Path::new("/runs/a b/lance_db/results.lance"));
+        assert_eq!(location.uri().unwrap(), "file:///runs/a%20b/lance_db/results.lance");
+    }
+
+    #[test]
+    fn other_schemes_are_refused_by_name() {
+        let error = Location::parse("s3://bucket/run").unwrap_err();
+        assert_eq!(error.status, Status::RDS_ERR_NOT_SUPPORTED);
+        assert!(error.message.contains("\"s3\""), "{error}");
+        assert_eq!(Location::parse("").unwrap_err().status, Status::RDS_ERR_INVALID_ARGUMENT);
+    }
+}

@@ -1,0 +1,110 @@
+//! One version of a table, opened through Lance.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arrow::datatypes::{Schema, SchemaRef};
+use lance::Dataset;
+use lance::dataset::builder::DatasetBuilder;
+use lance::session::Session;
+
+use crate::error::{Error, Result, Status};
+use crate::location::Location;
+use crate::reader::Columns;
+use crate::runtime;
+use crate::tensor::{ID_COLUMN, TensorSpec, missing_column, type_name};
+
+/// Lance keeps decoded metadata of files here; its own default is gigabytes.
+const METADATA_CACHE_BYTES: usize = 16 << 20;
+
+/// A dataset belongs to the process that opened it: its tasks run on that process's runtime, and its
+/// locks may have been held when a child was forked.
+struct Opened {
+    process: u32,
+    dataset: Arc<Dataset>,
+}
+
+pub struct Snapshot {
+    location: Location,
+    version: u64,
+    schema: SchemaRef,
+    opened: ArcSwap<Opened>,
+}
+
+impl Snapshot {
+    pub fn open(location: Location, version: Option<u64>) -> Result<Self> {
+        let dataset = load(&location, version)?;
+        let schema = Arc::new(Schema::from(dataset.schema()));
+        let version = dataset.manifest().version;
+        let opened = Opened { process: std::process::id(), dataset: Arc::new(dataset) };
+        Ok(Self { location, version, schema, opened: ArcSwap::from_pointee(opened) })
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What the rows are, if this is a table of results.
+    pub fn spec(&self) -> Result<TensorSpec> {
+        let check = || {
+            let id = self.schema.field_with_name(ID_COLUMN);
+            let id = id.map_err(|_| missing_column(ID_COLUMN, &self.schema))?;
+            if !id.data_type().is_string() {
+                return Err(Error::schema_mismatch(format!(
+                    "column \"{ID_COLUMN}\": expected strings, got {}",
+                    type_name(id.data_type())
+                )));
+            }
+            TensorSpec::from_table_schema(&self.schema)
+        };
+        check().map_err(|e| e.context(&self.location))
+    }
+
+    pub fn count_rows(&self) -> Result<u64> {
+        let dataset = self.dataset()?;
+        let rows = runtime::block_on(async { dataset.count_rows(None).await })??;
+        Ok(rows as u64)
+    }
+
+    /// The schema of chosen columns, with the metadata of the table.
+    pub fn schema(&self, columns: Columns) -> SchemaRef {
+        let names = columns.names();
+        let fields: Vec<_> = names
+            .iter()
+            .filter_map(|name| self.schema.field_with_name(name).ok().cloned())
+            .collect();
+        Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
+    }
+
+    /// The dataset; in a forked child it is opened anew.
+    pub fn dataset(&self) -> Result<Arc<Dataset>> {
+        let process = std::process::id();
+        let opened = self.opened.load();
+        if opened.process == process {
+            return Ok(opened.dataset.clone());
+        }
+        let dataset = Arc::new(load(&self.location, Some(self.version))?);
+        let opened = Arc::new(Opened { process, dataset: dataset.clone() });
+        // Dropping what the parent opened could wait for its tasks, which this process does not have.
+        std::mem::forget(self.opened.swap(opened));
+        Ok(dataset)
+    }
+}
+
+fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
+    let session = Arc::new(Session::new(0, METADATA_CACHE_BYTES, Arc::default()));
+    let mut builder = DatasetBuilder::from_uri(location.uri()?).with_session(session);
+    if let Some(version) = version {
+        builder = builder.with_version(version);
+    }
+    let loaded = runtime::block_on(async { builder.load().await })?;
+    loaded.map_err(Error::from).map_err(|error| match (error.status, version) {
+        (Status::RDS_ERR_NOT_FOUND, None) => {
+            Error::not_found(format!("there is no table at {location}"))
+        }
+        (Status::RDS_ERR_NOT_FOUND, Some(version)) => {
+            Error::not_found(format!("there is no version {version} of a table at {location}"))
+        }
+        _ => error.context(location),
+    })
+}

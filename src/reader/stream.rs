@@ -1,0 +1,75 @@
+//! A range of rows as record batches in row order.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use futures::StreamExt;
+use lance::dataset::scanner::DatasetRecordBatchStream;
+
+use crate::error::Result;
+use crate::reader::snapshot::Snapshot;
+use crate::reader::{StreamOptions, rows};
+use crate::runtime;
+
+/// Batches of one stream that Lance may decode ahead of the consumer.
+const READAHEAD: usize = 2;
+
+pub struct Stream {
+    snapshot: Arc<Snapshot>,
+    options: StreamOptions,
+    count: u64,
+    schema: SchemaRef,
+    /// Started by the first batch asked for.
+    batches: Option<DatasetRecordBatchStream>,
+}
+
+impl Stream {
+    pub fn new(snapshot: Arc<Snapshot>, options: &StreamOptions, count: u64) -> Self {
+        let schema = snapshot.schema(options.columns);
+        Self { snapshot, options: *options, count, schema, batches: None }
+    }
+
+    fn start(&self) -> Result<DatasetRecordBatchStream> {
+        let dataset = self.snapshot.dataset()?;
+        let mut scanner = dataset.scan();
+        scanner
+            .project(&self.options.columns.names())?
+            .scan_in_order(true)
+            .batch_size(self.options.batch_rows)
+            .batch_readahead(READAHEAD)
+            .limit(Some(self.count as i64), Some(self.options.first_row as i64))?;
+        Ok(runtime::block_on(async move { scanner.try_into_stream().await })??)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        if self.count == 0 {
+            return Ok(None);
+        }
+        let mut batches = match self.batches.take() {
+            Some(batches) => batches,
+            None => self.start()?,
+        };
+        let batch = runtime::block_on(async { batches.next().await })?;
+        self.batches = Some(batches);
+        match batch {
+            None => Ok(None),
+            Some(batch) => rows::under_schema(batch?, self.schema.clone()).map(Some),
+        }
+    }
+}
+
+impl Iterator for Stream {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().map_err(ArrowError::from).transpose()
+    }
+}
+
+impl RecordBatchReader for Stream {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}

@@ -1,0 +1,216 @@
+//! A stack of tensors in memory of the caller, and the one copy that takes it in.
+
+use arrow::array::{ArrayData, ArrayRef, make_array};
+use arrow::buffer::MutableBuffer;
+use arrow::datatypes::DataType;
+
+use crate::error::{Error, Result};
+use crate::tensor::{DType, TensorSpec};
+
+/// `shape[0]` rows, anywhere in `bytes` that strides can reach.
+pub struct TensorView<'a> {
+    spec: TensorSpec,
+    rows: usize,
+    layout: StackLayout,
+    bytes: &'a [u8],
+    byte_swapped: bool,
+}
+
+/// Where the elements lie.
+#[derive(Debug)]
+pub struct StackLayout {
+    /// All dimensions with their strides in bytes, outermost first.
+    dims: Vec<(usize, isize)>,
+    /// Bytes of the stack that lie before its first element, because of negative strides.
+    pub before: usize,
+    /// Bytes from the lowest to the highest.
+    pub bytes: usize,
+}
+
+impl<'a> TensorView<'a> {
+    /// Where a stack of `shape` lies; strides are those of C order if not given.
+    pub fn layout(dtype: DType, shape: &[i64], strides: Option<&[i64]>) -> Result<StackLayout> {
+        let too_large = || {
+            Error::invalid_argument(format!(
+                "shape {shape:?} with strides {strides:?} is too large"
+            ))
+        };
+        let (rows, row) = shape.split_first().ok_or_else(too_large)?;
+        if *rows < 0 {
+            return Err(Error::invalid_argument(format!("shape {shape:?} has {rows} rows")));
+        }
+        // Checks the dimensions of a row.
+        TensorSpec::new(dtype, row)?;
+        let mut dims = vec![(0, 0); shape.len()];
+        let mut packed = dtype.bytes() as isize;
+        let (mut before, mut after) = (0_isize, 0_isize);
+        for (i, length) in shape.iter().enumerate().rev() {
+            let length = isize::try_from(*length).map_err(|_| too_large())?;
+            let stride = match strides {
+                None => packed,
+                Some(strides) => strides.get(i).map_or(0, |s| *s as isize),
+            };
+            packed = packed.checked_mul(length.max(1)).ok_or_else(too_large)?;
+            if let Some(dim) = dims.get_mut(i) {
+                *dim = (length as usize, stride);
+            }
+            let reach = stride.checked_mul((length - 1).max(0)).ok_or_else(too_large)?;
+            let side = if reach < 0 { &mut before } else { &mut after };
+            *side = side.checked_add(reach).ok_or_else(too_large)?;
+        }
+        let span = after.checked_sub(before).and_then(|s| s.checked_add(dtype.bytes() as isize));
+        let bytes = if *rows == 0 { 0 } else { span.ok_or_else(too_large)? as usize };
+        Ok(StackLayout { dims, before: if *rows == 0 { 0 } else { before.unsigned_abs() }, bytes })
+    }
+
+    /// `bytes` are the `layout.bytes` bytes of the stack; their words have the other byte order than
+    /// this machine's if `byte_swapped`.
+    pub fn new(
+        dtype: DType,
+        shape: &[i64],
+        layout: StackLayout,
+        bytes: &'a [u8],
+        byte_swapped: bool,
+    ) -> Result<Self> {
+        let spec = TensorSpec::new(dtype, shape.get(1..).unwrap_or_default())?;
+        let rows = shape.first().map_or(0, |rows| *rows as usize);
+        if bytes.len() < layout.bytes {
+            return Err(Error::internal("a tensor is shorter than its layout"));
+        }
+        Ok(Self { spec, rows, layout, bytes, byte_swapped })
+    }
+
+    pub fn spec(&self) -> &TensorSpec {
+        &self.spec
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Copies the stack into an array of `data_type`, the type of the table's column.
+    pub fn to_array(&self, data_type: &DataType) -> Result<ArrayRef> {
+        let DataType::FixedSizeList(item, _) = data_type else {
+            return Err(Error::internal("the data column is no fixed-size list"));
+        };
+        let packed = self.packed();
+        let elements = self.rows * self.spec.elements;
+        let (values, length) = match self.spec.dtype {
+            DType::RDS_DTYPE_BOOL => {
+                let bits = packed.iter().map(|byte| *byte != 0);
+                (bits.collect::<arrow::buffer::BooleanBuffer>().into_inner(), elements)
+            }
+            dtype => (packed.into(), elements * dtype.bytes() / dtype.word_bytes()),
+        };
+        let values =
+            ArrayData::builder(item.data_type().clone()).len(length).add_buffer(values).build()?;
+        let list =
+            ArrayData::builder(data_type.clone()).len(self.rows).add_child_data(values).build()?;
+        Ok(make_array(list))
+    }
+
+    /// The stack in C order and native byte order.
+    fn packed(&self) -> MutableBuffer {
+        let bytes = self.rows * self.spec.row_bytes();
+        let mut out = MutableBuffer::with_capacity(bytes);
+        if bytes != 0 {
+            let (dims, run) = self.contiguous_runs();
+            self.copy(dims, run, self.layout.before as isize, &mut out);
+        }
+        let word = self.spec.dtype.word_bytes();
+        if self.byte_swapped && word > 1 {
+            out.as_slice_mut().chunks_exact_mut(word).for_each(<[u8]>::reverse);
+        }
+        out
+    }
+
+    /// The outer dimensions that must be walked, and the bytes that lie together within them.
+    fn contiguous_runs(&self) -> (&[(usize, isize)], usize) {
+        let mut dims = self.layout.dims.as_slice();
+        let mut run = self.spec.dtype.bytes();
+        while let Some(((length, stride), outer)) = dims.split_last() {
+            if *length != 1 && *stride != run as isize {
+                break;
+            }
+            run *= length;
+            dims = outer;
+        }
+        (dims, run)
+    }
+
+    fn copy(&self, dims: &[(usize, isize)], run: usize, at: isize, out: &mut MutableBuffer) {
+        match dims.split_first() {
+            None => {
+                // Within bounds: `layout` has computed the reach of all strides.
+                let at = at as usize;
+                out.extend_from_slice(self.bytes.get(at..at + run).unwrap_or_default());
+            }
+            Some(((length, stride), inner)) => {
+                for i in 0..*length {
+                    self.copy(inner, run, at + i as isize * stride, out);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int16Type;
+
+    use super::*;
+
+    fn bytes(values: &[i16]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_ne_bytes()).collect()
+    }
+
+    fn values(shape: &[i64], strides: Option<&[i64]>, bytes: &[u8], swapped: bool) -> Vec<i16> {
+        let dtype = DType::RDS_DTYPE_INT16;
+        let layout = TensorView::layout(dtype, shape, strides).unwrap();
+        let view = TensorView::new(dtype, shape, layout, bytes, swapped).unwrap();
+        let array = view.to_array(&view.spec().arrow_type()).unwrap();
+        assert_eq!(array.len(), view.rows());
+        array.as_fixed_size_list().values().as_primitive::<Int16Type>().values().to_vec()
+    }
+
+    #[test]
+    fn c_order_is_one_run() {
+        let data = bytes(&[1, 2, 3, 4, 5, 6]);
+        assert_eq!(values(&[3, 2], None, &data, false), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(values(&[3, 2], Some(&[4, 2]), &data, false), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn any_strides_give_c_order() {
+        let data = bytes(&[1, 2, 3, 4, 5, 6]);
+        // Fortran order of three rows of two.
+        assert_eq!(values(&[3, 2], Some(&[2, 6]), &data, false), [1, 4, 2, 5, 3, 6]);
+        // Every other row; rows backwards; one row three times.
+        assert_eq!(values(&[2, 1], Some(&[4, 2]), &data[..6], false), [1, 3]);
+        assert_eq!(values(&[3, 2], Some(&[-4, 2]), &data, false), [5, 6, 3, 4, 1, 2]);
+        assert_eq!(values(&[3, 2], Some(&[0, 2]), &data[..4], false), [1, 2, 1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn the_other_byte_order_is_swapped() {
+        let data: Vec<u8> =
+            [1_i16, 515].iter().flat_map(|v| v.swap_bytes().to_ne_bytes()).collect();
+        assert_eq!(values(&[2], None, &data, true), [1, 515]);
+    }
+
+    #[test]
+    fn scalars_and_no_rows_are_fine_and_empty_rows_are_not() {
+        assert_eq!(values(&[2], None, &bytes(&[7, 8]), false), [7, 8]);
+        assert_eq!(values(&[0, 4], None, &[], false), [0_i16; 0]);
+        for shape in [&[2, 0][..], &[2, -1], &[-1, 2], &[]] {
+            assert!(TensorView::layout(DType::RDS_DTYPE_INT16, shape, None).is_err(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn strides_that_overflow_are_refused() {
+        let huge = Some(&[i64::MAX, i64::MAX][..]);
+        assert!(TensorView::layout(DType::RDS_DTYPE_INT16, &[3, 3], huge).is_err());
+    }
+}

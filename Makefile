@@ -1,4 +1,4 @@
-# Everything the README, CI and a developer run. `make help` lists it.
+# What the README, CI and a developer run. `make help` lists it.
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rds
 # Outside the checkout: another clone on this machine reuses compiled dependencies.
@@ -63,9 +63,11 @@ header: $(CBINDGEN) build
 	$(PYTHON) c_tests/check_header.py --library $(LIBRARY) --header include/rds.h \
 	  --symbols include/rds.symbols --write-symbols
 
-lint:
+# Not `cargo clippy`, which would check all of Lance first: this lints our crate against what is built.
+lint: | $(VENV)/.build-tools
 	$(CARGO) fmt --check
-	$(CARGO) clippy $(CARGO_FLAGS) --lib -- --deny warnings
+	RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) rustc $(CARGO_FLAGS) --lib --crate-type rlib -- \
+	  --deny warnings -C opt-level=0
 
 $(CBINDGEN):
 	$(CARGO) install cbindgen --version $(CBINDGEN_VERSION) --locked --root $(TOOLS)

@@ -31,11 +31,15 @@ void check(rds_status status) {
     if (status != RDS_OK) throw std::runtime_error(rds_last_error_message());
 }
 
-// The handles close themselves. Closing a writer can fail, which a destructor cannot report: the
-// loop commits before.
+// The handles close themselves. A destructor cannot throw, so the loop commits before it closes its
+// writer: nothing is left then that could fail.
 struct Close {
-    void operator()(rds_writer *writer) const { static_cast<void>(rds_writer_close(writer)); }
-    void operator()(rds_reader *reader) const { static_cast<void>(rds_reader_close(reader)); }
+    void operator()(rds_writer *writer) const { report(rds_writer_close(writer)); }
+    void operator()(rds_reader *reader) const { report(rds_reader_close(reader)); }
+
+    static void report(rds_status status) {
+        if (status != RDS_OK) std::fprintf(stderr, "%s\n", rds_last_error_message());
+    }
 };
 using Writer = std::unique_ptr<rds_writer, Close>;
 using Reader = std::unique_ptr<rds_reader, Close>;

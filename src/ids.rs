@@ -146,7 +146,7 @@ fn fixed_items(bytes: &[u8], width: usize, count: usize) -> impl Iterator<Item =
 /// `item` without the NUL units at its end.
 fn without_padding(item: &[u8], unit: usize) -> &[u8] {
     let used = item.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-    &item[..used.next_multiple_of(unit)]
+    item.get(..used.next_multiple_of(unit)).unwrap_or(item)
 }
 
 fn too_many_bytes() -> Error {

@@ -64,13 +64,22 @@ pub enum DType {
 
 /// One dtype: its NumPy name, NUL-terminated because C borrows it; the bytes of an element in
 /// memory; the Arrow type that stores it; how many of those make one element.
-struct Row(DType, &'static str, usize, DataType, usize);
+struct Row(&'static str, usize, DataType, usize);
 
 macro_rules! dtypes {
     ($($variant:ident, $name:literal, $bytes:literal, $arrow:expr, $parts:literal;)*) => {
-        static DTYPES: &[Row] = &[
-            $(Row(DType::$variant, concat!($name, "\0"), $bytes, $arrow, $parts)),*
-        ];
+        static DTYPES: &[DType] = &[$(DType::$variant),*];
+
+        impl DType {
+            fn row(self) -> &'static Row {
+                match self {
+                    $(DType::$variant => {
+                        static ROW: Row = Row(concat!($name, "\0"), $bytes, $arrow, $parts);
+                        &ROW
+                    })*
+                }
+            }
+        }
     };
 }
 
@@ -102,16 +111,11 @@ dtypes! {
 
 impl DType {
     pub fn all() -> impl Iterator<Item = DType> {
-        DTYPES.iter().map(|row| row.0)
-    }
-
-    fn row(self) -> &'static Row {
-        // The table is in the order of the discriminants, which start at 1; a test holds it to that.
-        &DTYPES[self as usize - 1]
+        DTYPES.iter().copied()
     }
 
     pub fn from_number(number: u32) -> Option<DType> {
-        DTYPES.iter().map(|row| row.0).find(|dtype| *dtype as u32 == number)
+        DType::all().find(|dtype| *dtype as u32 == number)
     }
 
     pub fn from_name(name: &str) -> Option<DType> {
@@ -123,12 +127,12 @@ impl DType {
     }
 
     pub fn name_with_nul(self) -> &'static str {
-        self.row().1
+        self.row().0
     }
 
     /// Bytes of one element in the caller's memory.
     pub fn bytes(self) -> usize {
-        self.row().2
+        self.row().1
     }
 
     /// Bytes of one number within an element, as byte order sees it: 4 in a complex64.
@@ -137,11 +141,11 @@ impl DType {
     }
 
     fn parts(self) -> usize {
-        self.row().4
+        self.row().3
     }
 
     fn arrow_item(self) -> Field {
-        let item = Field::new("item", self.row().3.clone(), true);
+        let item = Field::new("item", self.row().2.clone(), true);
         match self {
             DType::RDS_DTYPE_BFLOAT16 => item.with_metadata(HashMap::from([
                 (EXTENSION_NAME.to_string(), BFLOAT16_EXTENSION.to_string()),
@@ -159,7 +163,7 @@ impl DType {
 
     fn is_stored_as(self, item: &Field) -> bool {
         let extension = item.metadata().get(EXTENSION_NAME).map(String::as_str);
-        *item.data_type() == self.row().3
+        *item.data_type() == self.row().2
             && (self == DType::RDS_DTYPE_BFLOAT16) == (extension == Some(BFLOAT16_EXTENSION))
     }
 }
@@ -221,7 +225,7 @@ impl TensorSpec {
             HashMap::from([("lance-encoding:compression".to_string(), "none".to_string())]);
         // Full-zip keeps the rows of a page in one plain buffer, which a reader can map. It takes
         // whole bytes only: a row of bits that does not fill its last byte is left to Lance.
-        if self.dtype != DType::RDS_DTYPE_BOOL || self.elements % 8 == 0 {
+        if self.dtype != DType::RDS_DTYPE_BOOL || self.elements.is_multiple_of(8) {
             encoding.insert("lance-encoding:structural-encoding".into(), "fullzip".into());
         }
         Schema::new_with_metadata(

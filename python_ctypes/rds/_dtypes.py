@@ -45,7 +45,8 @@ def number_and_flags(dtype: np.dtype) -> tuple[int, int]:
     """What `rds_tensor.dtype` and `rds_tensor.flags` are for an array of this dtype."""
     number = _NUMBERS.get(native(dtype).name) if dtype.fields is None else None
     if number is None:
-        raise UnsupportedDtypeError(f"tensors of dtype {_describe(dtype)} cannot be stored{_advice(dtype)}")
+        what = f"tensors of dtype {_describe(dtype)}"
+        raise UnsupportedDtypeError(f"{what} cannot be stored{_advice(dtype)}")
     return number, 0 if dtype.isnative else c.TENSOR_BYTE_SWAPPED
 
 

@@ -30,7 +30,8 @@ def stack(data, expected: Spec | None) -> np.ndarray:
         return stacked
     _dtypes.number_and_flags(stacked.dtype)
     if not stacked.size:
-        raise ValueError(f"tensors of shape {list(stacked.shape[1:])} have no elements; they cannot be stored")
+        shape = list(stacked.shape[1:])
+        raise ValueError(f"tensors of shape {shape} have no elements; they cannot be stored")
     if expected is not None and spec(stacked) != expected:
         raise _mismatch(0, spec(stacked), expected)
     return stacked

@@ -171,12 +171,14 @@ class ResultDataset:
         self.close()
 
     def __repr__(self):
-        shape = list(self.tensor_shape)
-        return f"<ResultDataset {str(self.data_location)!r}, {self._rows} rows of {self.tensor_dtype} {shape}>"
+        rows = f"{self._rows} rows of {self.tensor_dtype} {self.tensor_shape}"
+        return f"<ResultDataset {str(self.data_location)!r}, {rows}>"
 
     def _open(self) -> _Handle:
         if is_local(self.data_location) and not self.lance_dir.exists():
-            raise MissingResultsError(f"{self.lance_dir} does not exist: there are no results in {self.data_location}")
+            raise MissingResultsError(
+                f"{self.lance_dir} does not exist: there are no results in {self.data_location}"
+            )
         handle = _Handle()
         try:
             library().rds_reader_open(path_bytes(self.data_location), None, byref(handle))

@@ -176,7 +176,8 @@ def _close_forgotten(handle: c_void_p, pid: int) -> None:
     try:
         library().rds_writer_close(handle)
     except Exception as error:  # pylint: disable=broad-exception-caught
-        warnings.warn(f"closing a forgotten ResultDatasetWriter failed: {error}", RuntimeWarning, stacklevel=2)
+        message = f"rows of a ResultDatasetWriter that was not closed are lost: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _choice(name: str, value: str, choices: dict[str, int]) -> int:

@@ -62,18 +62,18 @@ def test_polars_reads_it(dataset):
 
 def test_duckdb_reads_it(dataset):
     results = pa.table(dataset)
-    count, first = duckdb.sql("select count(*), min(object_id) from results").fetchone()
-    assert (count, first) == (results.num_rows, IDS[0])
+    counted = duckdb.sql("select count(*), min(object_id) from results").fetchall()
+    assert counted == [(results.num_rows, IDS[0])]
 
 
 def test_duckdb_reads_the_stream_itself(dataset):
     results = pa.RecordBatchReader.from_stream(dataset)
-    (total,) = duckdb.sql("select sum(length(object_id)) from results").fetchone()
-    assert total == sum(map(len, IDS))
+    assert duckdb.sql("select sum(length(object_id)) from results").fetchall() == [(sum(map(len, IDS)),)]
 
 
 def test_a_stream_may_be_taken_again(dataset):
-    assert pa.table(dataset).equals(pa.table(dataset))
+    for _ in range(2):
+        assert column_bytes(pa.table(dataset)["data"]) == DATA.tobytes()
 
 
 def test_what_was_exported_outlives_the_dataset(dataset):
@@ -83,7 +83,7 @@ def test_what_was_exported_outlives_the_dataset(dataset):
     del dataset
     gc.collect()
     assert column_bytes(table["data"]) == DATA.tobytes()
-    assert reader.read_all().equals(table)
+    assert column_bytes(reader.read_all()["data"]) == DATA.tobytes()
 
 
 def test_a_requested_schema_is_no_obstacle(dataset):
@@ -91,11 +91,21 @@ def test_a_requested_schema_is_no_obstacle(dataset):
     assert "arrow_array_stream" in repr(capsule)
 
 
+def spy_on_release(monkeypatch, held):
+    """Notes at every release whether there was still something to release."""
+    release = _arrow.release
+
+    def spy(struct):
+        held.append(bool(struct.release))
+        release(struct)
+
+    monkeypatch.setattr(_arrow, "release", spy)
+
+
 @pytest.mark.parametrize("method", ["__arrow_c_stream__", "__arrow_c_schema__"])
 def test_a_capsule_that_nobody_consumes_is_released_once(dataset, monkeypatch, method):
     released = []
-    release = _arrow.release
-    monkeypatch.setattr(_arrow, "release", lambda struct: (released.append(bool(struct.release)), release(struct)))
+    spy_on_release(monkeypatch, released)
     before = len(_arrow._owned)
     capsule = getattr(dataset, method)()
     assert len(_arrow._owned) == before + 1
@@ -107,8 +117,7 @@ def test_a_capsule_that_nobody_consumes_is_released_once(dataset, monkeypatch, m
 
 def test_a_capsule_that_was_consumed_is_not_released_again(dataset, monkeypatch):
     released = []
-    release = _arrow.release
-    monkeypatch.setattr(_arrow, "release", lambda struct: (released.append(bool(struct.release)), release(struct)))
+    spy_on_release(monkeypatch, released)
     pa.RecordBatchReader._import_from_c_capsule(dataset.__arrow_c_stream__()).read_all()
     gc.collect()
     assert released == [False]

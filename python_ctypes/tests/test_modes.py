@@ -62,7 +62,11 @@ def test_append_adds_rows_after_the_last_one(result_dir):
     assert values(result_dir) == {"a": 1, "b": 2, "c0": 0, "c1": 1, "c2": 2}
 
 
-@pytest.mark.parametrize("data", [np.ones((1, 3)), np.ones((1, 2), "f4"), np.ones((1, 2, 1))], ids=["length", "dtype", "rank"])
+@pytest.mark.parametrize(
+    "data",
+    [np.ones((1, 3)), np.ones((1, 2), "f4"), np.ones((1, 2, 1))],
+    ids=["length", "dtype", "rank"],
+)
 def test_append_refuses_other_dtypes_and_shapes(result_dir, data):
     write(result_dir, ["a"], np.ones((1, 2)))
     with rds.ResultDatasetWriter(result_dir, mode="append") as writer:

@@ -19,10 +19,12 @@ def run(code, library=None, path=PACKAGE.parent):
     environment = {**os.environ, "PYTHONPATH": str(path)}
     environment.pop("RDS_LIBRARY", None)
     if library is not None:
-        environment["RDS_LIBRARY"] = str(library)
+        environment["RDS_LIBRARY"] = os.path.abspath(library)
+    # The working directory comes first in sys.path.
     result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment, cwd=path, capture_output=True, text=True, check=False
     )
+    assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 

@@ -21,7 +21,8 @@ def with_metadata(**metadata):
 
 
 def with_data(column):
-    return pa.table({"object_id": GOOD["object_id"], "data": column}).replace_schema_metadata(GOOD.schema.metadata)
+    table = pa.table({"object_id": GOOD["object_id"], "data": column})
+    return table.replace_schema_metadata(GOOD.schema.metadata)
 
 
 REFUSED = {

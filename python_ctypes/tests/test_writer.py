@@ -70,7 +70,11 @@ def test_create_results_writer_returns_a_writer(result_dir):
     writer.close()
 
 
-@pytest.mark.parametrize(("ids", "data"), [(["a"], np.ones((2, 3))), (["a", "b"], [np.ones(3)]), ([], np.ones((1, 2)))])
+@pytest.mark.parametrize(
+    ("ids", "data"),
+    [(["a"], np.ones((2, 3))), (["a", "b"], [np.ones(3)]), ([], np.ones((1, 2)))],
+    ids=["fewer ids", "more ids", "no ids"],
+)
 def test_unequal_lengths_are_a_value_error_with_the_message_of_hyrax(result_dir, ids, data):
     with rds.ResultDatasetWriter(result_dir) as writer:
         with pytest.raises(ValueError, match="^Length of object_ids must match length of data$"):

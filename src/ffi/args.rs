@@ -54,6 +54,7 @@ pub unsafe fn slice<'a, T>(
 ///
 /// # Safety
 /// If not NULL, `pointer` must point to memory for `count` values that nobody else uses now.
+#[allow(clippy::mut_from_ref)] // the memory is the caller's; the scope lends only its lifetime
 pub unsafe fn slice_out<'a, T>(
     _: &'a Scope,
     pointer: *mut T,

@@ -41,7 +41,7 @@ fn no_flags(flags: u32, known: u32, name: &str) -> Result<()> {
 /// # Safety
 /// If not NULL, `pointer` must point to an `rds_ids` whose pointers are as its kind and count say.
 pub unsafe fn ids<'a>(scope: &'a Scope, pointer: *const rds_ids) -> Result<Ids<'a>> {
-    // SAFETY: as this function's own contract, throughout.
+    // SAFETY: as this function's own contract.
     let ids = unsafe { required(scope, pointer, "ids") }?;
     no_flags(ids.flags, 0, "ids.flags")?;
     let n = count(ids.count, "ids.count")?;
@@ -55,18 +55,23 @@ pub unsafe fn ids<'a>(scope: &'a Scope, pointer: *const rds_ids) -> Result<Ids<'
     };
     match ids.kind {
         k if k == rds_ids_kind::RDS_IDS_UTF8 as u32 => {
+            // SAFETY: count + 1 offsets, by the contract.
             let offsets = unsafe { args::slice(scope, ids.offsets, n + 1, "ids.offsets") }?;
             let bytes = offsets.last().map_or(0, |last| usize::try_from(*last).unwrap_or(0));
+            // SAFETY: as many bytes as the last offset says, by the contract.
             let bytes = unsafe { args::slice(scope, ids.data.cast(), bytes, "ids.data") }?;
             Ok(Ids::Utf8 { offsets, bytes })
         }
         k if k == rds_ids_kind::RDS_IDS_CSTRINGS as u32 => {
             let data = ids.data.cast::<*const c_char>();
+            // SAFETY: count pointers, by the contract.
             let pointers = unsafe { args::slice(scope, data, n, "ids.data") }?;
-            // SAFETY: each is NUL-terminated by the contract; NULL is checked.
-            let text = |(i, p): (usize, &*const c_char)| match p.is_null() {
-                true => Err(Error::invalid_argument(format!("ids.data[{i}] is NULL"))),
-                false => Ok(unsafe { CStr::from_ptr(*p) }.to_bytes()),
+            let text = |(i, pointer): (usize, &*const c_char)| {
+                if pointer.is_null() {
+                    return Err(Error::invalid_argument(format!("ids.data[{i}] is NULL")));
+                }
+                // SAFETY: not NULL; NUL-terminated, by the contract.
+                Ok(unsafe { CStr::from_ptr(*pointer) }.to_bytes())
             };
             Ok(Ids::Strings(pointers.iter().enumerate().map(text).collect::<Result<_>>()?))
         }
@@ -74,7 +79,7 @@ pub unsafe fn ids<'a>(scope: &'a Scope, pointer: *const rds_ids) -> Result<Ids<'
             Ok(Ids::FixedBytes { bytes: fixed()?, width, count: n })
         }
         k if k == rds_ids_kind::RDS_IDS_NUMPY_U as u32 => {
-            if width % 4 != 0 {
+            if !width.is_multiple_of(4) {
                 return Err(Error::invalid_argument(format!(
                     "ids.item_bytes is {width}; UTF-32 needs a multiple of 4"
                 )));
@@ -82,9 +87,11 @@ pub unsafe fn ids<'a>(scope: &'a Scope, pointer: *const rds_ids) -> Result<Ids<'
             Ok(Ids::FixedUtf32 { units: fixed()?, width: width / 4, count: n })
         }
         k if k == rds_ids_kind::RDS_IDS_INT64 as u32 => {
+            // SAFETY: count numbers, by the contract.
             Ok(Ids::Int64(unsafe { args::slice(scope, ids.data.cast(), n, "ids.data") }?))
         }
         k if k == rds_ids_kind::RDS_IDS_UINT64 as u32 => {
+            // SAFETY: count numbers, by the contract.
             Ok(Ids::Uint64(unsafe { args::slice(scope, ids.data.cast(), n, "ids.data") }?))
         }
         other => Err(Error::invalid_argument(format!(
@@ -97,7 +104,7 @@ pub unsafe fn ids<'a>(scope: &'a Scope, pointer: *const rds_ids) -> Result<Ids<'
 /// If not NULL, `pointer` must point to an `rds_tensor` whose pointers are as its shape and strides
 /// say.
 pub unsafe fn tensor<'a>(scope: &'a Scope, pointer: *const rds_tensor) -> Result<TensorView<'a>> {
-    // SAFETY: as this function's own contract, throughout.
+    // SAFETY: as this function's own contract.
     let tensor = unsafe { required(scope, pointer, "tensor") }?;
     no_flags(tensor.flags, RDS_TENSOR_BYTE_SWAPPED, "tensor.flags")?;
     let dtype = DType::from_number(tensor.dtype).ok_or_else(|| {
@@ -110,15 +117,18 @@ pub unsafe fn tensor<'a>(scope: &'a Scope, pointer: *const rds_tensor) -> Result
             RDS_MAX_NDIM + 1
         )));
     }
-    let shape = unsafe { args::slice(scope, tensor.shape, ndim, "tensor.shape") }?;
-    let strides = match tensor.strides.is_null() {
-        true => None,
-        false => Some(unsafe { args::slice(scope, tensor.strides, ndim, "tensor.strides") }?),
+    // SAFETY: ndim lengths and, if there are any, ndim strides, by the contract.
+    let (shape, strides) = unsafe {
+        let shape = args::slice(scope, tensor.shape, ndim, "tensor.shape")?;
+        let given = if tensor.strides.is_null() { 0 } else { ndim };
+        (shape, args::slice(scope, tensor.strides, given, "tensor.strides")?)
     };
+    let strides = (!strides.is_empty()).then_some(strides);
     let layout = TensorView::layout(dtype, shape, strides)?;
     // The view begins at the lowest byte, which negative strides put before the first element.
     let start = tensor.data.cast::<u8>().wrapping_sub(layout.before);
     let start = if tensor.data.is_null() { std::ptr::null() } else { start };
+    // SAFETY: the layout is what shape and strides reach, by the contract.
     let bytes = unsafe { args::slice(scope, start, layout.bytes, "tensor.data") }?;
     let swapped = tensor.flags & RDS_TENSOR_BYTE_SWAPPED != 0;
     TensorView::new(dtype, shape, layout, bytes, swapped)

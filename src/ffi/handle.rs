@@ -135,7 +135,7 @@ impl<T: Send + Sync + 'static> Registry<T> {
             .chunks
             .get(index / CHUNK)
             .and_then(|chunk| chunk.get())
-            .map(|chunk| &chunk[index % CHUNK])
+            .and_then(|chunk| chunk.get(index % CHUNK))
             .filter(|_| tag == u64::from(self.tag))
             .ok_or_else(|| self.unknown(token))?;
         let state = slot.state.load(Ordering::Acquire);

@@ -57,10 +57,12 @@ pub unsafe extern "C" fn rds_reader_open(
     out_reader: *mut *mut rds_reader,
 ) -> Status {
     call("rds_reader_open", |scope| {
-        // SAFETY: the contract of the header, for all three.
-        let out = unsafe { args::out(scope, out_reader, std::ptr::null_mut(), "out_reader") }?;
-        let path = unsafe { args::text(scope, path, "path") }?;
-        let options = unsafe { options::read(scope, options, "options") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out, path, options) = unsafe {
+            let out = args::out(scope, out_reader, std::ptr::null_mut(), "out_reader")?;
+            let path = args::text(scope, path, "path")?;
+            (out, path, options::read(scope, options, "options")?)
+        };
         let version = (options.version != 0).then_some(options.version);
         let reader = Reader::open(Location::parse(path)?, version)?;
         out.set(READERS.insert(reader)? as *mut rds_reader);
@@ -109,7 +111,7 @@ pub unsafe extern "C" fn rds_reader_info(
         if out_info.is_null() {
             return Err(Error::invalid_argument("out_info is NULL"));
         }
-        // SAFETY: the contract of the header.
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let out = unsafe { options::out(scope, out_info, "out_info") }?;
         out.set(convert::table_info(&reader.value));
         Ok(())
@@ -138,7 +140,7 @@ pub unsafe extern "C" fn rds_reader_schema(
     out_schema: *mut FFI_ArrowSchema,
 ) -> Status {
     call("rds_reader_schema", |scope| {
-        // SAFETY: the contract of the header.
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let out = unsafe { args::out(scope, out_schema, FFI_ArrowSchema::empty(), "out_schema") }?;
         let reader = self::reader(scope, reader)?;
         out.set(FFI_ArrowSchema::try_from(reader.value.schema(Columns::ALL).as_ref())?);
@@ -176,7 +178,7 @@ pub unsafe extern "C" fn rds_reader_get(
     out_array: *mut FFI_ArrowArray,
 ) -> Status {
     call("rds_reader_get", |scope| {
-        // SAFETY: the contract of the header.
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let out = unsafe { args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array") }?;
         let reader = self::reader(scope, reader)?;
         out.set(arrow::export(reader.value.row(row)?.as_ref()));
@@ -219,11 +221,13 @@ pub unsafe extern "C" fn rds_reader_take(
     out_array: *mut FFI_ArrowArray,
 ) -> Status {
     call("rds_reader_take", |scope| {
-        // SAFETY: the contract of the header, for all pointers.
-        let out_schema = unsafe { arrow::optional_schema_out(scope, out_schema) }?;
-        let out = unsafe { args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array") }?;
-        let reader = self::reader(scope, reader)?;
-        let rows = unsafe { args::slice(scope, rows, count, "rows") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out_schema, out, rows) = unsafe {
+            let out_schema = arrow::optional_schema_out(scope, out_schema)?;
+            let out = args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array")?;
+            (out_schema, out, args::slice(scope, rows, count, "rows"))
+        };
+        let (reader, rows) = (self::reader(scope, reader)?, rows?);
         let batch = reader.value.take(rows, Columns::from_bits(columns)?)?;
         if let Some(out_schema) = out_schema {
             out_schema.set(FFI_ArrowSchema::try_from(batch.schema_ref().as_ref())?);
@@ -273,9 +277,11 @@ pub unsafe extern "C" fn rds_reader_read(
                 "out_bytes is {out_bytes}; {count} rows need {needed}"
             )));
         }
-        // SAFETY: the contract of the header, for both.
-        let rows = unsafe { args::slice(scope, rows, count, "rows") }?;
-        let out = unsafe { args::slice_out(scope, out_data.cast::<u8>(), needed, "out_data") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (rows, out) = unsafe {
+            let rows = args::slice(scope, rows, count, "rows")?;
+            (rows, args::slice_out(scope, out_data.cast::<u8>(), needed, "out_data")?)
+        };
         reader.value.read(rows, out)
     })
 }
@@ -310,9 +316,11 @@ pub unsafe extern "C" fn rds_reader_id(
     out_length: *mut usize,
 ) -> Status {
     call("rds_reader_id", |scope| {
-        // SAFETY: the contract of the header, for both.
-        let out_id = unsafe { args::out(scope, out_id, std::ptr::null(), "out_id") };
-        let out_length = unsafe { args::out(scope, out_length, 0, "out_length") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out_id, out_length) = unsafe {
+            let out_id = args::out(scope, out_id, std::ptr::null(), "out_id");
+            (out_id, args::out(scope, out_length, 0, "out_length")?)
+        };
         let (out_id, reader) = (out_id?, self::reader(scope, reader)?);
         let id = reader.value.id(row)?;
         out_id.set(id.as_ptr().cast());
@@ -354,11 +362,13 @@ pub unsafe extern "C" fn rds_reader_find(
 ) -> Status {
     call("rds_reader_find", |scope| {
         let reader = self::reader(scope, reader)?;
-        // SAFETY: the contract of the header, for all pointers.
-        let ids = unsafe { convert::ids(scope, ids) }?.to_array()?;
-        let out_rows = unsafe { args::slice_out(scope, out_rows, ids.len(), "out_rows") }?;
-        let wanted = if out_counts.is_null() { 0 } else { ids.len() };
-        let out_counts = unsafe { args::slice_out(scope, out_counts, wanted, "out_counts") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (ids, out_rows, out_counts) = unsafe {
+            let ids = convert::ids(scope, ids)?.to_array()?;
+            let out_rows = args::slice_out(scope, out_rows, ids.len(), "out_rows")?;
+            let wanted = if out_counts.is_null() { 0 } else { ids.len() };
+            (ids, out_rows, args::slice_out(scope, out_counts, wanted, "out_counts")?)
+        };
         let found = reader.value.find(&ids)?;
         for (out, (row, _)) in out_rows.iter_mut().zip(&found) {
             *out = row.unwrap_or(RDS_ROW_NONE);
@@ -397,11 +407,12 @@ pub unsafe extern "C" fn rds_reader_stream(
     out_stream: *mut FFI_ArrowArrayStream,
 ) -> Status {
     call("rds_reader_stream", |scope| {
-        // SAFETY: the contract of the header, for both.
-        let out =
-            unsafe { args::out(scope, out_stream, FFI_ArrowArrayStream::empty(), "out_stream") }?;
-        let reader = self::reader(scope, reader)?;
-        let options = unsafe { options::read(scope, options, "options") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out, options) = unsafe {
+            let out = args::out(scope, out_stream, FFI_ArrowArrayStream::empty(), "out_stream")?;
+            (out, options::read(scope, options, "options"))
+        };
+        let (reader, options) = (self::reader(scope, reader)?, options?);
         let stream = reader.value.stream(&convert::stream_options(&options)?)?;
         out.set(arrow::export_stream(Box::new(stream)));
         Ok(())

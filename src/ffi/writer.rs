@@ -55,10 +55,12 @@ pub unsafe extern "C" fn rds_writer_open(
     out_writer: *mut *mut rds_writer,
 ) -> Status {
     call("rds_writer_open", |scope| {
-        // SAFETY: the contract of the header, for all three.
-        let out = unsafe { args::out(scope, out_writer, std::ptr::null_mut(), "out_writer") }?;
-        let path = unsafe { args::text(scope, path, "path") }?;
-        let options = unsafe { options::read(scope, options, "options") }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out, path, options) = unsafe {
+            let out = args::out(scope, out_writer, std::ptr::null_mut(), "out_writer")?;
+            let path = args::text(scope, path, "path")?;
+            (out, path, options::read(scope, options, "options")?)
+        };
         let writer = Writer::open(Location::parse(path)?, convert::writer_options(&options)?)?;
         out.set(WRITERS.insert(writer)? as *mut rds_writer);
         Ok(())
@@ -108,9 +110,10 @@ pub unsafe extern "C" fn rds_write_batch(
 ) -> Status {
     call("rds_write_batch", |scope| {
         // First of all, so that the array is released on every path.
-        // SAFETY: the contract of the header, also below.
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let array = unsafe { arrow::take_array(array) };
         let writer = self::writer(scope, writer)?;
+        // SAFETY: as above; what the Arrow C data interface lets us check is checked.
         let batch = unsafe { arrow::import_batch(scope, schema, array?) }?;
         writer.value.write_arrow(batch)
     })
@@ -157,9 +160,8 @@ pub unsafe extern "C" fn rds_write_tensors(
 ) -> Status {
     call("rds_write_tensors", |scope| {
         let writer = self::writer(scope, writer)?;
-        // SAFETY: the contract of the header, for both.
-        let ids = unsafe { convert::ids(scope, ids) }?;
-        let tensor = unsafe { convert::tensor(scope, tensor) }?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (ids, tensor) = unsafe { (convert::ids(scope, ids)?, convert::tensor(scope, tensor)?) };
         writer.value.write_tensors(&ids, &tensor)
     })
 }
@@ -230,9 +232,11 @@ pub unsafe extern "C" fn rds_commit(
 ) -> Status {
     call("rds_commit", |scope| {
         let writer = self::writer(scope, writer)?;
-        // SAFETY: the contract of the header, for both structs.
-        let options = unsafe { options::read(scope, options, "options") }?;
-        let out = unsafe { options::out(scope, out_info, "out_info") }?;
+        // SAFETY: NULL and sizes are checked; the structs have the bytes that their sizes say.
+        let (options, out) = unsafe {
+            let options = options::read(scope, options, "options")?;
+            (options, options::out(scope, out_info, "out_info")?)
+        };
         let info = writer.value.commit(&mut convert::progress(&options))?;
         out.set(convert::commit_info(&info));
         Ok(())

@@ -19,13 +19,14 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python header symbols lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python bench header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
 	@echo "make test         every test, with a closing count"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
+	@echo "make bench        benchmarks of rows against Lance and against plain memory"
 	@echo "make lint         rustfmt and clippy"
 	@echo "The first build compiles Lance: 20 to 40 minutes on 2 cores. Later ones take seconds."
 
@@ -57,6 +58,9 @@ test-c: build
 
 test-python: build $(VENV)/.installed
 	$(PY) -m pytest -q python_ctypes/tests
+
+bench: | $(VENV)/.build-tools
+	$(CARGO) bench --locked --bench rows
 
 header: $(CBINDGEN) build
 	$(CBINDGEN) --quiet --config cbindgen.toml --output include/rds.h .

@@ -166,10 +166,9 @@ def judge(program: Program, code: int, text: str) -> tuple[int, int]:
     if len(closing) != 1:
         return 0, 1
     passed, failed = map(int, closing[0])
-    # A leak, or another error that the tool finds, comes after the last test.
-    if failed == 0 and (code != 0 or passed == 0):
-        failed = 1
-    return passed, failed
+    # 1 is what failed tests exit with. Anything else is what a tool found, after the last test.
+    found = code not in (0, 1)
+    return passed, failed + (found or (failed == 0 and (code != 0 or passed == 0)))
 
 
 def run_program(program: Program, mode: str, build: Path, libraries: Path) -> Outcome:

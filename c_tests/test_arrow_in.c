@@ -92,6 +92,33 @@ TEST(a_released_array_or_schema_is_refused) {
     batch_free(other);
 }
 
+static char other_table[1200];
+
+static void release_and_read(struct ArrowArray *array) {
+    CHECK_NUMBER(table_rows(other_table), 2);
+    batch_release_array(array);
+}
+
+/* The background task releases batches on a thread of the runtime, which must not block. */
+TEST(a_release_callback_may_call_the_library) {
+    check_path_text path = check_path(), other = check_path();
+    strcpy(other_table, other.text);
+    table_make(other_table, 2);
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
+    arrow_batch *batches[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        batches[i] = batch_new(i * BATCH_ROWS);
+        batches[i]->array[NODE_ROOT].release = release_and_read;
+        CHECK_OK(batch_write(writer, batches[i]));
+    }
+    CHECK_OK(rds_writer_close(writer));
+    CHECK_NUMBER(table_rows(path.text), 3 * BATCH_ROWS);
+    for (int i = 0; i < 3; i++) {
+        batch_check_released(batches[i]);
+        batch_free(batches[i]);
+    }
+}
+
 static void items_double(arrow_batch *b) { b->schema[NODE_ITEMS].format = "g"; }
 static void other_width(arrow_batch *b) {
     b->schema[NODE_DATA].format = "+w:2";
@@ -203,6 +230,7 @@ TEST(malformed_schemas_are_refused_and_the_array_released) {
 CHECK_MAIN(RUN(an_accepted_batch_is_read_back_and_released_once),
            RUN(a_batch_for_no_open_writer_is_released), RUN(a_batch_without_a_schema_is_released),
            RUN(a_released_array_or_schema_is_refused),
+           RUN(a_release_callback_may_call_the_library),
            RUN(a_batch_of_another_schema_is_refused_and_released),
            RUN(nulls_are_refused_and_released), RUN(malformed_arrays_are_refused_and_released),
            RUN(malformed_schemas_are_refused_and_the_array_released))

@@ -156,15 +156,16 @@ impl From<lance::Error> for Error {
     fn from(error: lance::Error) -> Self {
         use lance::Error as L;
         let message = without_source_location(&error.to_string());
-        match &error {
+        if error.is_not_found() {
+            return Self::not_found(message);
+        }
+        match error.find_root() {
             L::InvalidInput { .. } => Self::invalid_argument(message),
             L::DatasetAlreadyExists { .. } => Self::already_exists(message),
             L::SchemaMismatch { .. } | L::Schema { .. } | L::FieldNotFound { .. } => {
                 Self::schema_mismatch(message)
             }
-            L::DatasetNotFound { .. } | L::NotFound { .. } | L::VersionNotFound { .. } => {
-                Self::not_found(message)
-            }
+            L::DatasetNotFound { .. } | L::VersionNotFound { .. } => Self::not_found(message),
             L::CorruptFile { .. } => Self::corrupt(message),
             L::NotSupported { .. } | L::VersionConflict { .. } => Self::not_supported(message),
             L::CommitConflict { .. }
@@ -172,21 +173,38 @@ impl From<lance::Error> for Error {
             | L::RetryableCommitConflict { .. }
             | L::TooMuchWriteContention { .. } => Self::commit_conflict(message),
             L::IO { .. } | L::Timeout { .. } => Self::io(message),
-            L::Shared { source } => Self { message, ..Self::status_of(source) },
             _ => Self::internal(message),
         }
     }
 }
 
 impl Error {
-    fn status_of(error: &lance::Error) -> Self {
-        match error {
-            lance::Error::IO { .. } => Self::io(""),
-            lance::Error::NotFound { .. } => Self::not_found(""),
-            lance::Error::CorruptFile { .. } => Self::corrupt(""),
-            _ => Self::internal(""),
+    /// Of a read whose arguments are known to be good: what Lance then calls invalid input, or an
+    /// I/O error that the operating system knows nothing of, is a damaged file.
+    pub fn reading(error: lance::Error) -> Self {
+        let from_system = is_from_system(&error);
+        let error = Self::from(error);
+        match error.status {
+            Status::RDS_ERR_INVALID_ARGUMENT | Status::RDS_ERR_INTERNAL => {
+                Self::corrupt(error.message)
+            }
+            Status::RDS_ERR_IO if !from_system => Self::corrupt(error.message),
+            _ => error,
         }
     }
+}
+
+/// Whether the operating system is at the root of an error.
+fn is_from_system(error: &lance::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.find_root());
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.raw_os_error().is_some()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Lance ends its messages with the place in its source (`, /path/to/file.rs:12:34`), which is

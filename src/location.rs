@@ -50,6 +50,17 @@ impl Location {
         &self.path
     }
 
+    /// Whether there is something at the path. What is there but no directory, or cannot be looked at,
+    /// is an error: Lance would take seconds to find out.
+    pub fn exists(&self) -> Result<bool> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_dir() => Ok(true),
+            Ok(_) => Err(Error::io(format!("{self} is a file; a table is a directory"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::from(error).context(self)),
+        }
+    }
+
     /// The table as a `file://` URI: unlike a bare path it means the same to Lance whatever
     /// characters it has.
     pub fn uri(&self) -> Result<String> {
@@ -94,6 +105,20 @@ mod tests {
         let location = Location::parse("file:///runs/a%20b").unwrap();
         assert_eq!(location.path(), Path::new("/runs/a b/lance_db/results.lance"));
         assert_eq!(location.uri().unwrap(), "file:///runs/a%20b/lance_db/results.lance");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_directory_is_an_error_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let below = Location::parse(file.to_str().unwrap()).unwrap();
+        assert_eq!(below.exists().unwrap_err().status, Status::RDS_ERR_IO);
+        let table = dir.path().join("t.lance");
+        std::fs::write(&table, "x").unwrap();
+        let error = Location::parse(table.to_str().unwrap()).unwrap().exists().unwrap_err();
+        assert!(error.message.contains("is a file"), "{error}");
+        assert!(!Location::parse(dir.path().to_str().unwrap()).unwrap().exists().unwrap());
     }
 
     #[test]

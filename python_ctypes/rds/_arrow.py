@@ -10,7 +10,8 @@ import numpy as np
 
 from . import _dtypes
 from . import _structs as c
-from ._errors import NotSupportedError, StorageError
+from ._errors import NotSupportedError
+from ._library import last_error
 
 # Prototypes of our own: those on ctypes.pythonapi are shared with everyone else.
 _capsule_new = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, c_char_p, c_void_p)(
@@ -62,7 +63,7 @@ def strings_of_stream(stream: c.ArrowArrayStream) -> list[str]:
 
 def _offset_type(stream: c.ArrowArrayStream):
     schema = c.ArrowSchema()
-    _check(stream, stream.get_schema(ctypes.addressof(stream), byref(schema)))
+    _check(stream.get_schema(ctypes.addressof(stream), byref(schema)))
     try:
         string_format = schema.children[0].contents.format
     finally:
@@ -75,7 +76,7 @@ def _offset_type(stream: c.ArrowArrayStream):
 def _batches(stream: c.ArrowArrayStream):
     while True:
         array = c.ArrowArray()
-        _check(stream, stream.get_next(ctypes.addressof(stream), byref(array)))
+        _check(stream.get_next(ctypes.addressof(stream), byref(array)))
         if not array.release:
             return
         try:
@@ -84,10 +85,10 @@ def _batches(stream: c.ArrowArrayStream):
             release(array)
 
 
-def _check(stream: c.ArrowArrayStream, code: int) -> None:
+def _check(code: int) -> None:
+    # What a stream itself tells is a number and a text; the last error of the thread has the status.
     if code:
-        message = stream.get_last_error(ctypes.addressof(stream)) or b"no message"
-        raise StorageError(f"rds_reader_stream: {message.decode('utf-8', 'replace')} (errno {code})")
+        raise last_error()
 
 
 def _strings_of_array(array: c.ArrowArray, offset_type) -> list[str]:

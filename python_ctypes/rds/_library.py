@@ -9,7 +9,7 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_voi
 from pathlib import Path
 
 from . import _structs as c
-from ._errors import from_status
+from ._errors import RdsError, from_status
 
 # Marks a function whose result is an rds_status: any but RDS_OK is raised.
 STATUS = object()
@@ -56,8 +56,7 @@ def library() -> ctypes.CDLL:
 
     def raise_on_error(status, _function, _arguments):
         if status:
-            message = lib.rds_last_error_message().decode("utf-8", "replace")
-            raise from_status(status, message)
+            raise _last_error(lib)
 
     for name, (result, arguments) in FUNCTIONS.items():
         function = getattr(lib, name)
@@ -67,6 +66,16 @@ def library() -> ctypes.CDLL:
             function.errcheck = raise_on_error
     lib.rds_check_abi(c.ABI_VERSION)
     return lib
+
+
+def last_error() -> RdsError:
+    """The last error of the calling thread as an exception."""
+    return _last_error(library())
+
+
+def _last_error(lib: ctypes.CDLL) -> RdsError:
+    message = lib.rds_last_error_message().decode("utf-8", "replace")
+    return from_status(lib.rds_last_error_status(), message)
 
 
 def build_info() -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 from samples import assert_same_bits, numbered_ids, random_array, to_arrow
 
 import rds
+from rds._errors import CorruptError
 
 DATA = random_array("f4", (10, 4))
 GOOD = to_arrow(numbered_ids(10), DATA)
@@ -150,14 +151,24 @@ def test_integer_ids_are_refused_clearly(result_dir):
         rds.ResultDataset({}, result_dir)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "removed"])
+DAMAGE = {
+    "truncated": (CorruptError, lambda content: content[: len(content) // 2]),
+    "emptied": (CorruptError, lambda content: b""),
+    "overwritten": (CorruptError, lambda content: b"\xa5" * len(content)),
+    "removed": (FileNotFoundError, None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_data_file_is_an_error_not_a_crash(make_dataset, result_dir, damage):
     make_dataset(numbered_ids(10), DATA)
     (data_file,) = (result_dir / "lance_db" / "results.lance" / "data").iterdir()
-    if damage == "removed":
+    error, damaged = DAMAGE[damage]
+    if damaged is None:
         data_file.unlink()
     else:
-        content = data_file.read_bytes()
-        data_file.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
-    with pytest.raises(OSError):
-        rds.ResultDataset({}, result_dir)[[0, 9]]
+        data_file.write_bytes(damaged(data_file.read_bytes()))
+    ds = rds.ResultDataset({}, result_dir)
+    for read in (lambda: ds[[0, 9]], ds.ids, lambda: ds.get_object_id(0)):
+        with pytest.raises(error):
+            read()

@@ -6,9 +6,9 @@ use arrow::error::ArrowError;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 use arrow::ffi_stream::FFI_ArrowArrayStream;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::ffi::args::{self, Out};
-use crate::ffi::boundary::{Scope, catch};
+use crate::ffi::boundary::{self, Scope, catch};
 
 /// Moves an array out of the caller's struct, which is left released. Whoever holds the result
 /// releases it by dropping it.
@@ -87,35 +87,42 @@ pub unsafe fn optional_schema_out<'a>(
 }
 
 pub fn export_stream(reader: Box<dyn RecordBatchReader + Send>) -> FFI_ArrowArrayStream {
-    FFI_ArrowArrayStream::new(Box::new(Guarded { reader, failed: false }))
+    FFI_ArrowArrayStream::new(Box::new(Guarded { reader, failure: None }))
 }
 
-/// A stream whose callbacks are called from C: a panic becomes an error of the stream, which ends
-/// with it.
+/// A stream whose callbacks are called from C: a panic becomes an error of the stream. An error is
+/// given again and again, so that a stream cut short is never taken for one that ended; it is the
+/// last error of the thread too, since a stream itself tells only a number and a text.
 struct Guarded {
     reader: Box<dyn RecordBatchReader + Send>,
-    failed: bool,
+    failure: Option<Error>,
 }
 
 impl Iterator for Guarded {
     type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
         let reader = &mut self.reader;
-        let item = catch(move || reader.next()).unwrap_or_else(|error| Some(Err(error.into())));
-        self.failed = matches!(item, Some(Err(_)));
-        // A NUL would end the message early, and arrow-rs takes none.
-        item.map(|result| {
-            result.map_err(|error| match error.to_string() {
-                text if text.contains('\0') => {
-                    ArrowError::CDataInterface(text.replace('\0', "\\0"))
-                }
-                _ => error,
-            })
-        })
+        let error = match &self.failure {
+            Some(failure) => failure.clone(),
+            None => match catch(move || reader.next()) {
+                Ok(None) => return None,
+                Ok(Some(Ok(batch))) => return Some(Ok(batch)),
+                Ok(Some(Err(error))) => Error::from(error),
+                Err(panic) => panic,
+            },
+        };
+        self.failure = Some(error.clone());
+        let status = error.status;
+        let text = boundary::set_last_error("rds_reader_stream", error);
+        // What arrow-rs makes of these: EIO, ENOSYS, EINVAL.
+        Some(Err(match status {
+            Status::RDS_ERR_IO | Status::RDS_ERR_NOT_FOUND | Status::RDS_ERR_CORRUPT => {
+                ArrowError::IoError(text.clone(), std::io::Error::other(text))
+            }
+            Status::RDS_ERR_NOT_SUPPORTED => ArrowError::NotYetImplemented(text),
+            _ => ArrowError::CDataInterface(text),
+        }))
     }
 }
 

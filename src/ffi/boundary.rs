@@ -36,14 +36,20 @@ pub fn call(function: &'static str, body: impl FnOnce(&Scope) -> Result<()>) -> 
     let scope = Scope { function, subject: RefCell::new(None) };
     match catch(|| body(&scope)) {
         Ok(Ok(())) => Status::RDS_OK,
-        Ok(Err(error)) => fail(function, error),
+        Ok(Err(error)) => failed(function, error),
         Err(error) => {
             if let Some(subject) = scope.subject.take() {
                 subject.poison(function);
             }
-            fail(function, error)
+            failed(function, error)
         }
     }
+}
+
+fn failed(function: &str, error: Error) -> Status {
+    let status = error.status;
+    set_last_error(function, error);
+    status
 }
 
 /// Runs `body`; a panic becomes an error that carries its text.
@@ -77,12 +83,13 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "panic without a message".to_string())
 }
 
-fn fail(function: &str, error: Error) -> Status {
+/// Makes `error` the last one of this thread; returns its text.
+pub fn set_last_error(function: &str, error: Error) -> String {
+    // A NUL would end the text early in C.
     let text = format!("{function}: {}", error.message).replace('\0', "\\0");
-    // No NUL is left in it, so this cannot fail.
-    let text = CString::new(text).unwrap_or_default();
-    LAST_ERROR.with(|last| *last.borrow_mut() = (error.status, text));
-    error.status
+    let c_text = CString::new(text.as_str()).unwrap_or_default();
+    LAST_ERROR.with(|last| *last.borrow_mut() = (error.status, c_text));
+    text
 }
 
 /// Status of the last failed call on this thread, and its message, valid until the next one fails.

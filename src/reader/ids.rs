@@ -25,7 +25,8 @@ impl IdColumn {
             let mut scanner = dataset.scan();
             scanner.project(&[ID_COLUMN])?.scan_in_order(true);
             scanner.try_into_stream().await?.try_collect::<Vec<_>>().await
-        })??;
+        })?;
+        let batches = batches.map_err(Error::reading)?;
         // 64-bit offsets: the ids of a large table may be more than 2 GiB.
         let columns = batches.iter().flat_map(|batch| batch.columns());
         let columns = columns.map(|column| Ok(cast(column, &DataType::LargeUtf8)?));

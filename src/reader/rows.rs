@@ -20,7 +20,8 @@ pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<Recor
     }
     let dataset = snapshot.dataset()?;
     let projection = ProjectionRequest::from_columns(columns.names(), dataset.schema());
-    let batch = runtime::block_on(async { dataset.take(rows, projection).await })??;
+    let batch = runtime::block_on(async { dataset.take(rows, projection).await })?;
+    let batch = batch.map_err(Error::reading)?;
     if batch.num_rows() != rows.len() {
         return Err(Error::corrupt(format!(
             "Lance gave {} rows for {} that were asked for",

@@ -62,7 +62,8 @@ impl Snapshot {
 
     pub fn count_rows(&self) -> Result<u64> {
         let dataset = self.dataset()?;
-        let rows = runtime::block_on(async { dataset.count_rows(None).await })??;
+        let rows = runtime::block_on(async { dataset.count_rows(None).await })?;
+        let rows = rows.map_err(|e| Error::reading(e).context(&self.location))?;
         Ok(rows as u64)
     }
 
@@ -92,13 +93,16 @@ impl Snapshot {
 }
 
 fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
+    if !location.exists()? {
+        return Err(Error::not_found(format!("there is no table at {location}")));
+    }
     let session = Arc::new(Session::new(0, METADATA_CACHE_BYTES, Arc::default()));
     let mut builder = DatasetBuilder::from_uri(location.uri()?).with_session(session);
     if let Some(version) = version {
         builder = builder.with_version(version);
     }
     let loaded = runtime::block_on(async { builder.load().await })?;
-    loaded.map_err(Error::from).map_err(|error| match (error.status, version) {
+    loaded.map_err(Error::reading).map_err(|error| match (error.status, version) {
         (Status::RDS_ERR_NOT_FOUND, None) => {
             Error::not_found(format!("there is no table at {location}"))
         }

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use futures::StreamExt;
 use lance::dataset::scanner::DatasetRecordBatchStream;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::reader::snapshot::Snapshot;
 use crate::reader::{StreamOptions, rows};
 use crate::runtime;
@@ -40,7 +40,7 @@ impl Stream {
             .batch_size(self.options.batch_rows)
             .batch_readahead(READAHEAD)
             .limit(Some(self.count as i64), Some(self.options.first_row as i64))?;
-        Ok(runtime::block_on(async move { scanner.try_into_stream().await })??)
+        runtime::block_on(async move { scanner.try_into_stream().await })?.map_err(Error::reading)
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -55,7 +55,9 @@ impl Stream {
         self.batches = Some(batches);
         match batch {
             None => Ok(None),
-            Some(batch) => rows::under_schema(batch?, self.schema.clone()).map(Some),
+            Some(batch) => {
+                rows::under_schema(batch.map_err(Error::reading)?, self.schema.clone()).map(Some)
+            }
         }
     }
 }

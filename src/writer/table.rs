@@ -173,11 +173,32 @@ impl Table {
     async fn append(&mut self, fragments: Vec<Fragment>) -> Result<Dataset> {
         let dataset =
             self.dataset.clone().ok_or_else(|| Error::internal("no table to append to"))?;
+        self.check_still_there(&dataset).await?;
         let operation = Operation::Append { fragments };
         let transaction = TransactionBuilder::new(dataset.manifest().version, operation).build();
         let commit =
             CommitBuilder::new(WriteDestination::Dataset(dataset)).with_skip_auto_cleanup(true);
         Ok(commit.execute(transaction).await?)
+    }
+
+    /// Lance commits to a table whose directory is gone: a manifest that names files which are not.
+    async fn check_still_there(&mut self, dataset: &Dataset) -> Result<()> {
+        let ours = dataset.manifest().version;
+        let newest = match self.location.exists()? {
+            true => dataset.latest_version_id().await.map_err(Error::reading),
+            false => Err(Error::not_found("")),
+        };
+        match newest {
+            Ok(newest) if newest >= ours => Ok(()),
+            Ok(_) => Err(Error::commit_conflict(format!(
+                "the table at {} was replaced by another one",
+                self.location
+            ))),
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Err(Error::not_found(
+                format!("the table at {} was removed while it was written", self.location),
+            )),
+            Err(error) => Err(error),
+        }
     }
 
     /// The first commit of a run that does not append.
@@ -256,8 +277,11 @@ fn exists(location: &Location) -> Error {
 
 /// The newest version of the table, if there is one.
 async fn load(location: &Location, session: &Arc<Session>) -> Result<Option<Arc<Dataset>>> {
+    if !location.exists()? {
+        return Ok(None);
+    }
     let builder = DatasetBuilder::from_uri(location.uri()?).with_session(session.clone());
-    match builder.load().await.map_err(Error::from) {
+    match builder.load().await.map_err(Error::reading) {
         Ok(dataset) => Ok(Some(Arc::new(dataset))),
         Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(None),
         Err(error) => Err(error.context(location)),

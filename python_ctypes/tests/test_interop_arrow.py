@@ -179,16 +179,3 @@ def test_strings_that_are_null_or_of_another_kind_are_refused():
         with pytest.raises(NotImplementedError, match="object_id"):
             _arrow.strings_of_stream(stream)
         assert not stream.release
-
-
-def test_an_error_within_a_stream_is_raised_with_its_message():
-    def batches():
-        yield pa.record_batch({"object_id": ["a"]})
-        raise ValueError("the disk is on fire")
-
-    schema = pa.schema([("object_id", pa.utf8())])
-    stream = ArrowArrayStream()
-    pa.RecordBatchReader.from_batches(schema, batches())._export_to_c(ctypes.addressof(stream))
-    with pytest.raises(OSError, match="the disk is on fire"):
-        _arrow.strings_of_stream(stream)
-    assert not stream.release

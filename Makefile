@@ -38,6 +38,7 @@ $(LIBRARY): | $(VENV)/.build-tools
 	@scripts/need-tools cargo cc
 	@test -e $@ || echo "The first build compiles Lance: 20 to 40 minutes on 2 cores, shown below crate by crate."
 	$(CARGO) build $(CARGO_FLAGS) --lib
+	@ln -sf librds.so $@.0  # the name that programs linked with it look for
 
 demo: build $(VENV)/.installed
 	$(PY) examples/demo.py demo_output

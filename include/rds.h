@@ -327,7 +327,7 @@ typedef enum {
  */
 typedef enum {
   /**
-   * Within checkpoint_ms of being accepted.
+   * Within checkpoint_ms of being accepted, as far as the disk keeps up.
    */
   RDS_DURABILITY_INTERVAL = 0,
   /**
@@ -976,7 +976,7 @@ rds_status rds_reader_find(const rds_reader *reader,
  * @param[in] options NULL means all defaults: every row, all columns. Copied.
  * @param[out] out_stream marked released on failure.
  * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
- * says.
+ * says; they become the last error of the thread too, and a stream that failed goes on failing.
  * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
  * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
  * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.

@@ -31,7 +31,7 @@ pub enum rds_write_mode {
 /// When accepted rows become durable, and visible to readers that open afterwards.
 #[repr(C)]
 pub enum rds_durability {
-    /// Within checkpoint_ms of being accepted.
+    /// Within checkpoint_ms of being accepted, as far as the disk keeps up.
     RDS_DURABILITY_INTERVAL = 0,
     /// Before the call that writes them returns.
     RDS_DURABILITY_BATCH = 1,

@@ -92,6 +92,16 @@ impl Snapshot {
     }
 }
 
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let opened = self.opened.load_full();
+        if opened.process != std::process::id() {
+            // As above: kept for the short life of a child that never read.
+            std::mem::forget(opened);
+        }
+    }
+}
+
 fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
     if !location.exists()? {
         return Err(Error::not_found(format!("there is no table at {location}")));

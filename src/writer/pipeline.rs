@@ -13,6 +13,9 @@ use crate::writer::queue::{Message, Queue};
 use crate::writer::table::Table;
 use crate::writer::{CommitInfo, Durability};
 
+/// The part of an interval after which a checkpoint begins; the rest is for its commit.
+const CHECKPOINT_BEGINS: f64 = 0.75;
+
 pub fn start(table: Table, durability: Durability, queue: &Arc<Queue>) -> Result<()> {
     let mut fuse = Fuse { receiver: queue.receiver()?, queue: queue.clone() };
     runtime::spawn(async move {
@@ -93,10 +96,11 @@ impl Pipeline<'_> {
         }
     }
 
+    /// When the next checkpoint must begin, to be done when the oldest row is an interval old.
     fn deadline(&self) -> Option<Instant> {
         match self.durability {
             Durability::Interval(interval) => {
-                self.oldest.and_then(|oldest| oldest.checked_add(interval))
+                self.oldest.and_then(|oldest| oldest.checked_add(interval.mul_f64(CHECKPOINT_BEGINS)))
             }
             Durability::Batch | Durability::Commit => None,
         }

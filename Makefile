@@ -39,6 +39,7 @@ $(LIBRARY): | $(VENV)/.build-tools
 	@test -e $@ || echo "The first build compiles Lance: 20 to 40 minutes on 2 cores, shown below crate by crate."
 	$(CARGO) build $(CARGO_FLAGS) --lib
 	@ln -sf librds.so $@.0  # the name that programs linked with it look for
+	@ln -sf $@ python_ctypes/rds/librds.so  # where the package looks
 
 demo: build $(VENV)/.installed
 	$(PY) examples/demo.py demo_output

@@ -739,7 +739,8 @@ rds_status rds_set_log_callback(uint32_t level,
  * @param[in] options NULL means all defaults. Copied.
  * @param[out] out_reader the reader; NULL on failure.
  * @return RDS_OK the reader is open.
- * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, or options are malformed.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
+ * the environment variable RDS_THREADS is no number of threads.
  * @return RDS_ERR_NOT_FOUND there is no table, or it has no such version.
  * @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
  * fit each other.
@@ -1075,7 +1076,8 @@ const char *rds_build_info(void);
  * @param[in] options NULL means all defaults. Copied.
  * @param[out] out_writer the writer; NULL on failure.
  * @return RDS_OK the writer is open.
- * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, or options are malformed.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
+ * the environment variable RDS_THREADS is no number of threads.
  * @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists.
  * @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
  * @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and the table lacks the columns or the
@@ -1113,12 +1115,13 @@ rds_status rds_writer_open(const char *path,
  * and marked released on return.
  * @return RDS_OK the batch is accepted; durable as the durability of the writer says.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
- * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, an array is released or malformed, or an id or
- * a tensor is null.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
+ * or a tensor is null.
  * @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
  * dtype or shape are not those of the table. After these four the writer is as it was.
  * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
- * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
+ * thread closed the writer meanwhile; nothing of the batch is written.
  * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
  * the writer accepts nothing more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -1157,7 +1160,8 @@ rds_status rds_write_batch(rds_writer *writer,
  * writer is as it was.
  * @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
  * as it was.
- * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
+ * thread closed the writer meanwhile; nothing of the batch is written.
  * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
  * the writer accepts nothing more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -1187,7 +1191,7 @@ rds_status rds_write_tensors(rds_writer *writer,
  * @return RDS_OK everything accepted is durable.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT, the process is a fork of the
- * one that opened the writer; nothing changed.
+ * one that opened the writer, or another thread closed the writer meanwhile; nothing changed.
  * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
  * writer accepts nothing more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -1220,8 +1224,8 @@ rds_status rds_flush(rds_writer *writer);
  * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
  * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
  * and becomes durable in the background or with the next call that waits for it.
- * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer; nothing
- * changed.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
+ * thread closed the writer meanwhile; nothing changed.
  * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
  * writer accepts nothing more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.

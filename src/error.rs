@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::fmt::{self, Display};
 
 use arrow::error::ArrowError;
@@ -205,6 +206,20 @@ fn is_from_system(error: &lance::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The text of a panic. A payload that is no text is forgotten: dropping it could panic again.
+pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => match payload.downcast::<&'static str>() {
+            Ok(text) => text.to_string(),
+            Err(payload) => {
+                std::mem::forget(payload);
+                "a panic without a message".to_string()
+            }
+        },
+    }
 }
 
 /// Lance ends its messages with the place in its source (`, /path/to/file.rs:12:34`), which is

@@ -37,7 +37,7 @@ pub fn configure(threads: usize) -> Result<()> {
         )));
     }
     let started = instance().runtime.get().is_some();
-    if started && threads != 0 {
+    if started {
         return Err(Error::invalid_state(
             "the runtime runs already; configure it before the first call that opens a table",
         ));

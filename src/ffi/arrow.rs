@@ -1,5 +1,7 @@
 //! Arrow C Data and C Stream: arrays of the caller in, arrays and streams of librds out.
 
+use std::ffi::{c_char, c_void};
+
 use arrow::array::{Array, RecordBatch, RecordBatchReader, StructArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -29,6 +31,19 @@ pub unsafe fn take_array(pointer: *mut FFI_ArrowArray) -> Result<FFI_ArrowArray>
     Ok(array)
 }
 
+/// `ArrowSchema` as the Arrow C data interface defines it; arrow-rs does not show its fields.
+#[repr(C)]
+struct RawSchema {
+    strings: [*const c_char; 3],
+    flags: i64,
+    n_children: i64,
+    children: *const *const RawSchema,
+    dictionary: *const RawSchema,
+    release: Option<unsafe extern "C" fn(*mut RawSchema)>,
+    private_data: *const c_void,
+}
+const _: () = assert!(size_of::<RawSchema>() == size_of::<FFI_ArrowSchema>());
+
 /// A batch that owns the caller's array: no copy.
 ///
 /// # Safety
@@ -41,7 +56,12 @@ pub unsafe fn import_batch(
     array: FFI_ArrowArray,
 ) -> Result<RecordBatch> {
     // SAFETY: the caller's promise.
-    let schema = unsafe { args::borrowed(scope, schema, "schema") }?;
+    let schema = unsafe {
+        if args::borrowed(scope, schema.cast::<RawSchema>(), "schema")?.release.is_none() {
+            return Err(Error::invalid_argument("schema is released already"));
+        }
+        args::borrowed(scope, schema, "schema")?
+    };
     // arrow-rs asserts what it expects of a struct from outside. A failed assertion is bad input
     // here, not a defect of ours.
     let import = || -> Result<RecordBatch> {

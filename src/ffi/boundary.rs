@@ -1,12 +1,11 @@
 //! The line between C and Rust: no panic crosses it, every failure becomes a status and a message.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, panic_text};
 use crate::ffi::handle::Poison;
 
 thread_local! {
@@ -61,10 +60,7 @@ pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
     let result = catch_unwind(AssertUnwindSafe(body));
     CATCHING.set(depth);
     result.map_err(|payload| {
-        let text = text_of(payload.as_ref());
-        // Dropping the payload could panic again; a leaked string is the lesser evil.
-        std::mem::forget(payload);
-        Error::panic(format!("a defect in librds was caught: {text}"))
+        Error::panic(format!("a defect in librds was caught: {}", panic_text(payload)))
     })
 }
 
@@ -75,12 +71,6 @@ fn log_caught_panics() {
         0 => previous(info),
         _ => log::error!("{info}"),
     }));
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic without a message".to_string())
 }
 
 /// Makes `error` the last one of this thread; returns its text.

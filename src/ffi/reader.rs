@@ -33,7 +33,8 @@ fn reader(scope: &Scope, token: *const rds_reader) -> Result<Arc<Entry<Reader>>>
 /// @param[in] options NULL means all defaults. Copied.
 /// @param[out] out_reader the reader; NULL on failure.
 /// @return RDS_OK the reader is open.
-/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, or options are malformed.
+/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
+/// the environment variable RDS_THREADS is no number of threads.
 /// @return RDS_ERR_NOT_FOUND there is no table, or it has no such version.
 /// @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
 /// fit each other.

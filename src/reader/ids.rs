@@ -9,8 +9,7 @@ use futures::TryStreamExt;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{Error, Result};
-use crate::reader::snapshot::Snapshot;
-use crate::runtime;
+use crate::reader::snapshot::{Snapshot, lance};
 use crate::tensor::ID_COLUMN;
 
 /// The id of each row, in row order.
@@ -21,12 +20,11 @@ pub struct IdColumn {
 impl IdColumn {
     pub fn load(snapshot: &Snapshot, rows: u64) -> Result<Self> {
         let dataset = snapshot.dataset()?;
-        let batches = runtime::block_on(async move {
+        let batches = lance(async move {
             let mut scanner = dataset.scan();
             scanner.project(&[ID_COLUMN])?.scan_in_order(true);
             scanner.try_into_stream().await?.try_collect::<Vec<_>>().await
         })?;
-        let batches = batches.map_err(Error::reading)?;
         // 64-bit offsets: the ids of a large table may be more than 2 GiB.
         let columns = batches.iter().flat_map(|batch| batch.columns());
         let columns = columns.map(|column| Ok(cast(column, &DataType::LargeUtf8)?));

@@ -1,10 +1,11 @@
 //! The way out: a snapshot of a table, read by row, by id, in gathers and as a stream.
 //!
-//! `snapshot` holds the Lance dataset, `rows` gathers from it, `ids` maps rows to ids and back,
+//! `snapshot` holds the Lance dataset, `files` checks its data files, `rows` gathers from it, `ids` maps rows to ids and back,
 //! `stream` walks it in order, `once` is a lazy value that a `fork` cannot block.
 
 #![forbid(unsafe_code)]
 
+mod files;
 mod ids;
 mod once;
 mod rows;

@@ -6,8 +6,7 @@ use lance::dataset::ProjectionRequest;
 
 use crate::error::{Error, Result};
 use crate::reader::Columns;
-use crate::reader::snapshot::Snapshot;
-use crate::runtime;
+use crate::reader::snapshot::{Snapshot, lance};
 use crate::tensor::{DATA_COLUMN, DType, TensorSpec};
 
 /// A gather into the caller's memory goes through Lance in parts of about this size.
@@ -20,8 +19,7 @@ pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<Recor
     }
     let dataset = snapshot.dataset()?;
     let projection = ProjectionRequest::from_columns(columns.names(), dataset.schema());
-    let batch = runtime::block_on(async { dataset.take(rows, projection).await })?;
-    let batch = batch.map_err(Error::reading)?;
+    let batch = lance(async { dataset.take(rows, projection).await })?;
     if batch.num_rows() != rows.len() {
         return Err(Error::corrupt(format!(
             "Lance gave {} rows for {} that were asked for",

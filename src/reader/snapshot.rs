@@ -1,16 +1,19 @@
 //! One version of a table, opened through Lance.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use arrow::datatypes::{Schema, SchemaRef};
+use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, panic_text};
 use crate::location::Location;
-use crate::reader::Columns;
+use crate::reader::once::ForkSafeOnce;
+use crate::reader::{Columns, files};
 use crate::runtime;
 use crate::tensor::{ID_COLUMN, TensorSpec, missing_column, type_name};
 
@@ -29,6 +32,8 @@ pub struct Snapshot {
     version: u64,
     schema: SchemaRef,
     opened: ArcSwap<Opened>,
+    /// Whether the data files were checked.
+    checked: ForkSafeOnce<()>,
 }
 
 impl Snapshot {
@@ -37,7 +42,13 @@ impl Snapshot {
         let schema = Arc::new(Schema::from(dataset.schema()));
         let version = dataset.manifest().version;
         let opened = Opened { process: std::process::id(), dataset: Arc::new(dataset) };
-        Ok(Self { location, version, schema, opened: ArcSwap::from_pointee(opened) })
+        Ok(Self {
+            location,
+            version,
+            schema,
+            opened: ArcSwap::from_pointee(opened),
+            checked: ForkSafeOnce::new(),
+        })
     }
 
     pub fn version(&self) -> u64 {
@@ -61,9 +72,9 @@ impl Snapshot {
     }
 
     pub fn count_rows(&self) -> Result<u64> {
-        let dataset = self.dataset()?;
-        let rows = runtime::block_on(async { dataset.count_rows(None).await })?;
-        let rows = rows.map_err(|e| Error::reading(e).context(&self.location))?;
+        let dataset = self.opened()?;
+        let rows = lance(async { dataset.count_rows(None).await });
+        let rows = rows.map_err(|error| error.context(&self.location))?;
         Ok(rows as u64)
     }
 
@@ -77,8 +88,18 @@ impl Snapshot {
         Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
     }
 
-    /// The dataset; in a forked child it is opened anew.
+    /// The dataset, its data files checked.
     pub fn dataset(&self) -> Result<Arc<Dataset>> {
+        let dataset = self.opened()?;
+        self.checked.get_or_try_init(|| {
+            let fragments = dataset.fragments().clone();
+            caught(async { files::check(&self.location, &fragments).await })?
+        })?;
+        Ok(dataset)
+    }
+
+    /// The dataset; in a forked child it is opened anew.
+    fn opened(&self) -> Result<Arc<Dataset>> {
         let process = std::process::id();
         let opened = self.opened.load();
         if opened.process == process {
@@ -102,6 +123,18 @@ impl Drop for Snapshot {
     }
 }
 
+/// Runs a read of Lance's to its end.
+pub fn lance<T: Send>(read: impl Future<Output = lance::Result<T>> + Send) -> Result<T> {
+    caught(read)?.map_err(Error::reading)
+}
+
+/// Lance may panic at what a damaged file says; that is the file's fault, not the reader's.
+fn caught<T: Send>(read: impl Future<Output = T> + Send) -> Result<T> {
+    runtime::block_on(AssertUnwindSafe(read).catch_unwind())?.map_err(|payload| {
+        Error::corrupt(format!("Lance panicked at what a file says: {}", panic_text(payload)))
+    })
+}
+
 fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
     if !location.exists()? {
         return Err(Error::not_found(format!("there is no table at {location}")));
@@ -111,8 +144,7 @@ fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
     if let Some(version) = version {
         builder = builder.with_version(version);
     }
-    let loaded = runtime::block_on(async { builder.load().await })?;
-    loaded.map_err(Error::reading).map_err(|error| match (error.status, version) {
+    lance(async { builder.load().await }).map_err(|error| match (error.status, version) {
         (Status::RDS_ERR_NOT_FOUND, None) => {
             Error::not_found(format!("there is no table at {location}"))
         }

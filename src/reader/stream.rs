@@ -5,13 +5,12 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use futures::StreamExt;
+use futures::TryStreamExt;
 use lance::dataset::scanner::DatasetRecordBatchStream;
 
-use crate::error::{Error, Result};
-use crate::reader::snapshot::Snapshot;
+use crate::error::Result;
+use crate::reader::snapshot::{Snapshot, lance};
 use crate::reader::{StreamOptions, rows};
-use crate::runtime;
 
 /// Batches of one stream that Lance may decode ahead of the consumer.
 const READAHEAD: usize = 2;
@@ -40,7 +39,7 @@ impl Stream {
             .batch_size(self.options.batch_rows)
             .batch_readahead(READAHEAD)
             .limit(Some(self.count as i64), Some(self.options.first_row as i64))?;
-        runtime::block_on(async move { scanner.try_into_stream().await })?.map_err(Error::reading)
+        lance(async move { scanner.try_into_stream().await })
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -51,13 +50,11 @@ impl Stream {
             Some(batches) => batches,
             None => self.start()?,
         };
-        let batch = runtime::block_on(async { batches.next().await })?;
+        let batch = lance(async { batches.try_next().await })?;
         self.batches = Some(batches);
         match batch {
             None => Ok(None),
-            Some(batch) => {
-                rows::under_schema(batch.map_err(Error::reading)?, self.schema.clone()).map(Some)
-            }
+            Some(batch) => rows::under_schema(batch, self.schema.clone()).map(Some),
         }
     }
 }

@@ -99,9 +99,9 @@ impl Pipeline<'_> {
     /// When the next checkpoint must begin, to be done when the oldest row is an interval old.
     fn deadline(&self) -> Option<Instant> {
         match self.durability {
-            Durability::Interval(interval) => {
-                self.oldest.and_then(|oldest| oldest.checked_add(interval.mul_f64(CHECKPOINT_BEGINS)))
-            }
+            Durability::Interval(interval) => self
+                .oldest
+                .and_then(|oldest| oldest.checked_add(interval.mul_f64(CHECKPOINT_BEGINS))),
             Durability::Batch | Durability::Commit => None,
         }
     }

@@ -112,19 +112,24 @@ impl Queue {
         }
     }
 
-    /// Asks the task to end, once.
+    /// Asks the task to end, once. Nothing is accepted from here on: what would come after the last
+    /// message would be lost.
     pub fn start_close(&self, flush: bool) -> Result<Receiver<Result<CommitInfo>>> {
         let (reply, answer) = sync_channel(1);
-        self.send_unless_failed(Message::Close { flush, reply })?;
+        let mut state = self.state();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        self.send(Message::Close { flush, reply })?;
+        state.failure = Some(Error::invalid_state("the writer is closed"));
+        self.room.notify_all();
         Ok(answer)
     }
 
     /// Ends the task.
     pub fn close(&self, flush: bool) -> Result<()> {
         let answer = self.start_close(flush)?;
-        let closed = answer.recv().unwrap_or_else(|_| Err(self.failure()));
-        self.fail(Error::invalid_state("the writer is closed"));
-        closed.map(drop)
+        answer.recv().unwrap_or_else(|_| Err(self.failure())).map(drop)
     }
 
     fn send_unless_failed(&self, message: Message) -> Result<()> {

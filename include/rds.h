@@ -469,6 +469,36 @@ typedef struct {
 } rds_table_info;
 
 /**
+ * Options of rds_reader_stream(). Zero means the default. Initialise with RDS_STREAM_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_stream_options).
+   */
+  size_t struct_size;
+  /**
+   * Or-ed rds_columns; default all.
+   */
+  uint32_t columns;
+  /**
+   * Must be 0.
+   */
+  uint32_t flags;
+  /**
+   * First row; default 0.
+   */
+  uint64_t first_row;
+  /**
+   * How many rows; default all that follow.
+   */
+  uint64_t row_count;
+  /**
+   * Rows in a batch at most; default 8192.
+   */
+  uint64_t batch_rows;
+} rds_stream_options;
+
+/**
  * Object ids in memory of the caller. Initialise with RDS_IDS_INIT.
  */
 typedef struct {
@@ -501,36 +531,6 @@ typedef struct {
    */
   uint64_t item_bytes;
 } rds_ids;
-
-/**
- * Options of rds_reader_stream(). Zero means the default. Initialise with RDS_STREAM_OPTIONS_INIT.
- */
-typedef struct {
-  /**
-   * sizeof(rds_stream_options).
-   */
-  size_t struct_size;
-  /**
-   * Or-ed rds_columns; default all.
-   */
-  uint32_t columns;
-  /**
-   * Must be 0.
-   */
-  uint32_t flags;
-  /**
-   * First row; default 0.
-   */
-  uint64_t first_row;
-  /**
-   * How many rows; default all that follow.
-   */
-  uint64_t row_count;
-  /**
-   * Rows in a batch at most; default 8192.
-   */
-  uint64_t batch_rows;
-} rds_stream_options;
 
 /**
  * Options of rds_runtime_configure(). Zero means the default. Initialise with
@@ -911,6 +911,32 @@ rds_status rds_reader_read(const rds_reader *reader,
                            size_t out_bytes);
 
 /**
+ * Exports a range of rows as a stream of record batches, in row order.
+ *
+ * @param[in] reader a reader.
+ * @param[in] options NULL means all defaults: every row, all columns. Copied.
+ * @param[out] out_stream marked released on failure.
+ * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
+ * says; they become the last error of the thread too, and a stream that failed goes on failing.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
+ * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_stream is the caller's, to be released by its release callback; it and its batches may
+ * outlive the reader.
+ * Thread safety: any thread, many at once. The stream may be moved between threads, and is for one at
+ * a time.
+ * Blocking: never; the stream blocks while it reads from disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_stream(const rds_reader *reader,
+                             const rds_stream_options *options,
+                             struct ArrowArrayStream *out_stream);
+
+/**
  * Lends the id of a row.
  *
  * @param[in] reader a reader.
@@ -969,32 +995,6 @@ rds_status rds_reader_find(const rds_reader *reader,
                            const rds_ids *ids,
                            uint64_t *out_rows,
                            uint64_t *out_counts);
-
-/**
- * Exports a range of rows as a stream of record batches, in row order.
- *
- * @param[in] reader a reader.
- * @param[in] options NULL means all defaults: every row, all columns. Copied.
- * @param[out] out_stream marked released on failure.
- * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
- * says; they become the last error of the thread too, and a stream that failed goes on failing.
- * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
- * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
- * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
- * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
- * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
- *
- * Ownership: out_stream is the caller's, to be released by its release callback; it and its batches may
- * outlive the reader.
- * Thread safety: any thread, many at once. The stream may be moved between threads, and is for one at
- * a time.
- * Blocking: never; the stream blocks while it reads from disk.
- * @since 0.1
- */
-RDS_NODISCARD
-rds_status rds_reader_stream(const rds_reader *reader,
-                             const rds_stream_options *options,
-                             struct ArrowArrayStream *out_stream);
 
 /**
  * Sets how the runtime of the library runs. Optional; call it before the first call that opens a

@@ -16,6 +16,7 @@ pub mod handle;
 pub mod log;
 pub mod options;
 pub mod reader;
+pub mod reader_ids;
 pub mod runtime;
 pub mod types;
 pub mod version;

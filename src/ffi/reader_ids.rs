@@ -1,0 +1,108 @@
+//! The functions that go from rows to ids and from ids to rows.
+
+use std::ffi::c_char;
+
+use arrow::array::Array;
+
+use crate::error::Status;
+use crate::ffi::boundary::call;
+use crate::ffi::reader::reader;
+use crate::ffi::types::{rds_ids, rds_reader};
+use crate::ffi::{args, convert};
+
+/// What rds_reader_find() gives for an id that no row carries.
+pub const RDS_ROW_NONE: u64 = u64::MAX;
+
+/// Lends the id of a row.
+///
+/// @param[in] reader a reader.
+/// @param[in] row from 0 to rows - 1.
+/// @param[out] out_id the bytes of the id, UTF-8, not NUL-terminated; NULL on failure.
+/// @param[out] out_length how many bytes; 0 on failure.
+/// @return RDS_OK out_id and out_length are the id.
+/// @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+/// @return RDS_ERR_INVALID_ARGUMENT out_id or out_length are NULL.
+/// @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+/// @return RDS_ERR_NOT_SUPPORTED the id of the row is null, or Lance cannot read the files of the table.
+/// @return RDS_ERR_CORRUPT a file of the table is damaged.
+/// @return RDS_ERR_NOT_FOUND a file of the table is gone.
+/// @return RDS_ERR_IO the operating system refused.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+/// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+///
+/// Ownership: out_id is borrowed, until the reader is closed.
+/// Thread safety: any thread, many at once.
+/// Blocking: the first call on a reader loads all its ids; later ones never.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_reader_id(
+    reader: *const rds_reader,
+    row: u64,
+    out_id: *mut *const c_char,
+    out_length: *mut usize,
+) -> Status {
+    call("rds_reader_id", |scope| {
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out_id, out_length) = unsafe {
+            let out_id = args::out(scope, out_id, std::ptr::null(), "out_id");
+            (out_id, args::out(scope, out_length, 0, "out_length")?)
+        };
+        let (out_id, reader) = (out_id?, self::reader(scope, reader)?);
+        let id = reader.value.id(row)?;
+        out_id.set(id.as_ptr().cast());
+        out_length.set(id.len());
+        Ok(())
+    })
+}
+
+/// Finds the rows that carry ids.
+///
+/// @param[in] reader a reader.
+/// @param[in] ids the ids to find. Borrowed during the call.
+/// @param[out] out_rows room for ids.count rows: the first row with the id, RDS_ROW_NONE if no row has
+/// it. Written on success only.
+/// @param[out] out_counts NULL if the caller does not want it; room for ids.count numbers: how many rows
+/// carry the id. Written on success only.
+/// @return RDS_OK out_rows and out_counts are filled in; that an id is absent is no error.
+/// @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+/// @return RDS_ERR_INVALID_ARGUMENT ids or out_rows are NULL, ids is malformed, or an id is not UTF-8.
+/// @return RDS_ERR_NOT_SUPPORTED a field of ids is not known to this version, or Lance cannot read the
+/// files of the table.
+/// @return RDS_ERR_CORRUPT a file of the table is damaged.
+/// @return RDS_ERR_NOT_FOUND a file of the table is gone.
+/// @return RDS_ERR_IO the operating system refused.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+/// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+///
+/// Ownership: everything stays the caller's.
+/// Thread safety: any thread, many at once, into different memory.
+/// Blocking: the first call on a reader loads all its ids and builds the index; later ones never.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_reader_find(
+    reader: *const rds_reader,
+    ids: *const rds_ids,
+    out_rows: *mut u64,
+    out_counts: *mut u64,
+) -> Status {
+    call("rds_reader_find", |scope| {
+        let reader = self::reader(scope, reader)?;
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (ids, out_rows, out_counts) = unsafe {
+            let ids = convert::ids(scope, ids)?.to_array()?;
+            let out_rows = args::slice_out(scope, out_rows, ids.len(), "out_rows")?;
+            let wanted = if out_counts.is_null() { 0 } else { ids.len() };
+            (ids, out_rows, args::slice_out(scope, out_counts, wanted, "out_counts")?)
+        };
+        let found = reader.value.find(&ids)?;
+        for (out, (row, _)) in out_rows.iter_mut().zip(&found) {
+            *out = row.unwrap_or(RDS_ROW_NONE);
+        }
+        for (out, (_, count)) in out_counts.iter_mut().zip(&found) {
+            *out = *count;
+        }
+        Ok(())
+    })
+}

@@ -234,9 +234,10 @@ TEST(a_stream_outlives_its_reader_and_moves_between_threads) {
 }
 
 TEST(a_stream_gives_the_range_and_batch_size_asked_for) {
-    const uint64_t cases[][3] = {{0, 0, 1}, {3, 4, 3}, {9, 1, 100}, {10, 0, 5}, {0, 10, 7}};
+    const uint64_t cases[][3] = {{0, 0, 1},  {3, 4, 3},  {9, 1, 100},
+                                 {10, 0, 5}, {0, 10, 7}, {0, 0, INT64_MAX}};
     rds_reader *reader = open_rows(ROWS);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         struct ArrowArrayStream stream;
         rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
         options.first_row = cases[i][0];

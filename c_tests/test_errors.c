@@ -102,6 +102,29 @@ TEST(errors_of_batches_name_what_was_expected_and_what_came) {
     CHECK_OK(rds_writer_close(writer));
 }
 
+static pthread_key_t at_exit_of_thread;
+
+static void fail_in_a_destructor(void *unused) {
+    (void)unused;
+    CHECK_STATUS(rds_reader_close(NULL), RDS_ERR_INVALID_HANDLE);
+    CHECK(rds_last_error_message() != NULL);
+}
+
+static void *fail_and_end(void *unused) {
+    (void)unused;
+    CHECK_STATUS(rds_reader_close(NULL), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(pthread_setspecific(at_exit_of_thread, &at_exit_of_thread), 0);
+    return NULL;
+}
+
+TEST(a_call_that_fails_while_its_thread_ends_is_an_error_not_a_crash) {
+    pthread_t thread;
+    CHECK_NUMBER(pthread_key_create(&at_exit_of_thread, fail_in_a_destructor), 0);
+    CHECK_NUMBER(pthread_create(&thread, NULL, fail_and_end, NULL), 0);
+    CHECK_NUMBER(pthread_join(thread, NULL), 0);
+    CHECK_NUMBER(pthread_key_delete(at_exit_of_thread), 0);
+}
+
 TEST(errors_of_paths_name_the_path) {
     check_path_text path = check_path();
     rds_reader *reader = NULL;
@@ -174,6 +197,7 @@ CHECK_MAIN(RUN(there_is_no_error_before_the_first), RUN(reading_an_error_does_no
            RUN(errors_of_handles_say_what_was_passed),
            RUN(errors_of_rows_name_the_row_and_the_size_of_the_table),
            RUN(errors_of_batches_name_what_was_expected_and_what_came),
+           RUN(a_call_that_fails_while_its_thread_ends_is_an_error_not_a_crash),
            RUN(errors_of_paths_name_the_path), RUN(every_status_has_its_name),
            RUN(the_abi_of_this_header_is_accepted_and_a_newer_one_is_not),
            RUN(the_library_knows_what_it_was_built_from))

@@ -721,7 +721,8 @@ const char *rds_status_name(uint32_t status);
  * @return RDS_ERR_INVALID_ARGUMENT level is no rds_log_level; nothing changed.
  * @return RDS_ERR_PANIC a defect of librds.
  *
- * Ownership: user_data stays the caller's, and must live until another callback is set.
+ * Ownership: user_data stays the caller's, and must live until another callback is set and no call of
+ * this one runs any more; best as long as the process.
  * Thread safety: any thread.
  * Blocking: never.
  * @since 0.1
@@ -1111,8 +1112,9 @@ rds_status rds_writer_open(const char *path,
  * @param[in] writer a writer.
  * @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
  * an integer type) and `data` (fixed_size_list), in any order. Borrowed.
- * @param[in,out] array the batch. Moved: released by the library, whether the call succeeds or fails,
- * and marked released on return.
+ * @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
+ * the call succeeds or fails. It is not copied: its release callback may run after the return, on another
+ * thread.
  * @return RDS_OK the batch is accepted; durable as the durability of the writer says.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id

@@ -58,21 +58,21 @@ impl Ids<'_> {
             Ids::Utf8 { offsets, bytes } => from_offsets(offsets, bytes),
             Ids::Strings(strings) => {
                 let total = strings.iter().map(|s| s.len()).sum();
-                let mut out = Builder::new(strings.len(), total);
+                let mut out = Builder::new(strings.len(), total)?;
                 for id in strings {
                     out.push(id)?;
                 }
                 out.finish()
             }
             Ids::FixedBytes { bytes, width, count } => {
-                let mut out = Builder::new(*count, bytes.len());
+                let mut out = Builder::new(*count, bytes.len())?;
                 for item in fixed_items(bytes, *width, *count) {
                     out.push(without_padding(item, 1))?;
                 }
                 out.finish()
             }
             Ids::FixedUtf32 { units, width, count } => {
-                let mut out = Builder::new(*count, units.len() / 4);
+                let mut out = Builder::new(*count, units.len() / 4)?;
                 for item in fixed_items(units, *width * 4, *count) {
                     out.push_utf32(without_padding(item, 4))?;
                 }
@@ -129,7 +129,7 @@ fn from_offsets(offsets: &[i64], bytes: &[u8]) -> Result<StringArray> {
 
 fn from_numbers<T: std::fmt::Display>(values: &[T]) -> Result<StringArray> {
     let mut text = String::with_capacity(values.len() * 8);
-    let mut out = Builder::new(values.len(), 0);
+    let mut out = Builder::new(values.len(), 0)?;
     for value in values {
         // Writing to a String cannot fail.
         let _ = write!(text, "{value}");
@@ -160,10 +160,15 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(count: usize, bytes: usize) -> Self {
-        let mut offsets = Vec::with_capacity(count + 1);
+    /// Fails where an allocation does: counts of ids that take no memory may be of any size.
+    fn new(count: usize, bytes: usize) -> Result<Self> {
+        let (mut offsets, mut buffer) = (Vec::new(), Vec::new());
+        let room = offsets.try_reserve_exact(count.saturating_add(1));
+        room.and_then(|()| buffer.try_reserve_exact(bytes)).map_err(|_| {
+            Error::invalid_argument(format!("ids: {count} ids do not fit in memory"))
+        })?;
         offsets.push(0);
-        Self { offsets, bytes: Vec::with_capacity(bytes) }
+        Ok(Self { offsets, bytes: buffer })
     }
 
     fn index(&self) -> usize {

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
@@ -38,7 +38,7 @@ impl Location {
             }
         };
         // Absolute, so that a later change of the working directory does not move the table.
-        let absolute = std::path::absolute(&given)?;
+        let absolute = without_parents(&std::path::absolute(&given)?)?;
         let path = match absolute.extension() {
             Some(extension) if extension == "lance" => absolute,
             _ => absolute.join(TABLE),
@@ -70,6 +70,20 @@ impl Location {
     }
 }
 
+/// The same place without `..`, which the kernel resolves after the symbolic link before it, and a URI
+/// by its text.
+fn without_parents(path: &Path) -> Result<PathBuf> {
+    let is_parent = |part: &Component| matches!(part, Component::ParentDir);
+    let parts: Vec<Component> = path.components().collect();
+    let Some(last) = parts.iter().rposition(is_parent) else {
+        return Ok(path.to_path_buf());
+    };
+    let (head, tail) = parts.split_at(last + 1);
+    let head: PathBuf = head.iter().collect();
+    let resolved = head.canonicalize().map_err(|e| Error::from(e).context(head.display()))?;
+    Ok(resolved.join(tail.iter().collect::<PathBuf>()))
+}
+
 impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.path.display().fmt(f)
@@ -98,6 +112,19 @@ mod tests {
     fn a_relative_path_is_made_absolute() {
         let expected = std::env::current_dir().unwrap().join("runs/lance_db/results.lance");
         assert_eq!(Location::parse("runs").unwrap().path(), expected);
+    }
+
+    #[test]
+    fn a_parent_after_a_symbolic_link_is_the_parent_of_what_it_points_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(top.join("far/away")).unwrap();
+        std::os::unix::fs::symlink(top.join("far/away"), top.join("link")).unwrap();
+        let text = top.join("link/../run.lance");
+        let location = Location::parse(text.to_str().unwrap()).unwrap();
+        assert_eq!(location.path(), top.join("far/run.lance"));
+        let gone = Location::parse(top.join("gone/../run").to_str().unwrap()).unwrap_err();
+        assert_eq!(gone.status, Status::RDS_ERR_NOT_FOUND);
     }
 
     #[test]

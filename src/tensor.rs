@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::{Array, FixedSizeListArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use crate::error::{Error, Result};
@@ -318,6 +319,29 @@ impl TensorSpec {
         let wanted = format!("{} for {} {:?}", type_name(&expected), self.dtype.name(), self.shape);
         Err(wrong_data_type(&wanted, data))
     }
+}
+
+/// The ids of a table are strings of any layout.
+pub fn check_id_column(schema: &Schema) -> Result<()> {
+    let id = schema.field_with_name(ID_COLUMN).map_err(|_| missing_column(ID_COLUMN, schema))?;
+    if id.data_type().is_string() {
+        return Ok(());
+    }
+    Err(Error::schema_mismatch(format!(
+        "column \"{ID_COLUMN}\": expected strings, got {}",
+        type_name(id.data_type())
+    )))
+}
+
+/// The first row that is null or has a null in it.
+pub fn first_null(list: &FixedSizeListArray) -> Option<usize> {
+    let values = list.values();
+    let length = list.value_length().max(1) as usize;
+    let find = |array: &dyn Array| match array.null_count() {
+        0 => None,
+        _ => (0..array.len()).find(|i| array.is_null(*i)),
+    };
+    find(list).or_else(|| find(values).map(|i| i / length))
 }
 
 fn data_field(schema: &Schema) -> Result<&Field> {

@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import os
+import signal
 
 import duckdb
 import nanoarrow
@@ -179,3 +181,20 @@ def test_strings_that_are_null_or_of_another_kind_are_refused():
         with pytest.raises(NotImplementedError, match="object_id"):
             _arrow.strings_of_stream(stream)
         assert not stream.release
+
+
+def test_a_stream_goes_on_in_a_forked_child_where_the_parent_stopped(make_dataset):
+    for _ in range(5):
+        reader = pa.RecordBatchReader.from_stream(make_dataset(IDS * 10, np.tile(DATA, (10, 1))))
+        first = reader.read_next_batch()
+        child = os.fork()
+        if child == 0:
+            # A hang ends by the alarm.
+            signal.alarm(20)
+            try:
+                rest = reader.read_all()["object_id"].to_pylist()
+                os._exit(0 if rest == (IDS * 10)[first.num_rows :] else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert sum(batch.num_rows for batch in reader) == 30_000 - first.num_rows

@@ -172,3 +172,10 @@ def test_a_damaged_data_file_is_an_error_not_a_crash(make_dataset, result_dir, d
     for read in (lambda: ds[[0, 9]], ds.ids, lambda: ds.get_object_id(0)):
         with pytest.raises(error):
             read()
+
+
+def test_ids_that_are_no_strings_are_not_appended_to(result_dir):
+    numbers = pa.table({"object_id": pa.array(range(10)), "data": GOOD["data"]})
+    store(result_dir, numbers.replace_schema_metadata(GOOD.schema.metadata))
+    with pytest.raises(rds.RdsError, match='column "object_id": expected strings, got int64'):
+        rds.ResultDatasetWriter(result_dir, mode="append").write_batch(["x"], DATA[:1])

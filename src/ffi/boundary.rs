@@ -78,14 +78,16 @@ pub fn set_last_error(function: &str, error: Error) -> String {
     // A NUL would end the text early in C.
     let text = format!("{function}: {}", error.message).replace('\0', "\\0");
     let c_text = CString::new(text.as_str()).unwrap_or_default();
-    LAST_ERROR.with(|last| *last.borrow_mut() = (error.status, c_text));
+    // At the end of a thread it may be gone: then only the status tells.
+    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = (error.status, c_text));
     text
 }
 
 /// Status of the last failed call on this thread, and its message, valid until the next one fails.
 pub fn last_error() -> (Status, *const c_char) {
-    LAST_ERROR.with(|last| {
+    let last = LAST_ERROR.try_with(|last| {
         let last = last.borrow();
         (last.0, last.1.as_ptr())
-    })
+    });
+    last.unwrap_or((Status::RDS_OK, c"".as_ptr()))
 }

@@ -210,7 +210,8 @@ pub fn stream_options(options: &rds_stream_options) -> Result<StreamOptions> {
         row_count: (options.row_count != 0).then_some(options.row_count),
         batch_rows: match options.batch_rows {
             0 => 8192,
-            rows => count(rows, "options.batch_rows")?,
+            // More at once than Lance can give is no different from all it can give.
+            rows => usize::try_from(rows.min(u64::from(u32::MAX))).unwrap_or(usize::MAX),
         },
     })
 }

@@ -62,7 +62,8 @@ impl Log for Forward {
 /// @return RDS_ERR_INVALID_ARGUMENT level is no rds_log_level; nothing changed.
 /// @return RDS_ERR_PANIC a defect of librds.
 ///
-/// Ownership: user_data stays the caller's, and must live until another callback is set.
+/// Ownership: user_data stays the caller's, and must live until another callback is set and no call of
+/// this one runs any more; best as long as the process.
 /// Thread safety: any thread.
 /// Blocking: never.
 /// @since 0.1

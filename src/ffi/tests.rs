@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 use arrow::ffi::FFI_ArrowSchema;
 
 use super::fault::arm;
-use super::{error, reader, types, writer};
+use super::{error, reader, reader_ids, types, writer};
 use crate::error::Status;
 
 fn last_message() -> String {
@@ -107,7 +107,7 @@ fn a_panic_in_a_reader_leaves_outputs_empty_and_the_reader_closable() {
     drop(schema);
     let mut id = null();
     let mut length = 0;
-    let status = unsafe { reader::rds_reader_id(snapshot, 0, &mut id, &mut length) };
+    let status = unsafe { reader_ids::rds_reader_id(snapshot, 0, &mut id, &mut length) };
     assert_eq!(status, Status::RDS_ERR_PANIC, "the reader is poisoned");
     assert_eq!(unsafe { reader::rds_reader_close(snapshot) }, Status::RDS_OK);
 }

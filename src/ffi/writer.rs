@@ -78,8 +78,9 @@ pub unsafe extern "C" fn rds_writer_open(
 /// @param[in] writer a writer.
 /// @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
 /// an integer type) and `data` (fixed_size_list), in any order. Borrowed.
-/// @param[in,out] array the batch. Moved: released by the library, whether the call succeeds or fails,
-/// and marked released on return.
+/// @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
+/// the call succeeds or fails. It is not copied: its release callback may run after the return, on another
+/// thread.
 /// @return RDS_OK the batch is accepted; durable as the durability of the writer says.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id

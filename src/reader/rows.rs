@@ -7,7 +7,7 @@ use lance::dataset::ProjectionRequest;
 use crate::error::{Error, Result};
 use crate::reader::Columns;
 use crate::reader::snapshot::{Snapshot, lance};
-use crate::tensor::{DATA_COLUMN, DType, TensorSpec};
+use crate::tensor::{DATA_COLUMN, DType, TensorSpec, first_null};
 
 /// A gather into the caller's memory goes through Lance in parts of about this size.
 const PART_BYTES: usize = 32 << 20;
@@ -57,10 +57,7 @@ pub fn read(snapshot: &Snapshot, spec: &TensorSpec, rows: &[u64], out: &mut [u8]
 fn copy_values(data: &dyn Array, spec: &TensorSpec, rows: &[u64], out: &mut [u8]) -> Result<()> {
     let list = data.as_fixed_size_list();
     let values = list.values();
-    let elements = list.value_length().max(1) as usize;
-    let null_row = (0..list.len()).find(|i| list.is_null(*i));
-    let null_value = (0..values.len()).find(|i| values.is_null(*i)).map(|i| i / elements);
-    if let Some(index) = null_row.or(null_value) {
+    if let Some(index) = first_null(list) {
         return Err(Error::not_supported(format!(
             "the tensor of row {} is null or has a null in it, which plain memory cannot say; \
              read it as Arrow",

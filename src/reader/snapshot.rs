@@ -15,7 +15,7 @@ use crate::location::Location;
 use crate::reader::once::ForkSafeOnce;
 use crate::reader::{Columns, files};
 use crate::runtime;
-use crate::tensor::{ID_COLUMN, TensorSpec, missing_column, type_name};
+use crate::tensor::{TensorSpec, check_id_column};
 
 /// Lance keeps decoded metadata of files here; its own default is gigabytes.
 const METADATA_CACHE_BYTES: usize = 16 << 20;
@@ -58,14 +58,7 @@ impl Snapshot {
     /// What the rows are, if this is a table of results.
     pub fn spec(&self) -> Result<TensorSpec> {
         let check = || {
-            let id = self.schema.field_with_name(ID_COLUMN);
-            let id = id.map_err(|_| missing_column(ID_COLUMN, &self.schema))?;
-            if !id.data_type().is_string() {
-                return Err(Error::schema_mismatch(format!(
-                    "column \"{ID_COLUMN}\": expected strings, got {}",
-                    type_name(id.data_type())
-                )));
-            }
+            check_id_column(&self.schema)?;
             TensorSpec::from_table_schema(&self.schema)
         };
         check().map_err(|e| e.context(&self.location))

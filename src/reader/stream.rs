@@ -18,19 +18,30 @@ const READAHEAD: usize = 2;
 pub struct Stream {
     snapshot: Arc<Snapshot>,
     options: StreamOptions,
+    /// Rows still to come.
     count: u64,
     schema: SchemaRef,
-    /// Started by the first batch asked for.
+    /// Started by the first batch asked for, in the process that asks.
     batches: Option<DatasetRecordBatchStream>,
+    process: u32,
 }
 
 impl Stream {
     pub fn new(snapshot: Arc<Snapshot>, options: &StreamOptions, count: u64) -> Self {
         let schema = snapshot.schema(options.columns);
-        Self { snapshot, options: *options, count, schema, batches: None }
+        Self { snapshot, options: *options, count, schema, batches: None, process: 0 }
     }
 
-    fn start(&self) -> Result<DatasetRecordBatchStream> {
+    /// A stream started by the parent of this process waits for tasks that only the parent has: it is
+    /// left alone, and another one goes on where it stopped.
+    fn forget_what_is_not_ours(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.batches.take());
+        }
+    }
+
+    fn start(&mut self) -> Result<DatasetRecordBatchStream> {
+        self.process = std::process::id();
         let dataset = self.snapshot.dataset()?;
         let mut scanner = dataset.scan();
         scanner
@@ -46,6 +57,7 @@ impl Stream {
         if self.count == 0 {
             return Ok(None);
         }
+        self.forget_what_is_not_ours();
         let mut batches = match self.batches.take() {
             Some(batches) => batches,
             None => self.start()?,
@@ -54,8 +66,19 @@ impl Stream {
         self.batches = Some(batches);
         match batch {
             None => Ok(None),
-            Some(batch) => rows::under_schema(batch, self.schema.clone()).map(Some),
+            Some(batch) => {
+                let rows = batch.num_rows() as u64;
+                self.options.first_row += rows;
+                self.count = self.count.saturating_sub(rows);
+                rows::under_schema(batch, self.schema.clone()).map(Some)
+            }
         }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.forget_what_is_not_ours();
     }
 }
 

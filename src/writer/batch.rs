@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, StringArray, make_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::ids::{self, Ids};
-use crate::tensor::{DATA_COLUMN, ID_COLUMN, TensorSpec, missing_column, type_name};
+use crate::tensor::{
+    DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column, first_null, missing_column, type_name,
+};
 use crate::writer::TensorView;
 
 /// The columns of a table, with the spec of its rows.
@@ -30,6 +32,7 @@ impl Layout {
     /// Of a table that exists, perhaps made by others.
     pub fn of_table(schema: SchemaRef) -> Result<Self> {
         check_columns(&schema)?;
+        check_id_column(&schema)?;
         let spec = TensorSpec::from_table_schema(&schema)?;
         Ok(Self { spec, schema })
     }
@@ -50,8 +53,10 @@ impl Layout {
     /// The columns in the order and the string type of the table.
     fn batch(&self, ids: StringArray, data: ArrayRef) -> Result<RecordBatch> {
         let ids: ArrayRef = Arc::new(ids);
+        let strict = CastOptions { safe: false, ..Default::default() };
         let columns = self.schema.fields().iter().map(|field| match field.name().as_str() {
-            ID_COLUMN => cast(&ids, field.data_type()),
+            // Not "safe", which would make a null of what does not convert.
+            ID_COLUMN => cast_with_options(&ids, field.data_type(), &strict),
             _ => Ok(data.clone()),
         });
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -99,12 +104,7 @@ pub fn from_memory(layout: &Layout, ids: &Ids, tensors: &TensorView) -> Result<R
 }
 
 fn refuse_nulls(list: &FixedSizeListArray) -> Result<()> {
-    let length = list.value_length().max(1) as usize;
-    let null_row = (0..list.len()).find(|row| list.is_null(*row));
-    let null_value = || (0..list.values().len()).find(|i| list.values().is_null(*i));
-    let inside = || list.values().null_count() != 0;
-    let row = null_row.or_else(|| if inside() { null_value().map(|i| i / length) } else { None });
-    match row {
+    match first_null(list) {
         None => Ok(()),
         Some(row) => Err(Error::invalid_argument(format!(
             "column \"{DATA_COLUMN}\": the tensor at index {row} is null or has a null in it"

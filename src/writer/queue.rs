@@ -6,10 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::{Error, Result};
+use crate::tensor::ID_COLUMN;
 use crate::writer::CommitInfo;
 use crate::writer::batch::Layout;
 
@@ -37,7 +38,9 @@ pub type Reply = SyncSender<Result<CommitInfo>>;
 struct State {
     /// Bytes of batches that the task has not taken in yet.
     queued: usize,
-    /// Why nothing more is accepted.
+    /// Asked to end: nothing more is accepted.
+    closed: bool,
+    /// Why the task ended; it sets one whatever ends it.
     failure: Option<Error>,
     /// Taken by the task.
     receiver: Option<UnboundedReceiver<Message>>,
@@ -53,13 +56,29 @@ pub struct Queue {
     durable_rows: AtomicU64,
 }
 
+impl State {
+    /// Why nothing more is accepted, if so.
+    fn refusal(&self) -> Result<()> {
+        match &self.failure {
+            _ if self.closed => Err(Error::invalid_state("the writer is closed")),
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Queue {
     pub fn new(max_bytes: usize) -> Self {
         let (sender, receiver) = unbounded_channel();
         Self {
             max_bytes,
             sender,
-            state: Mutex::new(State { queued: 0, failure: None, receiver: Some(receiver) }),
+            state: Mutex::new(State {
+                queued: 0,
+                closed: false,
+                failure: None,
+                receiver: Some(receiver),
+            }),
             room: Condvar::new(),
             accepted_rows: AtomicU64::new(0),
             durable_rows: AtomicU64::new(0),
@@ -74,16 +93,16 @@ impl Queue {
     /// Puts a batch into the queue; waits while that is full. A batch larger than the whole queue
     /// waits until it is alone.
     pub fn push(&self, layout: Arc<Layout>, batch: RecordBatch) -> Result<()> {
-        let bytes = batch.num_rows() * layout.spec.row_bytes();
+        let ids = batch.column_by_name(ID_COLUMN).map(|ids| ids.to_data().get_slice_memory_size());
+        let ids = ids.transpose()?.unwrap_or(0);
+        let bytes = batch.num_rows() * layout.spec.row_bytes() + ids;
         let rows = batch.num_rows() as u64;
         let mut state = self.state();
-        while state.failure.is_none() && state.queued != 0 && state.queued + bytes > self.max_bytes
+        while state.refusal().is_ok() && state.queued != 0 && state.queued + bytes > self.max_bytes
         {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
+        state.refusal()?;
         state.queued += bytes;
         self.accepted_rows.fetch_add(rows, Ordering::Relaxed);
         // Sent under the lock: after a failure nothing is put into the queue.
@@ -117,11 +136,10 @@ impl Queue {
     pub fn start_close(&self, flush: bool) -> Result<Receiver<Result<CommitInfo>>> {
         let (reply, answer) = sync_channel(1);
         let mut state = self.state();
-        if let Some(failure) = &state.failure {
-            return Err(failure.clone());
-        }
+        // A task that failed has its failure to tell, to the one that closes too.
+        state.refusal()?;
         self.send(Message::Close { flush, reply })?;
-        state.failure = Some(Error::invalid_state("the writer is closed"));
+        state.closed = true;
         self.room.notify_all();
         Ok(answer)
     }
@@ -134,19 +152,24 @@ impl Queue {
 
     fn send_unless_failed(&self, message: Message) -> Result<()> {
         let state = self.state();
-        match &state.failure {
-            Some(failure) => Err(failure.clone()),
-            None => self.send(message),
-        }
+        state.refusal()?;
+        self.send(message)
     }
 
     fn send(&self, message: Message) -> Result<()> {
         self.sender.send(message).map_err(|_| Error::internal("the background task is gone"))
     }
 
+    /// Why the task ended without an answer.
     fn failure(&self) -> Error {
-        let failure = self.state().failure.clone();
-        failure.unwrap_or_else(|| Error::internal("the background task ended without a word"))
+        let mut state = self.state();
+        loop {
+            match &state.failure {
+                Some(failure) => return failure.clone(),
+                // A panic drops what it holds of ours a moment before it is told here.
+                None => state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
     }
 
     // The side of the task.

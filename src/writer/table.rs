@@ -35,6 +35,9 @@ pub struct Table {
     session: Arc<Session>,
     store: Arc<ObjectStore>,
     data_dir: Path,
+    /// The deepest directory that was there before anything was made: what is made below it must be
+    /// synced up to it.
+    top: PathBuf,
     /// The table as of the last commit. Before the first: what there is, to be appended to or
     /// replaced.
     dataset: Option<Arc<Dataset>>,
@@ -60,6 +63,8 @@ impl Table {
             }
             _ => {}
         }
+        let above = location.path().ancestors().skip(1).find(|path| path.exists());
+        let top = above.unwrap_or(location.path()).to_path_buf();
         let (store, base) = ObjectStore::from_uri(&location.uri()?).await?;
         let mut table = Self {
             location,
@@ -67,6 +72,7 @@ impl Table {
             session,
             store,
             data_dir: base.join(DATA),
+            top,
             dataset,
             committed: false,
             schema: None,
@@ -130,7 +136,7 @@ impl Table {
             let fragments = std::mem::take(&mut self.fragments);
             let names: Vec<String> =
                 fragments.iter().flat_map(|f| &f.files).map(|file| file.path.clone()).collect();
-            sync(&self.location, DATA, names).await?;
+            sync(&self.location, &self.top, DATA, names).await?;
             self.commit(fragments).await?;
         }
         if let Some(dataset) =
@@ -162,7 +168,7 @@ impl Table {
         let dataset =
             if appends { self.append(fragments).await? } else { self.replace(fragments).await? };
         let manifest = dataset.manifest_location().path.filename().map(str::to_string);
-        sync(&self.location, VERSIONS, manifest).await?;
+        sync(&self.location, &self.top, VERSIONS, manifest).await?;
         self.schema = Some(dataset.schema().clone());
         self.dataset = Some(Arc::new(dataset));
         self.committed = true;
@@ -207,13 +213,7 @@ impl Table {
         let version_of = |dataset: &Dataset| dataset.manifest().version;
         let before = self.dataset.as_deref().map(version_of);
         if found.as_deref().map(version_of) != before {
-            return Err(match self.mode {
-                Mode::Create => exists(&self.location),
-                _ => Error::commit_conflict(format!(
-                    "another writer changed the table at {} since this one was opened",
-                    self.location
-                )),
-            });
+            return Err(self.lost_the_race());
         }
         let schema = self.schema.clone().ok_or_else(|| Error::internal("no schema to commit"))?;
         let operation = Operation::Overwrite {
@@ -231,14 +231,26 @@ impl Table {
         let commit = CommitBuilder::new(destination)
             .with_session(self.session.clone())
             .with_storage_format(FILE_VERSION)
-            .with_skip_auto_cleanup(true);
-        commit.execute(transaction).await.map_err(|error| match (Error::from(error), self.mode) {
-            // Somebody created it a moment before.
-            (e, Mode::Create) if e.status == Status::RDS_ERR_COMMIT_CONFLICT => {
-                exists(&self.location)
-            }
-            (error, _) => error,
-        })
+            .with_skip_auto_cleanup(true)
+            // Strict: with retries Lance would put an overwrite on top of whatever came meanwhile.
+            .with_max_retries(0);
+        match commit.execute(transaction).await {
+            Ok(dataset) => Ok(dataset),
+            Err(error) => match load(&self.location, &self.session).await {
+                Ok(now) if now.as_deref().map(version_of) != before => Err(self.lost_the_race()),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    fn lost_the_race(&self) -> Error {
+        match self.mode {
+            Mode::Create => exists(&self.location),
+            _ => Error::commit_conflict(format!(
+                "another writer changed the table at {} since this one was opened",
+                self.location
+            )),
+        }
     }
 
     /// The version new data files have: that of the table, if it is appended to.
@@ -252,15 +264,15 @@ impl Table {
     }
 }
 
-/// Syncs files in a directory of the table, up to the directory that names the table.
+/// Syncs files in a directory of the table, and the directories up to `top`.
 async fn sync(
     location: &Location,
+    top: &std::path::Path,
     directory: &str,
     names: impl IntoIterator<Item = String>,
 ) -> Result<()> {
     let directory = location.path().join(directory);
     let files: Vec<PathBuf> = names.into_iter().map(|name| directory.join(name)).collect();
-    let top = location.path().parent().unwrap_or(location.path());
     sync_files(files, top.to_path_buf()).await
 }
 

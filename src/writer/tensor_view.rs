@@ -1,7 +1,7 @@
 //! A stack of tensors in memory of the caller, and the one copy that takes it in.
 
 use arrow::array::{ArrayData, ArrayRef, make_array};
-use arrow::buffer::MutableBuffer;
+use arrow::buffer::{BooleanBuffer, MutableBuffer};
 use arrow::datatypes::DataType;
 
 use crate::error::{Error, Result};
@@ -93,12 +93,12 @@ impl<'a> TensorView<'a> {
         let DataType::FixedSizeList(item, _) = data_type else {
             return Err(Error::internal("the data column is no fixed-size list"));
         };
-        let packed = self.packed();
+        let packed = self.packed()?;
         let elements = self.rows * self.spec.elements;
         let (values, length) = match self.spec.dtype {
             DType::RDS_DTYPE_BOOL => {
                 let bits = packed.iter().map(|byte| *byte != 0);
-                (bits.collect::<arrow::buffer::BooleanBuffer>().into_inner(), elements)
+                (bits.collect::<BooleanBuffer>().into_inner(), elements)
             }
             dtype => (packed.into(), elements * dtype.bytes() / dtype.word_bytes()),
         };
@@ -110,8 +110,17 @@ impl<'a> TensorView<'a> {
     }
 
     /// The stack in C order and native byte order.
-    fn packed(&self) -> MutableBuffer {
-        let bytes = self.rows * self.spec.row_bytes();
+    fn packed(&self) -> Result<MutableBuffer> {
+        let bytes = self.rows.checked_mul(self.spec.row_bytes());
+        // Strides of 0 make a stack of any size out of nothing, and a buffer that cannot be allocated
+        // ends the process: tried first, by what reports it.
+        let fits = |bytes: &usize| {
+            *bytes <= self.bytes.len() || Vec::<u8>::new().try_reserve_exact(*bytes).is_ok()
+        };
+        let bytes = bytes.filter(fits).ok_or_else(|| {
+            let (rows, row) = (self.rows, self.spec.row_bytes());
+            Error::invalid_argument(format!("{rows} rows of {row} bytes do not fit in memory"))
+        })?;
         let mut out = MutableBuffer::with_capacity(bytes);
         if bytes != 0 {
             let (dims, run) = self.contiguous_runs();
@@ -121,7 +130,7 @@ impl<'a> TensorView<'a> {
         if self.byte_swapped && word > 1 {
             out.as_slice_mut().chunks_exact_mut(word).for_each(<[u8]>::reverse);
         }
-        out
+        Ok(out)
     }
 
     /// The outer dimensions that must be walked, and the bytes that lie together within them.

@@ -259,3 +259,78 @@ fn arrow_columns_come_in_any_order_and_other_columns_are_refused() {
     assert!(error.message.contains("\"extra\""), "{error}");
     writer.close().unwrap();
 }
+
+#[test]
+fn of_writers_that_create_at_once_one_wins_and_its_rows_stay() {
+    for _ in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let winners: Vec<i64> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|number| {
+                    let writer = open(&dir, Mode::Create, Durability::Batch).unwrap();
+                    scope.spawn(move || {
+                        let result = write(&writer, number, &[[number as f32, 0.0]]);
+                        let closed = writer.close();
+                        assert_eq!(result.is_ok(), closed.is_ok());
+                        match result {
+                            Ok(()) => Some(number),
+                            Err(error) => {
+                                assert_eq!(error.status, Status::RDS_ERR_ALREADY_EXISTS, "{error}");
+                                None
+                            }
+                        }
+                    })
+                })
+                .collect();
+            writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect()
+        });
+        assert_eq!(winners.len(), 1);
+        assert_eq!(rows(&dir).unwrap(), 1);
+        assert_eq!(value_of(&dir, 0), [winners[0] as f32, 0.0]);
+    }
+}
+
+#[test]
+fn close_reports_why_a_queued_batch_could_not_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("lance_db/results.lance");
+    std::fs::create_dir_all(&table).unwrap();
+    std::fs::write(table.join("data"), "in the way").unwrap();
+    let writer = open(&dir, Mode::Create, Durability::Interval(Duration::from_secs(60))).unwrap();
+    // Accepted, or refused already if the task was quick.
+    let _ = write(&writer, 0, &[[1.0, 2.0]]);
+    let error = writer.close().unwrap_err();
+    assert_eq!(error.status, Status::RDS_ERR_IO, "{error}");
+}
+
+#[test]
+fn ids_count_against_the_bound_of_the_queue() {
+    let queue = Queue::new(1000);
+    let layout =
+        Arc::new(Layout::new(TensorSpec::new(DType::RDS_DTYPE_FLOAT32, &[2]).unwrap()).unwrap());
+    let long = "x".repeat(600);
+    let batch = || batch::from_arrow(&layout, &arrow_batch(&[&long], &[1.0, 2.0], 2)).unwrap();
+    let mut receiver = queue.receiver().unwrap();
+    queue.push(layout.clone(), batch()).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| queue.push(layout.clone(), batch()).unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!second.is_finished(), "two ids of 600 bytes do not fit in 1000");
+        let Ok(queue::Message::Batch { bytes, .. }) = receiver.try_recv() else {
+            panic!("a batch")
+        };
+        queue.release(bytes);
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn counts_without_memory_behind_them_are_refused() {
+    let ids = Ids::FixedBytes { bytes: &[], width: 0, count: 1 << 60 };
+    assert_eq!(ids.to_array().unwrap_err().status, Status::RDS_ERR_INVALID_ARGUMENT);
+    let (shape, dtype) = ([1 << 60, 1], DType::RDS_DTYPE_FLOAT32);
+    let layout = TensorView::layout(dtype, &shape, Some(&[0, 4])).unwrap();
+    let view = TensorView::new(dtype, &shape, layout, &[0; 4], false).unwrap();
+    let error = view.to_array(&view.spec().arrow_type()).unwrap_err();
+    assert_eq!(error.status, Status::RDS_ERR_INVALID_ARGUMENT);
+}

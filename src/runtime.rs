@@ -87,11 +87,10 @@ fn instance() -> std::sync::Arc<Instance> {
             return instance.clone();
         }
         let fresh = std::sync::Arc::new(Instance { process, runtime: OnceCell::new() });
-        let previous = INSTANCE.compare_and_swap(&current, Some(fresh));
+        INSTANCE.compare_and_swap(&current, Some(fresh));
         // A runtime of the parent is forgotten, not dropped: dropping it would wait for threads
         // that this process does not have.
         std::mem::forget(current);
-        drop(previous);
     }
 }
 

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use futures::TryStreamExt;
 use lance::dataset::scanner::DatasetRecordBatchStream;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::reader::snapshot::{Snapshot, lance};
 use crate::reader::{StreamOptions, rows};
 
@@ -65,7 +65,7 @@ impl Stream {
         let batch = lance(async { batches.try_next().await })?;
         self.batches = Some(batches);
         match batch {
-            None => Ok(None),
+            None => Err(Error::corrupt(format!("{} rows are missing at the end", self.count))),
             Some(batch) => {
                 let rows = batch.num_rows() as u64;
                 self.options.first_row += rows;

@@ -107,6 +107,19 @@ fn a_stream_covers_its_range_in_order() {
 }
 
 #[test]
+fn a_stream_that_lacks_rows_fails_instead_of_ending() {
+    let (_dir, reader) = reader(35);
+    let options =
+        StreamOptions { columns: Columns::DATA, first_row: 30, row_count: None, batch_rows: 4 };
+    let results: Vec<_> =
+        stream::Stream::new(reader.snapshot.clone(), &options, 6).take(9).collect();
+    let given = |batch: &RecordBatch| batch.num_rows();
+    assert_eq!(results.iter().flatten().map(given).sum::<usize>(), 5);
+    let error = results.into_iter().find_map(|result| result.err()).map(Error::from).unwrap();
+    assert_eq!(error.status, Status::RDS_ERR_CORRUPT);
+}
+
+#[test]
 fn find_gives_the_first_row_and_counts_duplicates() {
     let (dir, reader) = reader(12);
     let found = reader.find(&StringArray::from(vec!["id-11", "nobody", "id-0", ""])).unwrap();

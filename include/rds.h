@@ -154,13 +154,17 @@ struct ArrowArrayStream {
 }  // extern "C"
 #endif
 
+/* A tensor of DLPack 1.0: dlpack.h says what is in it. */
+struct DLManagedTensorVersioned;
+
 /* Every field at its default. */
 #define RDS_IDS_INIT {sizeof(rds_ids), 0, 0, 0, NULL, NULL, 0}
 #define RDS_TENSOR_INIT {sizeof(rds_tensor), 0, 0, 0, NULL, NULL, NULL}
 #define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0}
 #define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL}
 #define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
-#define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0}
+#define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0, 0, 0}
+#define RDS_SPAN_INIT {sizeof(rds_span), 0, 0, NULL, 0}
 #define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0}
 #define RDS_STREAM_OPTIONS_INIT {sizeof(rds_stream_options), 0, 0, 0, 0, 0}
 #define RDS_RUNTIME_OPTIONS_INIT {sizeof(rds_runtime_options), 0}
@@ -182,10 +186,32 @@ struct ArrowArrayStream {
 #define RDS_TENSOR_BYTE_SWAPPED 1
 
 /**
+ * rds_reader_options.flags: rows of a gather that are not in memory are read from disk one after the
+ * other, as they are reached, instead of all at once.
+ */
+#define RDS_READER_NO_PREFETCH 1
+
+/**
+ * rds_stream_options.flags: `data` carries the extension type `arrow.fixed_shape_tensor`, which tells
+ * the shape of a row. A complex number adds a dimension, of its two floats.
+ */
+#define RDS_STREAM_FIXED_SHAPE_TENSOR 1
+
+/**
  * The version of the interface: major * 1000 + minor. Within one major version functions, fields
  * and values are only added.
  */
 #define RDS_ABI_VERSION 1
+
+/**
+ * Below this a second thread costs more than it saves (`benches/rows.rs`, "threads").
+ */
+#define BYTES_PER_THREAD (1 << 20)
+
+/**
+ * A gather into the caller's memory goes through Lance in parts of about this size.
+ */
+#define PART_BYTES (32 << 20)
 
 /**
  * What became of a call.
@@ -371,6 +397,24 @@ typedef enum {
 } rds_ids_kind;
 
 /**
+ * How a reader reads the tensors of rows. Ids always come through Lance, once.
+ */
+typedef enum {
+  /**
+   * From mapped files where the rows lie plain, through Lance where they do not.
+   */
+  RDS_ACCESS_AUTO = 0,
+  /**
+   * From mapped files only: a table that has other rows is not opened.
+   */
+  RDS_ACCESS_MAPPED = 1,
+  /**
+   * Through Lance only.
+   */
+  RDS_ACCESS_LANCE = 2,
+} rds_access;
+
+/**
  * Columns of a table, to be or-ed; 0 means all.
  */
 typedef enum {
@@ -424,6 +468,14 @@ typedef struct {
    * The version of the table to read; default the newest.
    */
   uint64_t version;
+  /**
+   * An rds_access; default RDS_ACCESS_AUTO.
+   */
+  uint32_t access;
+  /**
+   * RDS_READER_NO_PREFETCH or 0.
+   */
+  uint32_t flags;
 } rds_reader_options;
 
 /**
@@ -481,7 +533,7 @@ typedef struct {
    */
   uint32_t columns;
   /**
-   * Must be 0.
+   * RDS_STREAM_FIXED_SHAPE_TENSOR or 0.
    */
   uint32_t flags;
   /**
@@ -533,6 +585,33 @@ typedef struct {
 } rds_ids;
 
 /**
+ * What rds_reader_span() tells. Initialise with RDS_SPAN_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_span).
+   */
+  size_t struct_size;
+  /**
+   * The first row of the span.
+   */
+  uint64_t first_row;
+  /**
+   * How many rows it has, at least 1.
+   */
+  uint64_t row_count;
+  /**
+   * The tensor of first_row; row i is at data + (i - first_row) * stride. NULL if these rows are
+   * not mapped.
+   */
+  const void *data;
+  /**
+   * Bytes from one row to the next; 0 if these rows are not mapped.
+   */
+  uint64_t stride;
+} rds_span;
+
+/**
  * Options of rds_runtime_configure(). Zero means the default. Initialise with
  * RDS_RUNTIME_OPTIONS_INIT.
  */
@@ -542,8 +621,8 @@ typedef struct {
    */
   size_t struct_size;
   /**
-   * Worker threads; default the environment variable RDS_THREADS, else the number of cores, at
-   * least 2 and at most 8.
+   * Worker threads, and how many threads one call uses at most; default the environment variable
+   * RDS_THREADS, else the number of cores, at least 2 and at most 8.
    */
   uint64_t worker_threads;
 } rds_runtime_options;
@@ -742,12 +821,13 @@ rds_status rds_set_log_callback(uint32_t level,
  * @return RDS_OK the reader is open.
  * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
  * the environment variable RDS_THREADS is no number of threads.
- * @return RDS_ERR_NOT_FOUND there is no table, or it has no such version.
+ * @return RDS_ERR_NOT_FOUND there is no table, it has no such version, or a file of it is gone.
  * @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
  * fit each other.
  * @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build,
- * or the dtype or the format of the table is not.
- * @return RDS_ERR_CORRUPT the table cannot be read.
+ * or the dtype or the format of the table is not; or access is RDS_ACCESS_MAPPED, and not every row
+ * can be mapped.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
  * @return RDS_ERR_IO the operating system refused.
  * @return RDS_ERR_INVALID_STATE too many readers are open.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
@@ -755,7 +835,7 @@ rds_status rds_set_log_callback(uint32_t level,
  *
  * Ownership: out_reader is the caller's, to be closed with rds_reader_close().
  * Thread safety: any thread.
- * Blocking: reads the manifest of the table.
+ * Blocking: reads the manifest of the table and the end of each of its data files.
  * @since 0.1
  */
 RDS_NODISCARD
@@ -771,12 +851,42 @@ rds_status rds_reader_open(const char *path,
  * @return RDS_ERR_INVALID_HANDLE reader is no open reader; NULL and a second close are that too.
  * @return RDS_ERR_PANIC a defect of librds.
  *
- * Ownership: the reader is freed, and with it what rds_reader_id() lent.
+ * Ownership: the reader is freed, and with it what rds_reader_id() and rds_reader_span() lent.
  * Thread safety: any thread; a call that is inside the reader ends unharmed.
  * Blocking: never.
  * @since 0.1
  */
 RDS_NODISCARD rds_status rds_reader_close(rds_reader *reader);
+
+/**
+ * Moves a reader to the newest version of its table, if that is another one. Files that did not change
+ * stay mapped; ids are loaded anew when they are next asked for.
+ *
+ * @param[in] reader a reader.
+ * @param[out] out_changed 1 if the reader shows another version now, 0 if it was the newest already; 0 on
+ * failure. NULL if the caller does not want it.
+ * @return RDS_OK the reader shows the newest version.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_NOT_FOUND the table or a file of it is gone.
+ * @return RDS_ERR_SCHEMA_MISMATCH the newest version has rows of another dtype or shape, or is no table of
+ * results.
+ * @return RDS_ERR_NOT_SUPPORTED the reader was opened with RDS_ACCESS_MAPPED, and not every row of the
+ * newest version can be mapped; or its format is not known to this build.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed. On any other failure the
+ * reader shows what it showed before.
+ *
+ * Ownership: if the version changed, what rds_reader_id() and rds_reader_span() lent is freed; what was
+ * exported stays valid.
+ * Thread safety: any thread; a call that is inside the reader goes on with the version it began with.
+ * Blocking: reads the manifest of the table and the end of each new data file.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_refresh(rds_reader *reader,
+                              uint32_t *out_changed);
 
 /**
  * Tells rows, version, dtype and shape.
@@ -817,8 +927,155 @@ rds_status rds_reader_schema(const rds_reader *reader,
                              struct ArrowSchema *out_schema);
 
 /**
+ * Exports a range of rows as a stream of record batches, in row order.
+ *
+ * @param[in] reader a reader.
+ * @param[in] options NULL means all defaults: every row, all columns. Copied.
+ * @param[out] out_stream marked released on failure.
+ * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
+ * says; they become the last error of the thread too, and a stream that failed goes on failing.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
+ * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_stream is the caller's, to be released by its release callback; it and its batches may
+ * outlive the reader.
+ * Thread safety: any thread, many at once. The stream may be moved between threads, and is for one at
+ * a time.
+ * Blocking: never; the stream blocks while it reads from disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_stream(const rds_reader *reader,
+                             const rds_stream_options *options,
+                             struct ArrowArrayStream *out_stream);
+
+/**
+ * Lends the id of a row.
+ *
+ * @param[in] reader a reader.
+ * @param[in] row from 0 to rows - 1.
+ * @param[out] out_id the bytes of the id, UTF-8, not NUL-terminated; NULL on failure.
+ * @param[out] out_length how many bytes; 0 on failure.
+ * @return RDS_OK out_id and out_length are the id.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_id or out_length are NULL.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_NOT_SUPPORTED the id of the row is null, or Lance cannot read the files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_id is borrowed, until the reader is closed or refreshed.
+ * Thread safety: any thread, many at once.
+ * Blocking: the first call on a reader loads all its ids; later ones never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_id(const rds_reader *reader,
+                         uint64_t row,
+                         const char **out_id,
+                         size_t *out_length);
+
+/**
+ * Exports the ids of a range of rows as one Arrow array of large_utf8, whatever the layout of strings
+ * in the table: no copy.
+ *
+ * @param[in] reader a reader.
+ * @param[in] first_row the first row.
+ * @param[in] row_count how many; 0 gives an empty array.
+ * @param[out] out_schema NULL if the caller does not want it; marked released on failure.
+ * @param[out] out_array marked released on failure.
+ * @return RDS_OK out_array holds the ids; one that is null in the table is null in it.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_array is NULL.
+ * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+ * @return RDS_ERR_NOT_SUPPORTED Lance cannot read the files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: out_schema and out_array are the caller's, to be released by their release callbacks;
+ * they may outlive the reader.
+ * Thread safety: any thread, many at once.
+ * Blocking: the first call on a reader loads all its ids; later ones never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_ids(const rds_reader *reader,
+                          uint64_t first_row,
+                          uint64_t row_count,
+                          struct ArrowSchema *out_schema,
+                          struct ArrowArray *out_array);
+
+/**
+ * Finds the rows that carry ids.
+ *
+ * @param[in] reader a reader.
+ * @param[in] ids the ids to find. Borrowed during the call.
+ * @param[out] out_rows room for ids.count rows: the first row with the id, RDS_ROW_NONE if no row has
+ * it. Written on success only.
+ * @param[out] out_counts NULL if the caller does not want it; room for ids.count numbers: how many rows
+ * carry the id. Written on success only.
+ * @return RDS_OK out_rows and out_counts are filled in; that an id is absent is no error.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT ids or out_rows are NULL, ids is malformed, or an id is not UTF-8.
+ * @return RDS_ERR_NOT_SUPPORTED a field of ids is not known to this version, or Lance cannot read the
+ * files of the table.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: everything stays the caller's.
+ * Thread safety: any thread, many at once, into different memory.
+ * Blocking: the first call on a reader loads all its ids and builds the index; later ones never.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_find(const rds_reader *reader,
+                           const rds_ids *ids,
+                           uint64_t *out_rows,
+                           uint64_t *out_counts);
+
+/**
+ * Tells where rows lie in memory: the run of rows around one that lie one after the other in a mapped
+ * file. It is the table's own memory, without a call for each row and without a copy.
+ *
+ * A walk over all rows: `for (row = 0; row < rows; row = span.first_row + span.row_count)`.
+ *
+ * @param[in] reader a reader.
+ * @param[in] row from 0 to rows - 1.
+ * @param[out] out_span initialised with RDS_SPAN_INIT. Its data is NULL if the row is not mapped, or of
+ * bool, which the table packs into bits: first_row and row_count are then the rows around it of which the
+ * same holds, and rds_reader_read() reads them. Written on success only.
+ * @return RDS_OK out_span is filled in.
+ * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_span is NULL or malformed.
+ * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
+ * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+ *
+ * Ownership: data is borrowed, until the reader is closed or refreshed. It is read-only: a write ends
+ * the process.
+ * Thread safety: any thread, many at once.
+ * Blocking: never; what data points to is read from disk when it is touched, if it is not in memory.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_reader_span(const rds_reader *reader,
+                           uint64_t row,
+                           rds_span *out_span);
+
+/**
  * Exports one row of `data`: an array of length 1 and of the type of the child `data` in
- * rds_reader_schema().
+ * rds_reader_schema(). No copy if the row is mapped.
  *
  * @param[in] reader a reader.
  * @param[in] row from 0 to rows - 1.
@@ -900,7 +1157,8 @@ rds_status rds_reader_take(const rds_reader *reader,
  * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
  *
  * Ownership: rows and out_data stay the caller's.
- * Thread safety: any thread, many at once, into different memory.
+ * Thread safety: any thread, many at once, into different memory. A large gather uses several threads
+ * itself.
  * Blocking: reads the rows from disk if they are not in memory.
  * @since 0.1
  */
@@ -912,90 +1170,67 @@ rds_status rds_reader_read(const rds_reader *reader,
                            size_t out_bytes);
 
 /**
- * Exports a range of rows as a stream of record batches, in row order.
+ * Copies the tensors of a range of rows into memory of the caller, one after the other in C order.
  *
  * @param[in] reader a reader.
- * @param[in] options NULL means all defaults: every row, all columns. Copied.
- * @param[out] out_stream marked released on failure.
- * @return RDS_OK out_stream is the stream. It reports its own errors, as the Arrow C stream interface
- * says; they become the last error of the thread too, and a stream that failed goes on failing.
+ * @param[in] first_row the first row.
+ * @param[in] row_count how many; 0 copies nothing.
+ * @param[out] out_data room for row_count * row_bytes bytes, any alignment. Unspecified on failure.
+ * @param[in] out_bytes how many bytes out_data has room for.
+ * @return RDS_OK the first row_count * row_bytes bytes of out_data are the tensors.
  * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
- * @return RDS_ERR_INVALID_ARGUMENT out_stream is NULL, or options are malformed.
- * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know.
+ * @return RDS_ERR_INVALID_ARGUMENT out_data is NULL, or out_bytes is too small.
  * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
- * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
- *
- * Ownership: out_stream is the caller's, to be released by its release callback; it and its batches may
- * outlive the reader.
- * Thread safety: any thread, many at once. The stream may be moved between threads, and is for one at
- * a time.
- * Blocking: never; the stream blocks while it reads from disk.
- * @since 0.1
- */
-RDS_NODISCARD
-rds_status rds_reader_stream(const rds_reader *reader,
-                             const rds_stream_options *options,
-                             struct ArrowArrayStream *out_stream);
-
-/**
- * Lends the id of a row.
- *
- * @param[in] reader a reader.
- * @param[in] row from 0 to rows - 1.
- * @param[out] out_id the bytes of the id, UTF-8, not NUL-terminated; NULL on failure.
- * @param[out] out_length how many bytes; 0 on failure.
- * @return RDS_OK out_id and out_length are the id.
- * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
- * @return RDS_ERR_INVALID_ARGUMENT out_id or out_length are NULL.
- * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
- * @return RDS_ERR_NOT_SUPPORTED the id of the row is null, or Lance cannot read the files of the table.
+ * @return RDS_ERR_NOT_SUPPORTED the tensor of a row is null, or Lance cannot read the files of the table.
  * @return RDS_ERR_CORRUPT a file of the table is damaged.
  * @return RDS_ERR_NOT_FOUND a file of the table is gone.
  * @return RDS_ERR_IO the operating system refused.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
  * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
  *
- * Ownership: out_id is borrowed, until the reader is closed.
- * Thread safety: any thread, many at once.
- * Blocking: the first call on a reader loads all its ids; later ones never.
+ * Ownership: out_data stays the caller's.
+ * Thread safety: any thread, many at once, into different memory. Uses several threads itself.
+ * Blocking: reads the rows from disk if they are not in memory.
  * @since 0.1
  */
 RDS_NODISCARD
-rds_status rds_reader_id(const rds_reader *reader,
-                         uint64_t row,
-                         const char **out_id,
-                         size_t *out_length);
+rds_status rds_reader_read_range(const rds_reader *reader,
+                                 uint64_t first_row,
+                                 uint64_t row_count,
+                                 void *out_data,
+                                 size_t out_bytes);
 
 /**
- * Finds the rows that carry ids.
+ * Exports a range of rows as one DLPack tensor: the rows first, then the shape of a row, in C order, on
+ * the CPU. No copy if one span holds the rows: the tensor has DLPACK_FLAG_BITMASK_READ_ONLY then, else
+ * DLPACK_FLAG_BITMASK_IS_COPIED.
  *
  * @param[in] reader a reader.
- * @param[in] ids the ids to find. Borrowed during the call.
- * @param[out] out_rows room for ids.count rows: the first row with the id, RDS_ROW_NONE if no row has
- * it. Written on success only.
- * @param[out] out_counts NULL if the caller does not want it; room for ids.count numbers: how many rows
- * carry the id. Written on success only.
- * @return RDS_OK out_rows and out_counts are filled in; that an id is absent is no error.
+ * @param[in] first_row the first row.
+ * @param[in] row_count how many; 0 gives an empty tensor.
+ * @param[out] out_tensor the tensor, as dlpack.h declares it (DLPack 1.0); NULL on failure.
+ * @return RDS_OK out_tensor is the tensor.
  * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
- * @return RDS_ERR_INVALID_ARGUMENT ids or out_rows are NULL, ids is malformed, or an id is not UTF-8.
- * @return RDS_ERR_NOT_SUPPORTED a field of ids is not known to this version, or Lance cannot read the
- * files of the table.
+ * @return RDS_ERR_INVALID_ARGUMENT out_tensor is NULL.
+ * @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+ * @return RDS_ERR_NOT_SUPPORTED DLPack has no such dtype (datetime64, timedelta64), the tensor of a row is
+ * null, or Lance cannot read the files of the table.
  * @return RDS_ERR_CORRUPT a file of the table is damaged.
  * @return RDS_ERR_NOT_FOUND a file of the table is gone.
  * @return RDS_ERR_IO the operating system refused.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
  * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
  *
- * Ownership: everything stays the caller's.
- * Thread safety: any thread, many at once, into different memory.
- * Blocking: the first call on a reader loads all its ids and builds the index; later ones never.
+ * Ownership: out_tensor is the caller's, to be released by its deleter; it may outlive the reader.
+ * Thread safety: any thread, many at once. The deleter may be called on any thread.
+ * Blocking: reads the rows from disk if they are to be copied and not in memory.
  * @since 0.1
  */
 RDS_NODISCARD
-rds_status rds_reader_find(const rds_reader *reader,
-                           const rds_ids *ids,
-                           uint64_t *out_rows,
-                           uint64_t *out_counts);
+rds_status rds_reader_dlpack(const rds_reader *reader,
+                             uint64_t first_row,
+                             uint64_t row_count,
+                             struct DLManagedTensorVersioned **out_tensor);
 
 /**
  * Sets how the runtime of the library runs. Optional; call it before the first call that opens a

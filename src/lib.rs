@@ -5,9 +5,9 @@
 //! made for rows.
 //!
 //! Way in: [`ffi`] → [`writer`] (validate → queue → encode → checkpoint).
-//! Way out: [`ffi`] → [`reader`] (row → Lance) → Arrow or the caller's buffer.
+//! Way out: [`ffi`] → [`reader`] (row → mapped file, or Lance) → Arrow, DLPack or the caller's buffer.
 //!
-//! The other modules serve both: [`location`] names the table, [`tensor`] its rows, [`ids`] its
+//! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`tensor`] its rows, [`ids`] its
 //! identifiers, [`runtime`] runs what is asynchronous, [`error`] is what all of them return.
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
@@ -19,6 +19,7 @@ pub mod error;
 pub mod ffi;
 pub mod ids;
 pub mod location;
+pub mod map;
 pub mod reader;
 pub mod runtime;
 pub mod tensor;

@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use once_cell::race::OnceNonZeroUsize;
 use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -77,6 +79,42 @@ where
     Ok(())
 }
 
+/// Into how many parts work of `amount` is to be cut, if a thread should get `per_thread` at least.
+pub fn parts(amount: usize, per_thread: usize) -> usize {
+    match amount / per_thread.max(1) {
+        0 | 1 => 1,
+        parts => parts.min(threads().unwrap_or(1)),
+    }
+}
+
+/// Does each part of some work that needs no runtime, on threads of its own and on the caller's; the
+/// results are in the order of the parts. If no thread can be had, the caller does it all.
+pub fn in_parallel<W: Send, R: Send>(parts: Vec<W>, work: impl Fn(W) -> R + Sync) -> Vec<R> {
+    let helpers = parts.len().saturating_sub(1);
+    if helpers == 0 {
+        return parts.into_iter().map(work).collect();
+    }
+    let parts = Mutex::new(parts.into_iter().enumerate());
+    let run = || {
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::iter::from_fn(next).map(|(i, part)| (i, work(part))).collect::<Vec<_>>()
+    };
+    let mut results = std::thread::scope(|scope| {
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let helpers: Vec<_> = (0..helpers).filter_map(spawn).collect();
+        let mut results = run();
+        for helper in helpers {
+            match helper.join() {
+                Ok(more) => results.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    });
+    results.sort_unstable_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 fn instance() -> std::sync::Arc<Instance> {
     let process = std::process::id();
     loop {
@@ -110,11 +148,15 @@ fn threads() -> Result<usize> {
     if configured != 0 {
         return Ok(configured);
     }
-    static FROM_ENVIRONMENT: OnceLock<Result<Option<usize>>> = OnceLock::new();
-    let from_environment = FROM_ENVIRONMENT.get_or_init(threads_from_environment).clone()?;
-    let available = || std::thread::available_parallelism().map_or(2, usize::from);
-    // Two at least: one may block in a callback of the caller.
-    Ok(from_environment.unwrap_or_else(|| available().clamp(2, 8)))
+    // Asking the system for its cores reads files: once is enough.
+    static DEFAULT: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let default = DEFAULT.get_or_try_init(|| {
+        let available = || std::thread::available_parallelism().map_or(2, usize::from);
+        // Two at least: one may block in a callback of the caller.
+        let threads = threads_from_environment()?.unwrap_or_else(|| available().clamp(2, 8));
+        Ok::<_, Error>(NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN))
+    });
+    default.map(usize::from)
 }
 
 fn threads_from_environment() -> Result<Option<usize>> {
@@ -143,6 +185,20 @@ mod tests {
         // A host's, with one thread only.
         let host = Builder::new_current_thread().build().unwrap();
         assert_eq!(host.block_on(async { block_on(async { 9 }).unwrap() }), 9);
+    }
+
+    #[test]
+    fn parallel_results_come_in_the_order_of_the_parts() {
+        let double = |part: usize| {
+            std::thread::sleep(std::time::Duration::from_millis(5 - part as u64));
+            part * 2
+        };
+        assert_eq!(in_parallel((0..5).collect(), double), [0, 2, 4, 6, 8]);
+        assert_eq!(in_parallel(vec![3], double), [6]);
+        assert_eq!(in_parallel(vec![], double), [0; 0]);
+        let panicking = || in_parallel(vec![1, 2], |part| assert_eq!(part, 1));
+        assert!(std::panic::catch_unwind(panicking).is_err());
+        assert_eq!((parts(0, 10), parts(19, 10), parts(20, 10)), (1, 1, 2));
     }
 
     #[test]

@@ -214,6 +214,15 @@ impl TensorSpec {
         self.elements * self.dtype.bytes()
     }
 
+    /// Numbers of one row in the table, and the bits of each: two floats make a complex.
+    pub fn stored_numbers(&self) -> (usize, usize) {
+        let bits = match self.dtype {
+            DType::RDS_DTYPE_BOOL => 1,
+            dtype => dtype.word_bytes() * 8,
+        };
+        (self.elements * self.dtype.parts(), bits)
+    }
+
     /// The type of the `data` column.
     pub fn arrow_type(&self) -> DataType {
         let numbers = (self.elements * self.dtype.parts()) as i32;
@@ -239,6 +248,29 @@ impl TensorSpec {
                 (DTYPE_KEY.to_string(), self.dtype.name().to_string()),
             ]),
         )
+    }
+
+    /// `schema` with `data` as the extension type `arrow.fixed_shape_tensor`: of this shape, to which
+    /// a complex number adds a dimension of its two floats.
+    pub fn with_fixed_shape(&self, schema: &Schema) -> Arc<Schema> {
+        let mut shape = self.shape.clone();
+        if self.dtype.parts() != 1 {
+            shape.push(self.dtype.parts() as i64);
+        }
+        let fields: Vec<Field> = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let mut metadata = field.metadata().clone();
+                if field.name() == DATA_COLUMN {
+                    metadata.insert(EXTENSION_NAME.into(), FIXED_SHAPE_TENSOR.into());
+                    let shape = serde_json::json!({ "shape": shape });
+                    metadata.insert(EXTENSION_METADATA.into(), shape.to_string());
+                }
+                field.as_ref().clone().with_metadata(metadata)
+            })
+            .collect();
+        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
     }
 
     /// Python's way of writing the list, byte for byte: `[2, 3]`.

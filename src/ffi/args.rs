@@ -105,6 +105,23 @@ pub unsafe fn out<'a, T>(
     Ok(Out { place })
 }
 
+/// An output that nobody wants if it is NULL.
+///
+/// # Safety
+/// As `out`.
+pub unsafe fn optional_out<'a, T>(
+    scope: &'a Scope,
+    pointer: *mut T,
+    empty: T,
+    name: &str,
+) -> Result<Option<Out<'a, T>>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as this function's own contract.
+    unsafe { out(scope, pointer, empty, name) }.map(Some)
+}
+
 /// A struct of the caller.
 ///
 /// # Safety

@@ -9,7 +9,7 @@ use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 use arrow::ffi_stream::FFI_ArrowArrayStream;
 
 use crate::error::{Error, Result, Status};
-use crate::ffi::args::{self, Out};
+use crate::ffi::args;
 use crate::ffi::boundary::{self, Scope, catch};
 
 /// Moves an array out of the caller's struct, which is left released. Whoever holds the result
@@ -91,19 +91,6 @@ pub fn export(array: &dyn Array) -> FFI_ArrowArray {
 
 pub fn export_batch(batch: RecordBatch) -> FFI_ArrowArray {
     export(&StructArray::from(batch))
-}
-
-/// # Safety
-/// As `args::out`; NULL is an output that nobody wants.
-pub unsafe fn optional_schema_out<'a>(
-    scope: &'a Scope,
-    pointer: *mut FFI_ArrowSchema,
-) -> Result<Option<Out<'a, FFI_ArrowSchema>>> {
-    if pointer.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: as this function's own contract.
-    unsafe { args::out(scope, pointer, FFI_ArrowSchema::empty(), "out_schema") }.map(Some)
 }
 
 pub fn export_stream(reader: Box<dyn RecordBatchReader + Send>) -> FFI_ArrowArrayStream {

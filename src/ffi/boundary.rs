@@ -3,10 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
 use crate::error::{Error, Result, Status, panic_text};
-use crate::ffi::handle::Poison;
 
 thread_local! {
     /// How many `catch` are around what runs on this thread.
@@ -19,32 +18,25 @@ thread_local! {
 /// cannot outlive it, so it cannot reach a task of the runtime.
 pub struct Scope {
     function: &'static str,
-    /// What this call works on, poisoned should it panic.
-    subject: RefCell<Option<Arc<dyn Poison>>>,
 }
 
 impl Scope {
-    pub fn works_on(&self, subject: Arc<dyn Poison>) {
-        *self.subject.borrow_mut() = Some(subject);
-        super::fault::trip(self.function);
+    /// The C name of the function called.
+    pub fn function(&self) -> &'static str {
+        self.function
     }
 }
 
 /// Runs `body` and reports what became of it. `function` is the C name, for messages.
+#[inline]
 pub fn call(function: &'static str, body: impl FnOnce(&Scope) -> Result<()>) -> Status {
-    let scope = Scope { function, subject: RefCell::new(None) };
-    match catch(|| body(&scope)) {
+    match catch(|| body(&Scope { function })) {
         Ok(Ok(())) => Status::RDS_OK,
-        Ok(Err(error)) => failed(function, error),
-        Err(error) => {
-            if let Some(subject) = scope.subject.take() {
-                subject.poison(function);
-            }
-            failed(function, error)
-        }
+        Ok(Err(error)) | Err(error) => failed(function, error),
     }
 }
 
+#[cold]
 fn failed(function: &str, error: Error) -> Status {
     let status = error.status;
     set_last_error(function, error);
@@ -55,10 +47,12 @@ fn failed(function: &str, error: Error) -> Status {
 pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(log_caught_panics);
-    let depth = CATCHING.get();
-    CATCHING.set(depth + 1);
-    let result = catch_unwind(AssertUnwindSafe(body));
-    CATCHING.set(depth);
+    let result = CATCHING.with(|depth| {
+        depth.set(depth.get() + 1);
+        let result = catch_unwind(AssertUnwindSafe(body));
+        depth.set(depth.get() - 1);
+        result
+    });
     result.map_err(|payload| {
         Error::panic(format!("a defect in librds was caught: {}", panic_text(payload)))
     })

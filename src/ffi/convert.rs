@@ -1,6 +1,7 @@
 //! Structs of the C surface to and from those of the core.
 
 use std::ffi::{CStr, c_char};
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
@@ -8,7 +9,7 @@ use crate::ffi::options::SizedStruct;
 use crate::ffi::types::*;
 use crate::ffi::{args, options};
 use crate::ids::Ids;
-use crate::reader::{Columns, Reader, StreamOptions};
+use crate::reader::{Access, Columns, Reader, ReaderOptions, StreamOptions};
 use crate::tensor::{DType, dtype_names};
 use crate::writer::{CommitInfo, Durability, Mode, TensorView, WriterOptions};
 
@@ -202,8 +203,37 @@ pub fn table_info(reader: &Reader) -> rds_table_info {
     }
 }
 
+pub fn reader_options(options: &rds_reader_options) -> Result<ReaderOptions> {
+    no_flags(options.flags, RDS_READER_NO_PREFETCH, "options.flags")?;
+    let access = match options.access {
+        0 => Access::Auto,
+        1 => Access::Mapped,
+        2 => Access::Lance,
+        other => {
+            return Err(Error::invalid_argument(format!(
+                "options.access is {other}; 0 (AUTO), 1 (MAPPED) and 2 (LANCE) are possible"
+            )));
+        }
+    };
+    Ok(ReaderOptions {
+        version: (options.version != 0).then_some(options.version),
+        access,
+        prefetch: options.flags & RDS_READER_NO_PREFETCH == 0,
+    })
+}
+
+pub fn span(reader: &Reader, (rows, bytes): (Range<u64>, Option<&[u8]>)) -> rds_span {
+    rds_span {
+        struct_size: size_of::<rds_span>(),
+        first_row: rows.start,
+        row_count: rows.end - rows.start,
+        data: bytes.map_or(std::ptr::null(), |bytes| bytes.as_ptr().cast()),
+        stride: bytes.map_or(0, |_| reader.row_bytes() as u64),
+    }
+}
+
 pub fn stream_options(options: &rds_stream_options) -> Result<StreamOptions> {
-    no_flags(options.flags, 0, "options.flags")?;
+    no_flags(options.flags, RDS_STREAM_FIXED_SHAPE_TENSOR, "options.flags")?;
     Ok(StreamOptions {
         columns: Columns::from_bits(options.columns)?,
         first_row: options.first_row,
@@ -213,5 +243,6 @@ pub fn stream_options(options: &rds_stream_options) -> Result<StreamOptions> {
             // More at once than Lance can give is no different from all it can give.
             rows => usize::try_from(rows.min(u64::from(u32::MAX))).unwrap_or(usize::MAX),
         },
+        fixed_shape_tensor: options.flags & RDS_STREAM_FIXED_SHAPE_TENSOR != 0,
     })
 }

@@ -1,14 +1,15 @@
 //! Handles are tokens: the value of the pointer names a slot and its generation, and is never
 //! dereferenced. NULL, closed, foreign and garbage handles are therefore errors, not crashes.
 //!
-//! A registry takes no lock, so a call costs two atomic loads and a `fork` in the middle of another
+//! A registry takes no lock, so a call costs a few atomic operations and a `fork` in the middle of another
 //! thread's call cannot leave a lock held in the child. Closing while another thread is inside a
 //! call is safe: that call keeps the object alive until it ends.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
@@ -33,14 +34,34 @@ pub struct Entry<T> {
     poisoned_by: OnceLock<&'static str>,
 }
 
-pub trait Poison: Send + Sync {
-    fn poison(&self, function: &'static str);
+/// An object in use by a call, kept alive until the call ends. Should the call panic, it is poisoned.
+pub struct Held<T: Send + Sync> {
+    entry: Guard<Option<Arc<Entry<T>>>>,
+    function: &'static str,
+    /// Whether the thread was unwinding before: then that panic is not this call's.
+    unwinding: bool,
 }
 
-impl<T: Send + Sync> Poison for Entry<T> {
-    fn poison(&self, function: &'static str) {
-        // The first panic is the one to name.
-        let _ = self.poisoned_by.set(function);
+impl<T: Send + Sync> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &*self.entry {
+            Some(entry) => &entry.value,
+            None => unreachable!("an entry is looked at before it is held"),
+        }
+    }
+}
+
+impl<T: Send + Sync> Drop for Held<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && !self.unwinding
+            && let Some(entry) = &*self.entry
+        {
+            // The first panic is the one to name.
+            let _ = entry.poisoned_by.set(self.function);
+        }
     }
 }
 
@@ -90,22 +111,35 @@ impl<T: Send + Sync + 'static> Registry<T> {
         Err(Error::invalid_state(format!("{} {}s are open; close some", CHUNK * CHUNKS, self.name)))
     }
 
-    /// The object of `token`, kept alive by the caller's reference to it.
-    pub fn get(&self, scope: &Scope, token: u64) -> Result<Arc<Entry<T>>> {
+    /// The object of `token`.
+    pub fn get(&self, scope: &Scope, token: u64) -> Result<Held<T>> {
         let (slot, live) = self.find(token)?;
-        let entry = slot.value.load_full();
+        let entry = slot.value.load();
         // Loaded between two looks at the state, so it is this generation's.
-        let entry = entry
-            .filter(|_| slot.state.load(Ordering::Acquire) == live)
-            .ok_or_else(|| self.unknown(token))?;
-        if let Some(function) = entry.poisoned_by.get() {
+        let poisoned_by = match &*entry {
+            Some(entry) if slot.state.load(Ordering::Acquire) == live => entry.poisoned_by.get(),
+            _ => return Err(self.unknown(token)),
+        };
+        if let Some(function) = poisoned_by {
             return Err(Error::panic(format!(
                 "the {} is unusable since a panic in {function}; close it and open another",
                 self.name
             )));
         }
-        scope.works_on(entry.clone());
-        Ok(entry)
+        let held = Held { entry, function: scope.function(), unwinding: std::thread::panicking() };
+        super::fault::trip(held.function);
+        Ok(held)
+    }
+
+    /// Puts another object in the place of `old`, under the same token; false if something else has
+    /// taken the place meanwhile.
+    pub fn replace(&self, token: u64, old: &Held<T>, value: T) -> Result<bool> {
+        let (slot, _) = self.find(token)?;
+        let new = Arc::new(Entry { value, poisoned_by: OnceLock::new() });
+        // A token of a later generation has another object.
+        let found = slot.value.compare_and_swap(&old.entry, Some(new));
+        let address = |entry: &Option<Arc<Entry<T>>>| entry.as_ref().map(Arc::as_ptr);
+        Ok(address(&found) == address(&old.entry))
     }
 
     /// Takes the object of `token` out; of several callers exactly one gets it.
@@ -174,7 +208,7 @@ mod tests {
     fn get(registry: &Registry<u32>, token: u64) -> (Status, u32) {
         let mut value = 0;
         let status = call("get", |scope| {
-            value = registry.get(scope, token)?.value;
+            value = *registry.get(scope, token)?;
             Ok(())
         });
         (status, value)

@@ -2,7 +2,8 @@
 //! into the safe core, and writes its outputs.
 //!
 //! `boundary` turns results and panics into statuses, `handle` turns tokens into objects, `args`
-//! turns pointers into borrows, `options` reads sized structs, `arrow` moves arrays across.
+//! turns pointers into borrows, `options` reads sized structs, `arrow` and `dlpack` move
+//! arrays across.
 
 #![allow(clippy::missing_safety_doc)] // the docs of exported functions are the header's
 
@@ -10,6 +11,7 @@ mod args;
 pub mod arrow;
 pub mod boundary;
 mod convert;
+pub mod dlpack;
 pub mod error;
 pub mod fault;
 pub mod handle;
@@ -17,6 +19,7 @@ pub mod log;
 pub mod options;
 pub mod reader;
 pub mod reader_ids;
+pub mod reader_rows;
 pub mod runtime;
 pub mod types;
 pub mod version;

@@ -80,6 +80,22 @@ pub unsafe fn out<'a, T: SizedStruct>(
     Ok(Out { place: Some(place), size })
 }
 
+/// An output that must be there.
+///
+/// # Safety
+/// As `out`.
+pub unsafe fn required_out<'a, T: SizedStruct>(
+    scope: &'a Scope,
+    pointer: *mut T,
+    name: &str,
+) -> Result<Out<'a, T>> {
+    if pointer.is_null() {
+        return Err(Error::invalid_argument(format!("{name} is NULL")));
+    }
+    // SAFETY: as this function's own contract.
+    unsafe { out(scope, pointer, name) }
+}
+
 impl<T: SizedStruct> Out<'_, T> {
     /// Writes as much of `value` as the caller's version of the struct has. The caller's size stays
     /// in the first field.

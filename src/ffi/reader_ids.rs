@@ -2,13 +2,16 @@
 
 use std::ffi::c_char;
 
-use arrow::array::Array;
+use ::arrow::array::Array;
+use ::arrow::datatypes::Field;
+use ::arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 
 use crate::error::Status;
 use crate::ffi::boundary::call;
 use crate::ffi::reader::reader;
 use crate::ffi::types::{rds_ids, rds_reader};
-use crate::ffi::{args, convert};
+use crate::ffi::{args, arrow, convert};
+use crate::tensor::ID_COLUMN;
 
 /// What rds_reader_find() gives for an id that no row carries.
 pub const RDS_ROW_NONE: u64 = u64::MAX;
@@ -30,7 +33,7 @@ pub const RDS_ROW_NONE: u64 = u64::MAX;
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
 /// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
 ///
-/// Ownership: out_id is borrowed, until the reader is closed.
+/// Ownership: out_id is borrowed, until the reader is closed or refreshed.
 /// Thread safety: any thread, many at once.
 /// Blocking: the first call on a reader loads all its ids; later ones never.
 /// @since 0.1
@@ -49,9 +52,59 @@ pub unsafe extern "C" fn rds_reader_id(
             (out_id, args::out(scope, out_length, 0, "out_length")?)
         };
         let (out_id, reader) = (out_id?, self::reader(scope, reader)?);
-        let id = reader.value.id(row)?;
+        let id = reader.id(row)?;
         out_id.set(id.as_ptr().cast());
         out_length.set(id.len());
+        Ok(())
+    })
+}
+
+/// Exports the ids of a range of rows as one Arrow array of large_utf8, whatever the layout of strings
+/// in the table: no copy.
+///
+/// @param[in] reader a reader.
+/// @param[in] first_row the first row.
+/// @param[in] row_count how many; 0 gives an empty array.
+/// @param[out] out_schema NULL if the caller does not want it; marked released on failure.
+/// @param[out] out_array marked released on failure.
+/// @return RDS_OK out_array holds the ids; one that is null in the table is null in it.
+/// @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+/// @return RDS_ERR_INVALID_ARGUMENT out_array is NULL.
+/// @return RDS_ERR_OUT_OF_RANGE the table does not have all the rows asked for.
+/// @return RDS_ERR_NOT_SUPPORTED Lance cannot read the files of the table.
+/// @return RDS_ERR_CORRUPT a file of the table is damaged.
+/// @return RDS_ERR_NOT_FOUND a file of the table is gone.
+/// @return RDS_ERR_IO the operating system refused.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+/// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
+///
+/// Ownership: out_schema and out_array are the caller's, to be released by their release callbacks;
+/// they may outlive the reader.
+/// Thread safety: any thread, many at once.
+/// Blocking: the first call on a reader loads all its ids; later ones never.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_reader_ids(
+    reader: *const rds_reader,
+    first_row: u64,
+    row_count: u64,
+    out_schema: *mut FFI_ArrowSchema,
+    out_array: *mut FFI_ArrowArray,
+) -> Status {
+    call("rds_reader_ids", |scope| {
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (out_schema, out) = unsafe {
+            let empty = FFI_ArrowSchema::empty();
+            let out_schema = args::optional_out(scope, out_schema, empty, "out_schema")?;
+            (out_schema, args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array")?)
+        };
+        let ids = self::reader(scope, reader)?.ids(first_row, row_count)?;
+        if let Some(out_schema) = out_schema {
+            let field = Field::new(ID_COLUMN, ids.data_type().clone(), true);
+            out_schema.set(FFI_ArrowSchema::try_from(&field)?);
+        }
+        out.set(arrow::export(&ids));
         Ok(())
     })
 }
@@ -96,13 +149,13 @@ pub unsafe extern "C" fn rds_reader_find(
             let wanted = if out_counts.is_null() { 0 } else { ids.len() };
             (ids, out_rows, args::slice_out(scope, out_counts, wanted, "out_counts")?)
         };
-        let found = reader.value.find(&ids)?;
-        for (out, (row, _)) in out_rows.iter_mut().zip(&found) {
-            *out = row.unwrap_or(RDS_ROW_NONE);
-        }
-        for (out, (_, count)) in out_counts.iter_mut().zip(&found) {
-            *out = *count;
-        }
-        Ok(())
+        reader.find(&ids, |i, row, count| {
+            if let Some(out) = out_rows.get_mut(i) {
+                *out = row.unwrap_or(RDS_ROW_NONE);
+            }
+            if let Some(out) = out_counts.get_mut(i) {
+                *out = count;
+            }
+        })
     })
 }

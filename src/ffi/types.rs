@@ -56,6 +56,17 @@ pub enum rds_ids_kind {
     RDS_IDS_UINT64 = 6,
 }
 
+/// How a reader reads the tensors of rows. Ids always come through Lance, once.
+#[repr(C)]
+pub enum rds_access {
+    /// From mapped files where the rows lie plain, through Lance where they do not.
+    RDS_ACCESS_AUTO = 0,
+    /// From mapped files only: a table that has other rows is not opened.
+    RDS_ACCESS_MAPPED = 1,
+    /// Through Lance only.
+    RDS_ACCESS_LANCE = 2,
+}
+
 /// Columns of a table, to be or-ed; 0 means all.
 #[repr(C)]
 pub enum rds_columns {
@@ -176,6 +187,31 @@ pub struct rds_reader_options {
     pub struct_size: usize,
     /// The version of the table to read; default the newest.
     pub version: u64,
+    /// An rds_access; default RDS_ACCESS_AUTO.
+    pub access: u32,
+    /// RDS_READER_NO_PREFETCH or 0.
+    pub flags: u32,
+}
+
+/// rds_reader_options.flags: rows of a gather that are not in memory are read from disk one after the
+/// other, as they are reached, instead of all at once.
+pub const RDS_READER_NO_PREFETCH: u32 = 1;
+
+/// What rds_reader_span() tells. Initialise with RDS_SPAN_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_span {
+    /// sizeof(rds_span).
+    pub struct_size: usize,
+    /// The first row of the span.
+    pub first_row: u64,
+    /// How many rows it has, at least 1.
+    pub row_count: u64,
+    /// The tensor of first_row; row i is at data + (i - first_row) * stride. NULL if these rows are
+    /// not mapped.
+    pub data: *const c_void,
+    /// Bytes from one row to the next; 0 if these rows are not mapped.
+    pub stride: u64,
 }
 
 /// What rds_reader_info() tells. Initialise with RDS_TABLE_INFO_INIT.
@@ -210,7 +246,7 @@ pub struct rds_stream_options {
     pub struct_size: usize,
     /// Or-ed rds_columns; default all.
     pub columns: u32,
-    /// Must be 0.
+    /// RDS_STREAM_FIXED_SHAPE_TENSOR or 0.
     pub flags: u32,
     /// First row; default 0.
     pub first_row: u64,
@@ -220,6 +256,10 @@ pub struct rds_stream_options {
     pub batch_rows: u64,
 }
 
+/// rds_stream_options.flags: `data` carries the extension type `arrow.fixed_shape_tensor`, which tells
+/// the shape of a row. A complex number adds a dimension, of its two floats.
+pub const RDS_STREAM_FIXED_SHAPE_TENSOR: u32 = 1;
+
 /// Options of rds_runtime_configure(). Zero means the default. Initialise with
 /// RDS_RUNTIME_OPTIONS_INIT.
 #[repr(C)]
@@ -227,8 +267,8 @@ pub struct rds_stream_options {
 pub struct rds_runtime_options {
     /// sizeof(rds_runtime_options).
     pub struct_size: usize,
-    /// Worker threads; default the environment variable RDS_THREADS, else the number of cores, at
-    /// least 2 and at most 8.
+    /// Worker threads, and how many threads one call uses at most; default the environment variable
+    /// RDS_THREADS, else the number of cores, at least 2 and at most 8.
     pub worker_threads: u64,
 }
 
@@ -262,7 +302,8 @@ sized! {
     rds_writer_options: 32;
     rds_commit_options: 24;
     rds_commit_info: 40;
-    rds_reader_options: 16;
+    rds_reader_options: 24;
+    rds_span: 40;
     rds_table_info: 568;
     rds_stream_options: 40;
     rds_runtime_options: 16;

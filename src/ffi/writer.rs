@@ -6,7 +6,7 @@ use ::arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 
 use crate::error::{Result, Status};
 use crate::ffi::boundary::{Scope, call};
-use crate::ffi::handle::{Entry, Registry};
+use crate::ffi::handle::{Held, Registry};
 use crate::ffi::types::{
     rds_commit_info, rds_commit_options, rds_ids, rds_tensor, rds_writer, rds_writer_options,
 };
@@ -16,7 +16,7 @@ use crate::writer::Writer;
 
 static WRITERS: Registry<Writer> = Registry::new("writer", 0x57);
 
-fn writer(scope: &Scope, token: *const rds_writer) -> Result<std::sync::Arc<Entry<Writer>>> {
+fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
     WRITERS.get(scope, token as u64)
 }
 
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn rds_write_batch(
         let writer = self::writer(scope, writer)?;
         // SAFETY: as above; what the Arrow C data interface lets us check is checked.
         let batch = unsafe { arrow::import_batch(scope, schema, array?) }?;
-        writer.value.write_arrow(batch)
+        writer.write_arrow(batch)
     })
 }
 
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn rds_write_tensors(
         let writer = self::writer(scope, writer)?;
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (ids, tensor) = unsafe { (convert::ids(scope, ids)?, convert::tensor(scope, tensor)?) };
-        writer.value.write_tensors(&ids, &tensor)
+        writer.write_tensors(&ids, &tensor)
     })
 }
 
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn rds_write_tensors(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
-    call("rds_flush", |scope| self::writer(scope, writer)?.value.flush())
+    call("rds_flush", |scope| self::writer(scope, writer)?.flush())
 }
 
 /// Makes everything accepted durable and visible, whatever the durability of the writer is.
@@ -241,7 +241,7 @@ pub unsafe extern "C" fn rds_commit(
             let options = options::read(scope, options, "options")?;
             (options, options::out(scope, out_info, "out_info")?)
         };
-        let info = writer.value.commit(&mut convert::progress(&options))?;
+        let info = writer.commit(&mut convert::progress(&options))?;
         out.set(convert::commit_info(&info));
         Ok(())
     })

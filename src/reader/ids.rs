@@ -1,25 +1,32 @@
 //! The ids of a table: loaded whole on first use, and indexed on the first look-up.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray};
-use arrow::compute::{cast, concat};
+use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, UInt64Array};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::DataType;
 use futures::TryStreamExt;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::error::{Error, Result};
 use crate::reader::snapshot::{Snapshot, lance};
+use crate::runtime;
 use crate::tensor::ID_COLUMN;
 
 /// The id of each row, in row order.
 pub struct IdColumn {
     ids: LargeStringArray,
+    /// As the table has it: 32-bit offsets, 64-bit ones, or views.
+    data_type: DataType,
 }
 
 impl IdColumn {
-    pub fn load(snapshot: &Snapshot, rows: u64) -> Result<Self> {
+    pub fn load(snapshot: &Snapshot) -> Result<Self> {
         let dataset = snapshot.dataset()?;
+        let data_type = dataset.schema().field(ID_COLUMN).map(|field| field.data_type());
         let batches = lance(async move {
             let mut scanner = dataset.scan();
             scanner.project(&[ID_COLUMN])?.scan_in_order(true);
@@ -34,72 +41,173 @@ impl IdColumn {
             [] => LargeStringArray::new_null(0),
             columns => concat(columns)?.as_string::<i64>().clone(),
         };
+        let rows = snapshot.spans.rows();
         if ids.len() as u64 != rows {
             return Err(Error::corrupt(format!(
                 "column \"{ID_COLUMN}\" has {} values for {rows} rows",
                 ids.len()
             )));
         }
-        Ok(Self { ids })
+        Ok(Self { ids, data_type: data_type.unwrap_or(DataType::Utf8) })
     }
 
     pub fn get(&self, row: u64) -> Result<&str> {
         self.at(row).ok_or_else(|| Error::not_supported(format!("the id of row {row} is null")))
     }
 
+    #[inline]
     fn at(&self, row: u64) -> Option<&str> {
         let row = usize::try_from(row).ok().filter(|row| *row < self.ids.len())?;
         self.ids.is_valid(row).then(|| self.ids.value(row))
     }
+
+    /// The ids of a range of rows, which are the table's: no copy.
+    pub fn range(&self, rows: Range<u64>) -> LargeStringArray {
+        self.ids.slice(rows.start as usize, (rows.end - rows.start) as usize)
+    }
+
+    /// The ids of rows, of the type that the table has.
+    pub fn take(&self, rows: &[u64]) -> Result<ArrayRef> {
+        let rows = UInt64Array::from(rows.to_vec());
+        Ok(cast(&take(&self.ids, &rows, None)?, &self.data_type)?)
+    }
 }
 
-/// From an id to the rows that carry it. The ids themselves stay in the column.
+/// From an id to the rows that carry it: a hash table with open addressing. The ids themselves stay in
+/// the column. Twelve bytes a row: there are half as many slots again as rows.
 pub struct IdIndex {
     hasher: DefaultHashBuilder,
-    /// The first row of each id.
-    first: HashTable<u64>,
+    /// In each slot the low bits of an id's hash above the first row with that id; or `EMPTY`.
+    slots: Vec<AtomicU64>,
     /// How many rows carry the id of a first row, where it is more than one.
-    repeated: std::collections::HashMap<u64, u64>,
+    repeated: HashMap<u64, u64>,
+}
+
+const EMPTY: u64 = u64::MAX;
+const ROW_BITS: u32 = 40;
+const ROW_MASK: u64 = (1 << ROW_BITS) - 1;
+/// Fewer are not worth another thread.
+const ROWS_PER_THREAD: u64 = 1 << 16;
+/// Ids looked up at once, so that their cache misses overlap.
+const BATCH: usize = 32;
+
+/// Where an id is searched for.
+#[derive(Clone, Copy, Default)]
+struct Probe {
+    slot: usize,
+    /// The hash as it stands in a slot, above the row.
+    tag: u64,
+    /// What was in the slot.
+    found: u64,
 }
 
 impl IdIndex {
-    pub fn new(column: &IdColumn) -> Self {
+    pub fn new(column: &IdColumn) -> Result<Self> {
+        let rows = column.ids.len() as u64;
+        // The last value would look like an empty slot.
+        if rows >= ROW_MASK {
+            return Err(Error::not_supported(format!("{rows} ids are too many to be indexed")));
+        }
+        let slots = column.ids.len() + column.ids.len() / 2 + 1;
         let mut index = Self {
             hasher: DefaultHashBuilder::default(),
-            first: HashTable::with_capacity(column.ids.len()),
-            repeated: Default::default(),
+            slots: std::iter::repeat_with(|| AtomicU64::new(EMPTY)).take(slots).collect(),
+            repeated: HashMap::new(),
         };
-        for (row, id) in (0_u64..).zip(column.ids.iter()) {
-            if let Some(id) = id {
-                index.insert(column, row, id);
-            }
+        let parts = runtime::parts(rows as usize, ROWS_PER_THREAD as usize) as u64;
+        let part_rows = rows.div_ceil(parts).max(1);
+        let parts = (0..rows).step_by(part_rows as usize);
+        let parts = parts.map(|start| start..rows.min(start + part_rows)).collect();
+        let later = runtime::in_parallel(parts, |part: Range<u64>| {
+            part.filter_map(|row| index.insert(column, row)).collect::<Vec<_>>()
+        });
+        for row in later.into_iter().flatten() {
+            let first = column.at(row).and_then(|id| index.first(column, id));
+            *index.repeated.entry(first.unwrap_or(row)).or_insert(1) += 1;
         }
-        index
+        Ok(index)
     }
 
-    fn insert(&mut self, column: &IdColumn, row: u64, id: &str) {
-        let hasher = &self.hasher;
-        let entry = self.first.entry(
-            hasher.hash_one(id),
-            |other| column.at(*other) == Some(id),
-            |other| hasher.hash_one(column.at(*other).unwrap_or_default()),
-        );
-        match entry {
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                vacant.insert(row);
-            }
-            hashbrown::hash_table::Entry::Occupied(first) => {
-                *self.repeated.entry(*first.get()).or_insert(1) += 1;
-            }
-        }
+    fn probe(&self, id: &str) -> Probe {
+        let hash = self.hasher.hash_one(id);
+        // The high bits choose the slot, without a division; the low ones tell ids apart.
+        let slot = (u128::from(hash) * self.slots.len() as u128) >> 64;
+        let slot = slot as usize;
+        let found = self.slots.get(slot).map_or(EMPTY, |slot| slot.load(Ordering::Relaxed));
+        Probe { slot, tag: hash << ROW_BITS, found }
     }
 
-    /// The first row with the id, and how many there are.
-    pub fn find(&self, column: &IdColumn, id: &str) -> (Option<u64>, u64) {
-        let same = |row: &u64| column.at(*row) == Some(id);
-        match self.first.find(self.hasher.hash_one(id), same) {
-            None => (None, 0),
-            Some(row) => (Some(*row), self.repeated.get(row).copied().unwrap_or(1)),
+    fn slots_from(&self, slot: usize) -> impl Iterator<Item = &AtomicU64> {
+        let (before, after) = self.slots.split_at(slot.min(self.slots.len()));
+        after.iter().chain(before)
+    }
+
+    /// Gives the row its slot, or the slot of its id to whichever row comes first; returns the one that
+    /// got none. Rows without an id have no slot.
+    fn insert(&self, column: &IdColumn, row: u64) -> Option<u64> {
+        let id = column.at(row)?;
+        let probe = self.probe(id);
+        let value = probe.tag | row;
+        for slot in self.slots_from(probe.slot) {
+            let mut found = slot.load(Ordering::Relaxed);
+            while found == EMPTY || self.is(column, found, probe, id) {
+                // A row beyond any other gives way to every row.
+                let other = if found == EMPTY { ROW_MASK } else { found & ROW_MASK };
+                if other <= row {
+                    return Some(row);
+                }
+                match slot.compare_exchange(found, value, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(EMPTY) => return None,
+                    Ok(_) => return Some(other),
+                    Err(changed) => found = changed,
+                }
+            }
+        }
+        // There are more slots than rows.
+        None
+    }
+
+    #[inline]
+    fn is(&self, column: &IdColumn, found: u64, probe: Probe, id: &str) -> bool {
+        found & !ROW_MASK == probe.tag && column.at(found & ROW_MASK) == Some(id)
+    }
+
+    fn at(&self, column: &IdColumn, probe: Probe, id: &str) -> Option<u64> {
+        if probe.found == EMPTY || self.is(column, probe.found, probe, id) {
+            return (probe.found != EMPTY).then_some(probe.found & ROW_MASK);
+        }
+        self.slots_from(probe.slot)
+            .map(|slot| slot.load(Ordering::Relaxed))
+            .take_while(|found| *found != EMPTY)
+            .find(|found| self.is(column, *found, probe, id))
+            .map(|found| found & ROW_MASK)
+    }
+
+    fn first(&self, column: &IdColumn, id: &str) -> Option<u64> {
+        self.at(column, self.probe(id), id)
+    }
+
+    /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
+    /// how many do.
+    pub fn find(
+        &self,
+        column: &IdColumn,
+        ids: &StringArray,
+        mut found: impl FnMut(usize, Option<u64>, u64),
+    ) {
+        let mut probes = [Probe::default(); BATCH];
+        let id = |i: usize| if i < ids.len() { ids.value(i) } else { "" };
+        for start in (0..ids.len()).step_by(BATCH) {
+            let places = start..ids.len().min(start + BATCH);
+            for (probe, i) in probes.iter_mut().zip(places.clone()) {
+                *probe = self.probe(id(i));
+            }
+            for (probe, i) in probes.iter().zip(places) {
+                let row = self.at(column, *probe, id(i));
+                let more = || row.and_then(|row| self.repeated.get(&row).copied());
+                let count = if self.repeated.is_empty() { None } else { more() };
+                found(i, row, count.unwrap_or(u64::from(row.is_some())));
+            }
         }
     }
 }

@@ -1,101 +1,129 @@
 //! The way out: a snapshot of a table, read by row, by id, in gathers and as a stream.
 //!
-//! `snapshot` holds the Lance dataset, `files` checks its data files, `rows` gathers from it, `ids` maps rows to ids and back,
-//! `stream` walks it in order, `once` is a lazy value that a `fork` cannot block.
+//! `snapshot` is one version of a table. `spans` are its rows that lie plain in mapped files: `footer`
+//! checks the files, `plain` knows the layouts. `gather` copies from spans, `columns` makes Arrow of
+//! them; what has no span `rows` reads through Lance. `stream` walks a range through both, `ids` maps
+//! rows to ids and back, `once` is a lazy value that a `fork` cannot block.
 
 #![forbid(unsafe_code)]
 
-mod files;
+mod columns;
+mod footer;
+mod gather;
 mod ids;
 mod once;
+mod plain;
 mod rows;
 mod snapshot;
+mod spans;
 mod stream;
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchReader, StringArray};
+use arrow::array::{ArrayRef, LargeStringArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::location::Location;
-use crate::tensor::{DATA_COLUMN, ID_COLUMN, TensorSpec};
+use crate::runtime;
+use crate::tensor::{DType, TensorSpec};
 
-use ids::IdIndex;
+pub use columns::Columns;
+use gather::{Form, Gather};
+use ids::{IdColumn, IdIndex};
 use once::ForkSafeOnce;
 use snapshot::Snapshot;
+use spans::{Run, Span};
+pub use stream::StreamOptions;
 
-/// A choice of the columns of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Columns {
-    id: bool,
-    data: bool,
+/// How rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// From mapped files where the rows lie plain, through Lance where they do not.
+    #[default]
+    Auto,
+    /// From mapped files only.
+    Mapped,
+    /// Through Lance only.
+    Lance,
 }
 
-impl Columns {
-    pub const ALL: Columns = Columns { id: true, data: true };
-    pub const DATA: Columns = Columns { id: false, data: true };
-    pub const ID: Columns = Columns { id: true, data: false };
-
-    /// Bit 0 is `object_id`, bit 1 is `data`; none means all.
-    pub fn from_bits(bits: u32) -> Result<Self> {
-        match bits {
-            0 | 3 => Ok(Self::ALL),
-            1 => Ok(Self::ID),
-            2 => Ok(Self::DATA),
-            other => Err(Error::invalid_argument(format!(
-                "columns is {other:#x}; 1 (object_id) and 2 (data) are possible, and 0 for both"
-            ))),
-        }
-    }
-
-    pub fn names(self) -> Vec<&'static str> {
-        [(self.id, ID_COLUMN), (self.data, DATA_COLUMN)]
-            .into_iter()
-            .filter_map(|(chosen, name)| chosen.then_some(name))
-            .collect()
-    }
-}
-
-/// A range of rows to be streamed.
 #[derive(Clone, Copy, Debug)]
-pub struct StreamOptions {
-    pub columns: Columns,
-    pub first_row: u64,
-    /// All that follow if not given.
-    pub row_count: Option<u64>,
-    pub batch_rows: usize,
+pub struct ReaderOptions {
+    /// The newest if not given.
+    pub version: Option<u64>,
+    pub access: Access,
+    /// Whether rows of a gather that are not in memory are asked for all at once.
+    pub prefetch: bool,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self { version: None, access: Access::Auto, prefetch: true }
+    }
 }
 
 /// Usable from any number of threads, and from a child after `fork`.
 pub struct Reader {
     snapshot: Arc<Snapshot>,
-    spec: TensorSpec,
-    rows: u64,
-    ids: ForkSafeOnce<ids::IdColumn>,
+    options: ReaderOptions,
+    row_bytes: usize,
+    ids: ForkSafeOnce<IdColumn>,
     index: ForkSafeOnce<IdIndex>,
 }
 
 impl Reader {
-    pub fn open(location: Location, version: Option<u64>) -> Result<Self> {
-        let snapshot = Snapshot::open(location, version)?;
-        let spec = snapshot.spec()?;
-        let rows = snapshot.count_rows()?;
+    pub fn open(location: Location, options: ReaderOptions) -> Result<Self> {
+        Self::of(Snapshot::open(location, options.version, options.access, None)?, options)
+    }
+
+    fn of(snapshot: Snapshot, options: ReaderOptions) -> Result<Self> {
+        let (rows, mapped) = (snapshot.spans.rows(), snapshot.spans.mapped_rows());
+        if options.access == Access::Mapped && mapped != rows {
+            return Err(Error::not_supported(format!(
+                "only {mapped} of {rows} rows can be mapped; open with access AUTO to read the others \
+                 through Lance"
+            )));
+        }
         Ok(Self {
+            row_bytes: snapshot.spec.row_bytes(),
             snapshot: Arc::new(snapshot),
-            spec,
-            rows,
+            options,
             ids: ForkSafeOnce::new(),
             index: ForkSafeOnce::new(),
         })
     }
 
+    /// A reader of the newest version; none if this is it. The rows must still be of one kind.
+    pub fn refreshed(&self) -> Result<Option<Self>> {
+        let Some(newest) = self.snapshot.newer(self.options.access)? else { return Ok(None) };
+        if newest.spec != *self.spec() {
+            return Err(Error::schema_mismatch(format!(
+                "version {} of the table has rows of {} {:?}, this reader has rows of {} {:?}; open \
+                 another reader",
+                newest.version(),
+                newest.spec.dtype.name(),
+                newest.spec.shape,
+                self.spec().dtype.name(),
+                self.spec().shape
+            )));
+        }
+        Self::of(newest, self.options).map(Some)
+    }
+
     pub fn spec(&self) -> &TensorSpec {
-        &self.spec
+        &self.snapshot.spec
+    }
+
+    /// Bytes of a row in the caller's memory.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.snapshot.spans.rows()
     }
 
     pub fn version(&self) -> u64 {
@@ -104,15 +132,31 @@ impl Reader {
 
     /// Rows that are read without a call into Lance.
     pub fn mapped_rows(&self) -> u64 {
-        0
+        self.snapshot.spans.mapped_rows()
     }
 
     pub fn schema(&self, columns: Columns) -> SchemaRef {
         self.snapshot.schema(columns)
     }
 
-    /// One row of `data`, as an array of length 1.
+    /// The rows around `row` that lie one after the other in memory, as the caller has them, or that do
+    /// not: then without bytes. Those of bool are packed bits, which no caller's are.
+    pub fn span(&self, row: u64) -> Result<(Range<u64>, Option<&[u8]>)> {
+        self.check(&[row])?;
+        Ok(match self.snapshot.spans.run(row) {
+            Run::Unmapped(rows) => (rows, None),
+            Run::Mapped(span) => {
+                let rows = span.rows.clone();
+                (rows.clone(), (self.form() == Form::AsStored).then(|| span.bytes(rows)))
+            }
+        })
+    }
+
+    /// One row of `data`, as an array of length 1: no copy of a mapped row.
     pub fn row(&self, row: u64) -> Result<ArrayRef> {
+        if let Some(span) = self.snapshot.spans.find(row) {
+            return columns::data(self.snapshot.data_type()?, 1, span.buffer(row..row + 1));
+        }
         let batch = self.take(&[row], Columns::DATA)?;
         let column = batch.columns().first().cloned();
         column.ok_or_else(|| Error::internal("a take without a column"))
@@ -121,13 +165,72 @@ impl Reader {
     /// Rows in the order given; one may be asked for more than once.
     pub fn take(&self, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
         self.check(rows)?;
-        rows::take(&self.snapshot, rows, columns)
+        let spans = &self.snapshot.spans;
+        let unmapped = || rows.iter().any(|row| spans.find(*row).is_none());
+        if rows.is_empty() || columns.data && unmapped() {
+            return rows::take(&self.snapshot, rows, columns);
+        }
+        let mut taken = Vec::new();
+        if columns.id {
+            taken.push(self.id_column()?.take(rows)?);
+        }
+        if columns.data {
+            let mut stored = MutableBuffer::from_len_zeroed(rows.len() * spans.stride());
+            self.gather(Form::AsStored, spans.stride()).run(rows, &mut stored);
+            taken.push(columns::data(self.snapshot.data_type()?, rows.len(), stored.into())?);
+        }
+        Ok(RecordBatch::try_new(self.schema(columns), taken)?)
     }
 
     /// The tensors of rows, one after the other; `out` is as long as they are.
     pub fn read(&self, rows: &[u64], out: &mut [u8]) -> Result<()> {
+        if let [row] = rows
+            && let Some(span) = self.snapshot.spans.find(*row)
+        {
+            self.form().copy(span.row(*row), out);
+            return Ok(());
+        }
+        let unmapped = self.gather(self.form(), self.row_bytes).run(rows, out);
+        if unmapped.is_empty() {
+            return Ok(());
+        }
         self.check(rows)?;
-        rows::read(&self.snapshot, &self.spec, rows, out)
+        rows::read(&self.snapshot, rows, &unmapped, out)
+    }
+
+    /// The tensors of a range of rows, one after the other; `out` is as long as they are.
+    pub fn read_range(&self, first: u64, count: u64, mut out: &mut [u8]) -> Result<()> {
+        let rows = self.range(first, count)?;
+        let mut next = rows.start;
+        while next < rows.end {
+            let run = self.snapshot.spans.run(next);
+            let end = rows.end.min(match &run {
+                Run::Mapped(span) => span.rows.end,
+                Run::Unmapped(rows) => rows.end,
+            });
+            let (part, rest) = out.split_at_mut((end - next) as usize * self.row_bytes);
+            match run {
+                Run::Mapped(span) => self.copy_run(span, next..end, part),
+                Run::Unmapped(_) => self.read_through_lance(next..end, part)?,
+            }
+            (next, out) = (end, rest);
+        }
+        Ok(())
+    }
+
+    /// The tensors of a range of rows as the caller has them, and whether they are the table's own
+    /// memory: no copy if one span holds them.
+    pub fn tensor(&self, first: u64, count: u64) -> Result<(Buffer, bool)> {
+        let rows = self.range(first, count)?;
+        if self.form() == Form::AsStored
+            && let Some(span) = self.snapshot.spans.find(rows.start)
+            && rows.end <= span.rows.end
+        {
+            return Ok((span.buffer(rows), true));
+        }
+        let mut copy = MutableBuffer::from_len_zeroed(count as usize * self.row_bytes);
+        self.read_range(first, count, &mut copy)?;
+        Ok((copy.into(), false))
     }
 
     /// Borrowed from the reader, which keeps all ids from the first call on.
@@ -136,39 +239,98 @@ impl Reader {
         self.id_column()?.get(row)
     }
 
-    /// For each id the first row that carries it, if any does, and how many do.
-    pub fn find(&self, ids: &StringArray) -> Result<Vec<(Option<u64>, u64)>> {
+    /// The ids of a range of rows: no copy.
+    pub fn ids(&self, first: u64, count: u64) -> Result<LargeStringArray> {
+        let rows = self.range(first, count)?;
+        Ok(self.id_column()?.range(rows))
+    }
+
+    /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
+    /// how many do.
+    pub fn find(
+        &self,
+        ids: &StringArray,
+        found: impl FnMut(usize, Option<u64>, u64),
+    ) -> Result<()> {
         let column = self.id_column()?;
-        let index = self.index.get_or_try_init(|| Ok(IdIndex::new(column)))?;
-        Ok(ids.iter().map(|id| index.find(column, id.unwrap_or_default())).collect())
+        let index = self.index.get_or_try_init(|| IdIndex::new(column))?;
+        index.find(column, ids, found);
+        Ok(())
     }
 
     pub fn stream(&self, options: &StreamOptions) -> Result<impl RecordBatchReader + use<>> {
         let first = options.first_row;
-        let count = options.row_count.unwrap_or(self.rows.saturating_sub(first));
-        if first.checked_add(count).is_none_or(|end| end > self.rows) {
-            return Err(Error::out_of_range(format!(
-                "{count} rows from row {first} are out of range (the table has {} rows)",
-                self.rows
-            )));
-        }
+        let count = options.row_count.unwrap_or(self.rows().saturating_sub(first));
+        self.range(first, count)?;
         Ok(stream::Stream::new(self.snapshot.clone(), options, count))
     }
 
-    fn id_column(&self) -> Result<&ids::IdColumn> {
-        self.ids.get_or_try_init(|| ids::IdColumn::load(&self.snapshot, self.rows))
+    fn id_column(&self) -> Result<&IdColumn> {
+        self.ids.get_or_try_init(|| IdColumn::load(&self.snapshot))
+    }
+
+    fn form(&self) -> Form {
+        match self.spec().dtype {
+            DType::RDS_DTYPE_BOOL => Form::Unpacked,
+            _ => Form::AsStored,
+        }
+    }
+
+    fn gather(&self, form: Form, row_bytes: usize) -> Gather<'_> {
+        Gather { spans: &self.snapshot.spans, form, row_bytes, prefetch: self.options.prefetch }
+    }
+
+    fn copy_run(&self, span: &Span, rows: Range<u64>, out: &mut [u8]) {
+        let parts = runtime::parts(out.len(), gather::BYTES_PER_THREAD) as u64;
+        let part_rows = (rows.end - rows.start).div_ceil(parts).max(1);
+        let starts = rows.clone().step_by(part_rows as usize);
+        let parts = starts.zip(out.chunks_mut(part_rows as usize * self.row_bytes)).collect();
+        runtime::in_parallel(parts, |(start, out): (u64, &mut [u8])| {
+            let end = rows.end.min(start + part_rows);
+            self.form().copy(span.bytes(start..end), out);
+        });
+    }
+
+    fn read_through_lance(&self, rows: Range<u64>, mut out: &mut [u8]) -> Result<()> {
+        let options = StreamOptions {
+            columns: Columns::DATA,
+            first_row: rows.start,
+            row_count: Some(rows.end - rows.start),
+            batch_rows: (rows::PART_BYTES / self.row_bytes).max(1),
+            fixed_shape_tensor: false,
+        };
+        let mut first = rows.start;
+        for batch in self.stream(&options)? {
+            let batch = batch?;
+            let part = out.split_at_mut(batch.num_rows() * self.row_bytes);
+            rows::copy_values(&batch, self.spec(), |i| Some(first + i as u64), part.0)?;
+            (first, out) = (first + batch.num_rows() as u64, part.1);
+        }
+        Ok(())
     }
 
     fn check(&self, rows: &[u64]) -> Result<()> {
-        match rows.iter().find(|row| **row >= self.rows) {
+        match rows.iter().find(|row| **row >= self.rows()) {
             None => Ok(()),
             Some(row) => Err(Error::out_of_range(format!(
                 "row {row} is out of range (the table has {} rows)",
-                self.rows
+                self.rows()
             ))),
         }
     }
+
+    fn range(&self, first: u64, count: u64) -> Result<Range<u64>> {
+        let end = first.checked_add(count).filter(|end| *end <= self.rows());
+        end.map(|end| first..end).ok_or_else(|| {
+            Error::out_of_range(format!(
+                "{count} rows from row {first} are out of range (the table has {} rows)",
+                self.rows()
+            ))
+        })
+    }
 }
 
+#[cfg(test)]
+mod mapped_tests;
 #[cfg(test)]
 mod tests;

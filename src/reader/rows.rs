@@ -10,7 +10,7 @@ use crate::reader::snapshot::{Snapshot, lance};
 use crate::tensor::{DATA_COLUMN, DType, TensorSpec, first_null};
 
 /// A gather into the caller's memory goes through Lance in parts of about this size.
-const PART_BYTES: usize = 32 << 20;
+pub const PART_BYTES: usize = 32 << 20;
 
 pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
     let schema = snapshot.schema(columns);
@@ -41,27 +41,37 @@ pub fn under_schema(batch: RecordBatch, schema: SchemaRef) -> Result<RecordBatch
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-pub fn read(snapshot: &Snapshot, spec: &TensorSpec, rows: &[u64], out: &mut [u8]) -> Result<()> {
-    let row_bytes = spec.row_bytes();
-    let part = (PART_BYTES / row_bytes).max(1);
-    for (rows, out) in rows.chunks(part).zip(out.chunks_mut(part * row_bytes)) {
-        let batch = take(snapshot, rows, Columns::DATA)?;
-        let data = batch.column_by_name(DATA_COLUMN);
-        let data = data.ok_or_else(|| Error::internal("a take without data"))?;
-        copy_values(data, spec, rows, out)?;
+/// Reads the rows at `positions` of `rows` into their places in `out`.
+pub fn read(snapshot: &Snapshot, rows: &[u64], positions: &[usize], out: &mut [u8]) -> Result<()> {
+    let row_bytes = snapshot.spec.row_bytes();
+    for positions in positions.chunks((PART_BYTES / row_bytes).max(1)) {
+        let wanted = positions.iter().filter_map(|i| rows.get(*i).copied()).collect::<Vec<_>>();
+        let batch = take(snapshot, &wanted, Columns::DATA)?;
+        let mut values = vec![0; wanted.len() * row_bytes];
+        copy_values(&batch, &snapshot.spec, |i| wanted.get(i).copied(), &mut values)?;
+        for (i, values) in positions.iter().zip(values.chunks_exact(row_bytes)) {
+            let place = out.get_mut(i * row_bytes..(i + 1) * row_bytes);
+            place.unwrap_or_default().copy_from_slice(values);
+        }
     }
     Ok(())
 }
 
-/// Copies the values of a `data` column; `rows` are the numbers of its rows, for messages.
-fn copy_values(data: &dyn Array, spec: &TensorSpec, rows: &[u64], out: &mut [u8]) -> Result<()> {
-    let list = data.as_fixed_size_list();
+/// Copies the values of the column `data`; `row` numbers its rows, for messages.
+pub fn copy_values(
+    batch: &RecordBatch,
+    spec: &TensorSpec,
+    row: impl Fn(usize) -> Option<u64>,
+    out: &mut [u8],
+) -> Result<()> {
+    let data = batch.column_by_name(DATA_COLUMN);
+    let list = data.ok_or_else(|| Error::internal("a batch without data"))?.as_fixed_size_list();
     let values = list.values();
     if let Some(index) = first_null(list) {
         return Err(Error::not_supported(format!(
             "the tensor of row {} is null or has a null in it, which plain memory cannot say; \
              read it as Arrow",
-            rows.get(index).copied().unwrap_or_default()
+            row(index).unwrap_or_default()
         )));
     }
     if spec.dtype == DType::RDS_DTYPE_BOOL {

@@ -4,18 +4,21 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::fragment::FileFragment;
 use lance::session::Session;
+use lance_table::format::Fragment;
 
 use crate::error::{Error, Result, Status, panic_text};
 use crate::location::Location;
-use crate::reader::once::ForkSafeOnce;
-use crate::reader::{Columns, files};
+use crate::reader::plain::RowLayout;
+use crate::reader::spans::{Source, Spans};
+use crate::reader::{Access, Columns};
 use crate::runtime;
-use crate::tensor::{TensorSpec, check_id_column};
+use crate::tensor::{DATA_COLUMN, TensorSpec, check_id_column};
 
 /// Lance keeps decoded metadata of files here; its own default is gigabytes.
 const METADATA_CACHE_BYTES: usize = 16 << 20;
@@ -30,69 +33,66 @@ struct Opened {
 pub struct Snapshot {
     location: Location,
     version: u64,
+    /// Two tables at one place, one after the other, may have the same version.
+    timestamp: u128,
     schema: SchemaRef,
     opened: ArcSwap<Opened>,
-    /// Whether the data files were checked.
-    checked: ForkSafeOnce<()>,
+    pub spec: TensorSpec,
+    pub spans: Spans,
 }
 
 impl Snapshot {
-    pub fn open(location: Location, version: Option<u64>) -> Result<Self> {
+    /// Opens a version, the newest if none is given. What `known` has of files that did not change is
+    /// kept.
+    pub fn open(
+        location: Location,
+        version: Option<u64>,
+        access: Access,
+        known: Option<&Snapshot>,
+    ) -> Result<Self> {
         let dataset = load(&location, version)?;
         let schema = Arc::new(Schema::from(dataset.schema()));
-        let version = dataset.manifest().version;
-        let opened = Opened { process: std::process::id(), dataset: Arc::new(dataset) };
+        let spec = check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema));
+        let spec = spec.map_err(|error| error.context(&location))?;
+        let spans = open_spans(&location, &dataset, &spec, access, known.map(|known| &known.spans));
+        let spans = spans.map_err(|error| error.context(&location))?;
         Ok(Self {
+            version: dataset.manifest().version,
+            timestamp: dataset.manifest().timestamp_nanos,
             location,
-            version,
             schema,
-            opened: ArcSwap::from_pointee(opened),
-            checked: ForkSafeOnce::new(),
+            spec,
+            spans,
+            opened: ArcSwap::from_pointee(Opened {
+                process: std::process::id(),
+                dataset: Arc::new(dataset),
+            }),
         })
+    }
+
+    /// The newest version of the table; none if it is this one.
+    pub fn newer(&self, access: Access) -> Result<Option<Self>> {
+        let newest = Self::open(self.location.clone(), None, access, Some(self))?;
+        let same = (newest.version, newest.timestamp) == (self.version, self.timestamp);
+        Ok((!same).then_some(newest))
     }
 
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// What the rows are, if this is a table of results.
-    pub fn spec(&self) -> Result<TensorSpec> {
-        let check = || {
-            check_id_column(&self.schema)?;
-            TensorSpec::from_table_schema(&self.schema)
-        };
-        check().map_err(|e| e.context(&self.location))
-    }
-
-    pub fn count_rows(&self) -> Result<u64> {
-        let dataset = self.opened()?;
-        let rows = lance(async { dataset.count_rows(None).await });
-        let rows = rows.map_err(|error| error.context(&self.location))?;
-        Ok(rows as u64)
-    }
-
     /// The schema of chosen columns, with the metadata of the table.
     pub fn schema(&self, columns: Columns) -> SchemaRef {
-        let names = columns.names();
-        let fields: Vec<_> = names
-            .iter()
-            .filter_map(|name| self.schema.field_with_name(name).ok().cloned())
-            .collect();
-        Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()))
+        columns.of(&self.schema)
     }
 
-    /// The dataset, its data files checked.
-    pub fn dataset(&self) -> Result<Arc<Dataset>> {
-        let dataset = self.opened()?;
-        self.checked.get_or_try_init(|| {
-            let fragments = dataset.fragments().clone();
-            caught(async { files::check(&self.location, &fragments).await })?
-        })?;
-        Ok(dataset)
+    /// The type of the column `data`.
+    pub fn data_type(&self) -> Result<&DataType> {
+        Ok(self.schema.field_with_name(DATA_COLUMN)?.data_type())
     }
 
     /// The dataset; in a forked child it is opened anew.
-    fn opened(&self) -> Result<Arc<Dataset>> {
+    pub fn dataset(&self) -> Result<Arc<Dataset>> {
         let process = std::process::id();
         let opened = self.opened.load();
         if opened.process == process {
@@ -146,4 +146,35 @@ fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
         }
         _ => error.context(location),
     })
+}
+
+fn open_spans(
+    location: &Location,
+    dataset: &Dataset,
+    spec: &TensorSpec,
+    access: Access,
+    known: Option<&Spans>,
+) -> Result<Spans> {
+    let rows = |fragment: &Fragment| -> Result<u64> {
+        let deleted = fragment.deletion_file.as_ref().map_or(Some(0), |file| file.num_deleted_rows);
+        let rows = match (fragment.physical_rows, deleted) {
+            (Some(rows), Some(deleted)) => rows.checked_sub(deleted).ok_or_else(|| {
+                Error::corrupt(format!("{deleted} of {rows} rows of a fragment are deleted"))
+            })?,
+            _ => {
+                let fragment = FileFragment::new(Arc::new(dataset.clone()), fragment.clone());
+                lance(async { fragment.count_rows(None).await })?
+            }
+        };
+        Ok(rows as u64)
+    };
+    let with_rows = |fragment: &Fragment| Ok((fragment.clone(), rows(fragment)?));
+    let fragments = dataset.fragments().iter().map(with_rows).collect::<Result<Vec<_>>>()?;
+    let field = dataset.schema().field(DATA_COLUMN);
+    let field = field.ok_or_else(|| Error::internal("a checked column is not there"))?.id;
+    let layout = match access {
+        Access::Lance => None,
+        Access::Auto | Access::Mapped => RowLayout::new(spec),
+    };
+    Spans::open(&Source { table: location.path(), fragments: &fragments, field, layout, known })
 }

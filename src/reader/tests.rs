@@ -6,6 +6,7 @@ use lance::dataset::{Dataset, WriteMode, WriteParams};
 
 use super::*;
 use crate::error::Status;
+use crate::tensor::{DATA_COLUMN, ID_COLUMN};
 
 /// A table as others write it: `rows` rows of `[i, i + 0.5]`, in fragments of 10, by stock Lance.
 fn foreign_table(dir: &Path, rows: usize, metadata: &[(&str, &str)]) -> String {
@@ -36,7 +37,7 @@ const METADATA: &[(&str, &str)] = &[("tensor_shape", "[2]"), ("tensor_dtype", "f
 fn reader(rows: usize) -> (tempfile::TempDir, Reader) {
     let dir = tempfile::tempdir().unwrap();
     let path = foreign_table(dir.path(), rows, METADATA);
-    let reader = Reader::open(Location::parse(&path).unwrap(), None).unwrap();
+    let reader = Reader::open(Location::parse(&path).unwrap(), ReaderOptions::default()).unwrap();
     (dir, reader)
 }
 
@@ -47,6 +48,16 @@ fn delete(dir: &tempfile::TempDir, predicate: &str) {
         dataset.delete(predicate).await.unwrap();
     })
     .unwrap();
+}
+
+fn find(reader: &Reader, ids: Vec<&str>) -> Vec<(Option<u64>, u64)> {
+    let mut found = Vec::new();
+    let record = |i, row, count| {
+        assert_eq!(i, found.len());
+        found.push((row, count));
+    };
+    reader.find(&StringArray::from(ids), record).unwrap();
+    found
 }
 
 fn first_values(batch: &RecordBatch) -> Vec<f32> {
@@ -92,7 +103,13 @@ fn a_row_beyond_the_table_is_named() {
 fn a_stream_covers_its_range_in_order() {
     let (_dir, reader) = reader(35);
     let stream = |first_row, row_count| {
-        let options = StreamOptions { columns: Columns::DATA, first_row, row_count, batch_rows: 4 };
+        let options = StreamOptions {
+            columns: Columns::DATA,
+            first_row,
+            row_count,
+            batch_rows: 4,
+            fixed_shape_tensor: false,
+        };
         let batches: Vec<_> = reader.stream(&options)?.map(|batch| batch.unwrap()).collect();
         assert!(batches.iter().all(|batch| batch.num_rows() <= 4));
         Ok::<_, Error>(batches.iter().flat_map(first_values).collect::<Vec<f32>>())
@@ -109,8 +126,13 @@ fn a_stream_covers_its_range_in_order() {
 #[test]
 fn a_stream_that_lacks_rows_fails_instead_of_ending() {
     let (_dir, reader) = reader(35);
-    let options =
-        StreamOptions { columns: Columns::DATA, first_row: 30, row_count: None, batch_rows: 4 };
+    let options = StreamOptions {
+        columns: Columns::DATA,
+        first_row: 30,
+        row_count: None,
+        batch_rows: 4,
+        fixed_shape_tensor: false,
+    };
     let results: Vec<_> =
         stream::Stream::new(reader.snapshot.clone(), &options, 6).take(9).collect();
     let given = |batch: &RecordBatch| batch.num_rows();
@@ -122,7 +144,7 @@ fn a_stream_that_lacks_rows_fails_instead_of_ending() {
 #[test]
 fn find_gives_the_first_row_and_counts_duplicates() {
     let (dir, reader) = reader(12);
-    let found = reader.find(&StringArray::from(vec!["id-11", "nobody", "id-0", ""])).unwrap();
+    let found = find(&reader, vec!["id-11", "nobody", "id-0", ""]);
     assert_eq!(found, [(Some(11), 1), (None, 0), (Some(0), 1), (None, 0)]);
     let path = dir.path().join("t.lance").to_str().unwrap().to_string();
     // The same ids once more.
@@ -138,10 +160,14 @@ fn find_gives_the_first_row_and_counts_duplicates() {
     writer.write_arrow(reader.take(&[3, 3], Columns::ALL).unwrap()).unwrap();
     writer.commit(&mut |_, _| true).unwrap();
     writer.close().unwrap();
-    let newer = Reader::open(Location::parse(&path).unwrap(), None).unwrap();
+    let newer = Reader::open(Location::parse(&path).unwrap(), ReaderOptions::default()).unwrap();
     assert_eq!((newer.rows(), reader.rows()), (14, 12));
-    assert_eq!(newer.find(&StringArray::from(vec!["id-3"])).unwrap(), [(Some(3), 3)]);
-    let older = Reader::open(Location::parse(&path).unwrap(), Some(reader.version())).unwrap();
+    assert_eq!(find(&newer, vec!["id-3"]), [(Some(3), 3)]);
+    let older = Reader::open(
+        Location::parse(&path).unwrap(),
+        ReaderOptions { version: Some(reader.version()), ..Default::default() },
+    )
+    .unwrap();
     assert_eq!(older.rows(), 12);
 }
 
@@ -150,19 +176,21 @@ fn deleted_rows_are_gone_from_every_way_of_reading() {
     let (dir, old) = reader(25);
     delete(&dir, "object_id in ('id-0', 'id-11', 'id-12')");
     let path = dir.path().join("t.lance").to_str().unwrap().to_string();
-    let reader = Reader::open(Location::parse(&path).unwrap(), None).unwrap();
+    let reader = Reader::open(Location::parse(&path).unwrap(), ReaderOptions::default()).unwrap();
     assert_eq!((old.rows(), reader.rows()), (25, 22));
     assert_eq!(
         first_values(&reader.take(&[0, 9, 10, 21], Columns::DATA).unwrap()),
         [1.0, 10.0, 13.0, 24.0]
     );
     assert_eq!(reader.id(10).unwrap(), "id-13");
-    assert_eq!(
-        reader.find(&StringArray::from(vec!["id-11", "id-13"])).unwrap(),
-        [(None, 0), (Some(10), 1)]
-    );
-    let options =
-        StreamOptions { columns: Columns::ALL, first_row: 9, row_count: Some(2), batch_rows: 99 };
+    assert_eq!(find(&reader, vec!["id-11", "id-13"]), [(None, 0), (Some(10), 1)]);
+    let options = StreamOptions {
+        columns: Columns::ALL,
+        first_row: 9,
+        row_count: Some(2),
+        batch_rows: 99,
+        fixed_shape_tensor: false,
+    };
     let batches: Vec<_> = reader.stream(&options).unwrap().map(|batch| batch.unwrap()).collect();
     assert_eq!(batches.iter().flat_map(first_values).collect::<Vec<_>>(), [10.0, 13.0]);
     // The snapshot still has them.
@@ -174,19 +202,30 @@ fn a_table_with_no_rows_is_a_table() {
     let (dir, _) = reader(3);
     delete(&dir, "true");
     let path = dir.path().join("t.lance").to_str().unwrap().to_string();
-    let reader = Reader::open(Location::parse(&path).unwrap(), None).unwrap();
+    let reader = Reader::open(Location::parse(&path).unwrap(), ReaderOptions::default()).unwrap();
     assert_eq!(reader.rows(), 0);
-    assert_eq!(reader.find(&StringArray::from(vec!["id-0"])).unwrap(), [(None, 0)]);
-    let options =
-        StreamOptions { columns: Columns::ALL, first_row: 0, row_count: None, batch_rows: 9 };
+    assert_eq!(find(&reader, vec!["id-0"]), [(None, 0)]);
+    let options = StreamOptions {
+        columns: Columns::ALL,
+        first_row: 0,
+        row_count: None,
+        batch_rows: 9,
+        fixed_shape_tensor: false,
+    };
     assert_eq!(reader.stream(&options).unwrap().count(), 0);
     assert_eq!(reader.row(0).unwrap_err().status, Status::RDS_ERR_OUT_OF_RANGE);
 }
 
 #[test]
 fn what_is_no_table_of_results_is_refused_by_name() {
-    let open =
-        |path: &str, version| Reader::open(Location::parse(path).unwrap(), version).err().unwrap();
+    let open = |path: &str, version| {
+        Reader::open(
+            Location::parse(path).unwrap(),
+            ReaderOptions { version, ..Default::default() },
+        )
+        .err()
+        .unwrap()
+    };
     let dir = tempfile::tempdir().unwrap();
     let error = open(dir.path().to_str().unwrap(), None);
     assert_eq!(error.status, Status::RDS_ERR_NOT_FOUND);

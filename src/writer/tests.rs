@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::*;
 use crate::error::Status;
-use crate::reader::Reader;
+use crate::reader::{Reader, ReaderOptions};
 use crate::tensor::DType;
 
 fn options(mode: Mode, durability: Durability) -> WriterOptions {
@@ -27,12 +27,16 @@ fn write(writer: &Writer, first: i64, values: &[[f32; 2]]) -> Result<()> {
 }
 
 fn rows(dir: &tempfile::TempDir) -> Result<u64> {
-    Ok(Reader::open(Location::parse(dir.path().to_str().unwrap())?, None)?.rows())
+    Ok(Reader::open(Location::parse(dir.path().to_str().unwrap())?, ReaderOptions::default())?
+        .rows())
 }
 
 fn value_of(dir: &tempfile::TempDir, row: u64) -> [f32; 2] {
-    let reader =
-        Reader::open(Location::parse(dir.path().to_str().unwrap()).unwrap(), None).unwrap();
+    let reader = Reader::open(
+        Location::parse(dir.path().to_str().unwrap()).unwrap(),
+        ReaderOptions::default(),
+    )
+    .unwrap();
     let mut out = [0; 8];
     reader.read(&[row], &mut out).unwrap();
     [0, 4].map(|at| f32::from_ne_bytes(out[at..at + 4].try_into().unwrap()))
@@ -147,8 +151,11 @@ fn an_overwrite_may_change_the_shape_and_goes_on_with_it() {
         writer.write_arrow(arrow_batch(&["x"], &batch, 1)).unwrap();
     }
     writer.close().unwrap();
-    let reader =
-        Reader::open(Location::parse(dir.path().to_str().unwrap()).unwrap(), None).unwrap();
+    let reader = Reader::open(
+        Location::parse(dir.path().to_str().unwrap()).unwrap(),
+        ReaderOptions::default(),
+    )
+    .unwrap();
     assert_eq!((reader.rows(), reader.spec().shape.as_slice()), (2, &[1][..]));
 }
 

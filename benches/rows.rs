@@ -170,7 +170,7 @@ fn rows(criterion: &mut Criterion) {
 fn threads(criterion: &mut Criterion) {
     let table = Table::new(512);
     let mut group = criterion.benchmark_group("threads");
-    for kib in [128, 256, 512, 1024, 2048, 4096, 16384] {
+    for kib in [256, 1024, 2048, 4096, 8192, 16384, 65536] {
         let count = kib * 1024 / table.row_bytes;
         let mut out = vec![0; count * table.row_bytes];
         group.throughput(Throughput::Bytes(out.len() as u64));

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt::{self, Display};
+use std::ops::Deref;
 
 use arrow::error::ArrowError;
 
@@ -70,18 +71,31 @@ impl Status {
     ];
 }
 
+/// In a box: so a result costs a register on the way of a row, where nothing fails.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Report>);
+
+#[derive(Clone, Debug)]
+pub struct Report {
     pub status: Status,
     pub message: String,
+}
+
+impl Deref for Error {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.0
+    }
 }
 
 /// One constructor per status: `Error::io("...")`.
 macro_rules! constructors {
     ($($name:ident => $status:ident),* $(,)?) => {
         impl Error {
-            $(pub fn $name(message: impl Into<String>) -> Self {
-                Self { status: Status::$status, message: message.into() }
+            $(#[cold]
+            pub fn $name(message: impl Into<String>) -> Self {
+                Self(Box::new(Report { status: Status::$status, message: message.into() }))
             })*
         }
     };
@@ -107,7 +121,7 @@ constructors! {
 impl Error {
     /// Says what was being done: `what: message`.
     pub fn context(mut self, what: impl Display) -> Self {
-        self.message = format!("{what}: {}", self.message);
+        self.0.message = format!("{what}: {}", self.message);
         self
     }
 }
@@ -187,9 +201,9 @@ impl Error {
         let error = Self::from(error);
         match error.status {
             Status::RDS_ERR_INVALID_ARGUMENT | Status::RDS_ERR_INTERNAL => {
-                Self::corrupt(error.message)
+                Self::corrupt(&error.message)
             }
-            Status::RDS_ERR_IO if !from_system => Self::corrupt(error.message),
+            Status::RDS_ERR_IO if !from_system => Self::corrupt(&error.message),
             _ => error,
         }
     }

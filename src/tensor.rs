@@ -318,7 +318,7 @@ impl TensorSpec {
             Error::not_supported(format!("{DTYPE_KEY} is {name:?}: {}", dtype_names()))
         })?;
         let spec = Self::new(dtype, &dims)
-            .map_err(|e| Error::schema_mismatch(e.message).context(SHAPE_KEY))?;
+            .map_err(|e| Error::schema_mismatch(&e.message).context(SHAPE_KEY))?;
         Ok(Some(spec))
     }
 

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char};
 use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
 
+#[inline]
 fn not_null<T>(pointer: *const T, name: &str) -> Result<()> {
     if pointer.is_null() {
         return Err(Error::invalid_argument(format!("{name} is NULL")));
@@ -35,6 +36,7 @@ pub unsafe fn text<'a>(_: &'a Scope, pointer: *const c_char, name: &str) -> Resu
 ///
 /// # Safety
 /// If not NULL, `pointer` must point to `count` initialised values.
+#[inline]
 pub unsafe fn slice<'a, T>(
     _: &'a Scope,
     pointer: *const T,
@@ -55,6 +57,7 @@ pub unsafe fn slice<'a, T>(
 /// # Safety
 /// If not NULL, `pointer` must point to memory for `count` values that nobody else uses now.
 #[allow(clippy::mut_from_ref)] // the memory is the caller's; the scope lends only its lifetime
+#[inline]
 pub unsafe fn slice_out<'a, T>(
     _: &'a Scope,
     pointer: *mut T,
@@ -70,6 +73,7 @@ pub unsafe fn slice_out<'a, T>(
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
 }
 
+#[inline]
 fn check_extent<T>(count: usize, name: &str) -> Result<()> {
     match count.checked_mul(size_of::<T>()) {
         Some(bytes) if bytes <= isize::MAX as usize => Ok(()),

@@ -1,6 +1,6 @@
 //! The line between C and Rust: no panic crosses it, every failure becomes a status and a message.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -8,8 +8,6 @@ use std::sync::Once;
 use crate::error::{Error, Result, Status, panic_text};
 
 thread_local! {
-    /// How many `catch` are around what runs on this thread.
-    static CATCHING: Cell<usize> = const { Cell::new(0) };
     static LAST_ERROR: RefCell<(Status, CString)> =
         RefCell::new((Status::RDS_OK, CString::default()));
 }
@@ -44,27 +42,20 @@ fn failed(function: &str, error: Error) -> Status {
 }
 
 /// Runs `body`; a panic becomes an error that carries its text.
+#[inline]
 pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
-    HOOK.call_once(log_caught_panics);
-    let result = CATCHING.with(|depth| {
-        depth.set(depth.get() + 1);
-        let result = catch_unwind(AssertUnwindSafe(body));
-        depth.set(depth.get() - 1);
-        result
-    });
-    result.map_err(|payload| {
+    HOOK.call_once(log_panics);
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         Error::panic(format!("a defect in librds was caught: {}", panic_text(payload)))
     })
 }
 
-/// What is caught is reported as an error; a library does not write to its host's stderr too.
-fn log_caught_panics() {
-    let previous = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| match CATCHING.get() {
-        0 => previous(info),
-        _ => log::error!("{info}"),
-    }));
+/// What is caught is reported as an error; a library does not write to its host's stderr too. The hook
+/// is that of the shared library, which shares it with no other.
+fn log_panics() {
+    #[cfg(not(test))]
+    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
 }
 
 /// Makes `error` the last one of this thread; returns its text.

@@ -1,19 +1,19 @@
 //! Handles are tokens: the value of the pointer names a slot and its generation, and is never
 //! dereferenced. NULL, closed, foreign and garbage handles are therefore errors, not crashes.
 //!
-//! A registry takes no lock, so a call costs a few atomic operations and a `fork` in the middle of another
-//! thread's call cannot leave a lock held in the child. Closing while another thread is inside a
-//! call is safe: that call keeps the object alive until it ends.
+//! A registry takes no lock, so a call costs a few loads and a store, and a `fork` in the middle of
+//! another thread's call cannot leave a lock held in the child. Closing while another thread is inside
+//! a call is safe: `pin` keeps the object alive until that call ends.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use arc_swap::{ArcSwapOption, Guard};
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
+use crate::ffi::pin::{self, Pin};
 
 const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
@@ -29,50 +29,81 @@ const LIVE: u64 = 2;
 const STATE_MASK: u64 = 3;
 
 /// An object behind a handle, and the function whose panic made it unusable.
-pub struct Entry<T> {
-    pub value: T,
+struct Entry<T> {
+    value: T,
     poisoned_by: OnceLock<&'static str>,
 }
 
-/// An object in use by a call, kept alive until the call ends. Should the call panic, it is poisoned.
+impl<T> Entry<T> {
+    fn new(value: T) -> Box<Self> {
+        Box::new(Self { value, poisoned_by: OnceLock::new() })
+    }
+}
+
+/// An object in use by a call, which stays alive until the call ends. Should the call panic, it is
+/// poisoned.
 pub struct Held<T: Send + Sync> {
-    entry: Guard<Option<Arc<Entry<T>>>>,
+    entry: *const Entry<T>,
     function: &'static str,
     /// Whether the thread was unwinding before: then that panic is not this call's.
     unwinding: bool,
+    _pin: Pin,
+}
+
+impl<T: Send + Sync> Held<T> {
+    #[inline]
+    fn entry(&self) -> &Entry<T> {
+        // SAFETY: protected by the pin.
+        unsafe { &*self.entry }
+    }
 }
 
 impl<T: Send + Sync> Deref for Held<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        match &*self.entry {
-            Some(entry) => &entry.value,
-            None => unreachable!("an entry is looked at before it is held"),
-        }
+        &self.entry().value
     }
 }
 
 impl<T: Send + Sync> Drop for Held<T> {
+    #[inline]
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && !self.unwinding
-            && let Some(entry) = &*self.entry
-        {
+        if std::thread::panicking() && !self.unwinding {
             // The first panic is the one to name.
-            let _ = entry.poisoned_by.set(self.function);
+            let _ = self.entry().poisoned_by.set(self.function);
         }
+    }
+}
+
+/// An object whose handle is closed. Calls that are inside it go on; the last one frees it.
+pub struct Removed<T: Send + Sync>(*mut Entry<T>);
+
+impl<T: Send + Sync> Deref for Removed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: freed when this is dropped, at the earliest.
+        unsafe { &(*self.0).value }
+    }
+}
+
+impl<T: Send + Sync> Drop for Removed<T> {
+    fn drop(&mut self) {
+        // SAFETY: `remove` took it out of its slot.
+        unsafe { pin::retire(self.0) };
     }
 }
 
 struct Slot<T> {
     state: AtomicU64,
-    value: ArcSwapOption<Entry<T>>,
+    entry: AtomicPtr<Entry<T>>,
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self { state: AtomicU64::new(FREE), value: ArcSwapOption::empty() }
+        Self { state: AtomicU64::new(FREE), entry: AtomicPtr::default() }
     }
 }
 
@@ -99,11 +130,12 @@ impl<T: Send + Sync + 'static> Registry<T> {
 
     /// Stores `value` and returns its token, which is never 0.
     pub fn insert(&self, value: T) -> Result<u64> {
-        let entry = Arc::new(Entry { value, poisoned_by: OnceLock::new() });
+        pin::prepare();
+        let entry = Entry::new(value);
         for (index, slot) in self.slots() {
             let state = slot.state.load(Ordering::Relaxed);
             if state & STATE_MASK == FREE && slot.exchange(state, state | CHANGING) {
-                slot.value.store(Some(entry));
+                slot.entry.store(Box::into_raw(entry), Ordering::Release);
                 slot.state.store(state | LIVE, Ordering::Release);
                 return Ok(self.token(index, state >> 2));
             }
@@ -112,21 +144,27 @@ impl<T: Send + Sync + 'static> Registry<T> {
     }
 
     /// The object of `token`.
+    // On the way of every row: handing what is held through memory would cost as much as all the rest.
+    #[inline(always)]
     pub fn get(&self, scope: &Scope, token: u64) -> Result<Held<T>> {
         let (slot, live) = self.find(token)?;
-        let entry = slot.value.load();
-        // Loaded between two looks at the state, so it is this generation's.
-        let poisoned_by = match &*entry {
-            Some(entry) if slot.state.load(Ordering::Acquire) == live => entry.poisoned_by.get(),
-            _ => return Err(self.unknown(token)),
-        };
+        let pin = Pin::new().ok_or_else(|| {
+            Error::invalid_state("too many calls are nested in each other's callbacks")
+        })?;
+        let entry: *const Entry<T> = pin.protect(&slot.entry);
+        // Found between two looks at the state, so it is this generation's.
+        if entry.is_null() || slot.state.load(Ordering::Acquire) != live {
+            return Err(self.unknown(token));
+        }
+        let (function, unwinding) = (scope.function(), std::thread::panicking());
+        let held = Held { entry, function, unwinding, _pin: pin };
+        let poisoned_by = held.entry().poisoned_by.get();
         if let Some(function) = poisoned_by {
             return Err(Error::panic(format!(
                 "the {} is unusable since a panic in {function}; close it and open another",
                 self.name
             )));
         }
-        let held = Held { entry, function: scope.function(), unwinding: std::thread::panicking() };
         super::fault::trip(held.function);
         Ok(held)
     }
@@ -135,23 +173,24 @@ impl<T: Send + Sync + 'static> Registry<T> {
     /// taken the place meanwhile.
     pub fn replace(&self, token: u64, old: &Held<T>, value: T) -> Result<bool> {
         let (slot, _) = self.find(token)?;
-        let new = Arc::new(Entry { value, poisoned_by: OnceLock::new() });
-        // A token of a later generation has another object.
-        let found = slot.value.compare_and_swap(&old.entry, Some(new));
-        let address = |entry: &Option<Arc<Entry<T>>>| entry.as_ref().map(Arc::as_ptr);
-        Ok(address(&found) == address(&old.entry))
+        let (old, new) = (old.entry.cast_mut(), Box::into_raw(Entry::new(value)));
+        // What is held is not freed, so nothing else can be at its address.
+        let replaced = slot.entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
+        // SAFETY: both are boxes; the one is in its slot no longer, the other never was.
+        unsafe { pin::retire(if replaced.is_ok() { old } else { new }) };
+        Ok(replaced.is_ok())
     }
 
     /// Takes the object of `token` out; of several callers exactly one gets it.
-    pub fn remove(&self, token: u64) -> Result<Arc<Entry<T>>> {
+    pub fn remove(&self, token: u64) -> Result<Removed<T>> {
         let (slot, live) = self.find(token)?;
         let next = (live | STATE_MASK) + 1;
         if !slot.exchange(live, next | CHANGING) {
             return Err(self.unknown(token));
         }
-        let entry = slot.value.swap(None);
+        let entry = Removed(slot.entry.swap(std::ptr::null_mut(), Ordering::AcqRel));
         slot.state.store(next | FREE, Ordering::Release);
-        entry.ok_or_else(|| self.unknown(token))
+        Ok(entry)
     }
 
     fn token(&self, index: usize, generation: u64) -> u64 {
@@ -162,6 +201,7 @@ impl<T: Send + Sync + 'static> Registry<T> {
     }
 
     /// The slot that `token` names, and the state it must have.
+    #[inline]
     fn find(&self, token: u64) -> Result<(&Slot<T>, u64)> {
         let index = (token & ((1 << SLOT_BITS) - 1)) as usize;
         let tag = token >> (SLOT_BITS + GENERATION_BITS);
@@ -218,7 +258,7 @@ mod tests {
     fn a_token_finds_its_object_until_it_is_removed() {
         let token = THINGS.insert(5).unwrap();
         assert_eq!(get(&THINGS, token), (Status::RDS_OK, 5));
-        assert_eq!(THINGS.remove(token).unwrap().value, 5);
+        assert_eq!(*THINGS.remove(token).unwrap(), 5);
         assert_eq!(get(&THINGS, token).0, Status::RDS_ERR_INVALID_HANDLE);
         assert!(THINGS.remove(token).is_err());
     }

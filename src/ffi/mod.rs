@@ -1,7 +1,8 @@
 //! The C surface, and nothing else: every exported function checks its arguments, makes one call
 //! into the safe core, and writes its outputs.
 //!
-//! `boundary` turns results and panics into statuses, `handle` turns tokens into objects, `args`
+//! `boundary` turns results and panics into statuses, `handle` turns tokens into objects, which
+//! `pin` keeps alive during a call, `args`
 //! turns pointers into borrows, `options` reads sized structs, `arrow` and `dlpack` move
 //! arrays across.
 
@@ -17,6 +18,7 @@ pub mod fault;
 pub mod handle;
 pub mod log;
 pub mod options;
+mod pin;
 pub mod reader;
 pub mod reader_ids;
 pub mod reader_rows;

@@ -15,6 +15,7 @@ use crate::reader::{Columns, Reader};
 
 static READERS: Registry<Reader> = Registry::new("reader", 0x52);
 
+#[inline(always)]
 pub(super) fn reader(scope: &Scope, token: *const rds_reader) -> Result<Held<Reader>> {
     READERS.get(scope, token as u64)
 }

@@ -272,5 +272,5 @@ pub unsafe extern "C" fn rds_commit(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
-    call("rds_writer_close", |_| WRITERS.remove(writer as u64)?.value.close())
+    call("rds_writer_close", |_| WRITERS.remove(writer as u64)?.close())
 }

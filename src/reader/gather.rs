@@ -6,8 +6,9 @@ use crate::map;
 use crate::reader::spans::Spans;
 use crate::runtime;
 
-/// Below this a second thread costs more than it saves (`benches/rows.rs`, "threads").
-pub const BYTES_PER_THREAD: usize = 1 << 20;
+/// Below twice this a second thread costs more than it saves (`benches/rows.rs`, "threads"), and takes
+/// a core from a caller who has threads of its own.
+pub const BYTES_PER_THREAD: usize = 8 << 20;
 /// After how many times more rows than the last time the next look is taken at whether they came from
 /// disk: a look costs as much as a few rows.
 const GROWTH: usize = 4;

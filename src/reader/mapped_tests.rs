@@ -293,8 +293,9 @@ fn a_large_gather_of_mapped_and_other_rows_puts_each_in_its_place() {
     });
     let reader = open(dir.path(), Access::Auto);
     assert_eq!((reader.rows(), reader.mapped_rows()), (59, 40));
-    // 4 MiB: several threads.
-    let rows: Vec<u64> = (0..2048).map(|i| i * 17 % 59).collect();
+    // More than one thread copies.
+    let rows: Vec<u64> =
+        (0..2 * gather::BYTES_PER_THREAD as u64 / 2048).map(|i| i * 17 % 59).collect();
     let mut out = vec![0xaa; rows.len() * 2048];
     reader.read(&rows, &mut out).unwrap();
     for (row, tensor) in rows.iter().zip(out.chunks_exact(2048)) {

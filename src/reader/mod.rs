@@ -118,6 +118,7 @@ impl Reader {
     }
 
     /// Bytes of a row in the caller's memory.
+    #[inline]
     pub fn row_bytes(&self) -> usize {
         self.row_bytes
     }
@@ -183,6 +184,7 @@ impl Reader {
     }
 
     /// The tensors of rows, one after the other; `out` is as long as they are.
+    #[inline]
     pub fn read(&self, rows: &[u64], out: &mut [u8]) -> Result<()> {
         if let [row] = rows
             && let Some(span) = self.snapshot.spans.find(*row)
@@ -269,6 +271,7 @@ impl Reader {
         self.ids.get_or_try_init(|| IdColumn::load(&self.snapshot))
     }
 
+    #[inline]
     fn form(&self) -> Form {
         match self.spec().dtype {
             DType::RDS_DTYPE_BOOL => Form::Unpacked,

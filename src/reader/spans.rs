@@ -34,6 +34,7 @@ pub struct Span {
 
 impl Span {
     /// The bytes of rows of the span, as they are stored; empty if one is not in it.
+    #[inline]
     pub fn bytes(&self, rows: Range<u64>) -> &[u8] {
         self.buffer.get(self.range(rows)).unwrap_or_default()
     }
@@ -44,10 +45,12 @@ impl Span {
         self.buffer.slice_with_length(range.start, range.len())
     }
 
+    #[inline]
     pub fn row(&self, row: u64) -> &[u8] {
         self.bytes(row..row + 1)
     }
 
+    #[inline]
     fn range(&self, rows: Range<u64>) -> Range<usize> {
         let at = |row: u64| row.wrapping_sub(self.rows.start) as usize * self.stride;
         at(rows.start)..at(rows.end)

@@ -165,7 +165,7 @@ struct DLManagedTensorVersioned;
 #define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
 #define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0, 0, 0}
 #define RDS_SPAN_INIT {sizeof(rds_span), 0, 0, NULL, 0}
-#define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0}
+#define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0, 0}
 #define RDS_STREAM_OPTIONS_INIT {sizeof(rds_stream_options), 0, 0, 0, 0, 0}
 #define RDS_RUNTIME_OPTIONS_INIT {sizeof(rds_runtime_options), 0}
 
@@ -202,16 +202,6 @@ struct DLManagedTensorVersioned;
  * and values are only added.
  */
 #define RDS_ABI_VERSION 1
-
-/**
- * Below this a second thread costs more than it saves (`benches/rows.rs`, "threads").
- */
-#define BYTES_PER_THREAD (1 << 20)
-
-/**
- * A gather into the caller's memory goes through Lance in parts of about this size.
- */
-#define PART_BYTES (32 << 20)
 
 /**
  * What became of a call.
@@ -435,11 +425,6 @@ typedef enum {
 } rds_log_level;
 
 /**
- * A choice of the columns of a table.
- */
-typedef struct Columns Columns;
-
-/**
  * A reader: a snapshot of one table. Opaque; made by rds_reader_open().
  */
 typedef struct rds_reader rds_reader;
@@ -518,6 +503,11 @@ typedef struct {
    * Rows that are read through a mapped file, without a call into Lance.
    */
   uint64_t mapped_rows;
+  /**
+   * When the version was committed: nanoseconds since 1970-01-01T00:00:00 UTC. Two tables that were
+   * at one place, one after the other, may have the same version, but not this.
+   */
+  int64_t committed_at;
 } rds_table_info;
 
 /**
@@ -927,7 +917,9 @@ rds_status rds_reader_schema(const rds_reader *reader,
                              struct ArrowSchema *out_schema);
 
 /**
- * Exports a range of rows as a stream of record batches, in row order.
+ * Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
+ * memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
+ * large enough, comes as one batch for each span.
  *
  * @param[in] reader a reader.
  * @param[in] options NULL means all defaults: every row, all columns. Copied.
@@ -1189,7 +1181,7 @@ rds_status rds_reader_read(const rds_reader *reader,
  * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
  *
  * Ownership: out_data stays the caller's.
- * Thread safety: any thread, many at once, into different memory. Uses several threads itself.
+ * Thread safety: any thread, many at once, into different memory.
  * Blocking: reads the rows from disk if they are not in memory.
  * @since 0.1
  */

@@ -1,9 +1,9 @@
-"""Arrow structs of librds as PyCapsules, and the few columns that are read without Arrow."""
+"""Arrow structs of librds: as PyCapsules, owned by Python, and strings read without Arrow."""
 
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p
+from ctypes import byref, c_char, c_char_p, c_void_p
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,6 @@ _capsule_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_void_p)(
 
 # A capsule borrows its name and its struct: both live here until its destructor runs.
 _NAMES = {c.ArrowSchema: b"arrow_schema", c.ArrowArrayStream: b"arrow_array_stream"}
-_OFFSET_TYPES = {b"u": c_int32, b"U": c_int64}
 _owned: dict[int, ctypes.Structure] = {}
 
 
@@ -49,63 +48,71 @@ def release(struct: ctypes.Structure) -> None:
         struct.release(ctypes.addressof(struct))
 
 
-def strings_of_stream(stream: c.ArrowArrayStream) -> list[str]:
-    """The only column of a stream, which holds strings; the stream is released."""
-    strings: list[str] = []
+class OwnedArray(c.ArrowArray):
+    """An array that is released with its last reference."""
+
+    def __del__(self):
+        release(self)
+
+
+def batches(stream: c.ArrowArrayStream):
+    """The batches of a stream, which is released with the last one."""
     try:
-        offset_type = _offset_type(stream)
-        for array in _batches(stream):
-            strings += _strings_of_array(array.children[0].contents, offset_type)
+        while True:
+            batch = OwnedArray()
+            # What a stream itself tells is a number and a text; the last error of the thread has the
+            # status.
+            if stream.get_next(ctypes.addressof(stream), byref(batch)):
+                raise last_error()
+            if not batch.release:
+                return
+            yield batch
     finally:
         release(stream)
-    return strings
 
 
-def _offset_type(stream: c.ArrowArrayStream):
-    schema = c.ArrowSchema()
-    _check(stream.get_schema(ctypes.addressof(stream), byref(schema)))
-    try:
-        string_format = schema.children[0].contents.format
-    finally:
-        release(schema)
-    if string_format not in _OFFSET_TYPES:
-        raise NotSupportedError(f"column \"object_id\": strings of Arrow format {string_format.decode()!r}")
-    return _OFFSET_TYPES[string_format]
+class Strings:
+    """The strings of an array of large_utf8, read where they lie."""
+
+    __slots__ = ("_array", "_bytes", "_nulls", "_offsets")
+
+    def __init__(self, array: OwnedArray):
+        self._array = array
+        count = array.length
+        # An array of nothing need not have memory.
+        self._offsets = _memory(array.buffers[1], 8 * array.offset, 8 * (count + 1) if count else 0).cast("q")
+        self._bytes = _memory(array.buffers[2], 0, self._offsets[-1] if count else 0)
+        self._nulls = _nulls(array)
+
+    def __getitem__(self, row: int) -> str:
+        if row in self._nulls:
+            raise NotSupportedError(f"the id of row {row} is null")
+        return str(self._bytes[self._offsets[row] : self._offsets[row + 1]], "utf-8")
+
+    def tolist(self) -> list[str]:
+        if self._nulls:
+            raise NotSupportedError(f"the id of row {min(self._nulls)} is null")
+        bounds = pairwise(self._offsets.tolist())
+        data = bytes(self._bytes)
+        if data.isascii():
+            text = data.decode()
+            return [text[start:end] for start, end in bounds]
+        return [data[start:end].decode() for start, end in bounds]
 
 
-def _batches(stream: c.ArrowArrayStream):
-    while True:
-        array = c.ArrowArray()
-        _check(stream.get_next(ctypes.addressof(stream), byref(array)))
-        if not array.release:
-            return
-        try:
-            yield array
-        finally:
-            release(array)
+def _memory(address: int | None, offset: int, size: int) -> memoryview:
+    if not size:
+        return memoryview(b"")
+    return memoryview((c_char * size).from_address(address + offset)).cast("B")
 
 
-def _check(code: int) -> None:
-    # What a stream itself tells is a number and a text; the last error of the thread has the status.
-    if code:
-        raise last_error()
-
-
-def _strings_of_array(array: c.ArrowArray, offset_type) -> list[str]:
-    if not array.length:
-        return []
-    if array.null_count:
-        raise NotSupportedError('column "object_id": the id of a row is null')
-    # The first offset need not be 0: the array may be a slice.
-    base = ctypes.cast(array.buffers[1], POINTER(offset_type))
-    offsets = np.array(base[array.offset : array.offset + array.length + 1])
-    begin, size = int(offsets[0]), int(offsets[-1] - offsets[0])
-    data = ctypes.string_at(array.buffers[2] + begin, size) if size else b""
-    spans = pairwise((offsets - begin).tolist())
-    if data.isascii():
-        text = data.decode()
-        return [text[start:end] for start, end in spans]
-    return [data[start:end].decode() for start, end in spans]
+def _nulls(array: c.ArrowArray) -> frozenset[int]:
+    if not array.null_count or not array.buffers[0]:
+        return frozenset()
+    end = array.offset + array.length
+    valid = np.frombuffer(_memory(array.buffers[0], 0, (end + 7) // 8), np.uint8)
+    valid = np.unpackbits(valid, bitorder="little")[array.offset : end]
+    return frozenset(np.flatnonzero(valid == 0).tolist())
 
 
 def pyarrow_schema(dtype: np.dtype, shape: list[int]):

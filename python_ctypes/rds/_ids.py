@@ -2,9 +2,50 @@
 
 from __future__ import annotations
 
+import ctypes
+from ctypes import byref, c_char_p, c_int64, c_void_p
+
 import numpy as np
 
 from . import _structs as c
+from ._library import library
+
+
+class _One(ctypes.Structure):
+    """An `rds_ids` of one string, and behind it what it points to and room for the row."""
+
+    _fields_ = [
+        *((name, c_char_p if name == "data" else kind) for name, kind in c.Ids._fields_),
+        ("begin", c_int64),
+        ("end", c_int64),
+        ("row", c_int64),
+    ]
+
+
+_IDS_BYTES = ctypes.sizeof(c.Ids)
+_BEGIN, _ROW = _One.begin.offset, _One.row.offset
+
+
+def find(handle: c_void_p, object_ids) -> np.ndarray:
+    """The first row of each id, -1 for those that no row carries."""
+    if type(object_ids) is list and len(object_ids) == 1 and type(object_ids[0]) is str:
+        return np.array([find_one(handle, object_ids[0])])
+    ids = to_struct(object_ids)
+    rows = np.empty(ids.count, np.int64)
+    # RDS_ROW_NONE has all bits set, which is -1.
+    library().rds_reader_find(handle, byref(ids), rows.ctypes.data, None)
+    return rows
+
+
+def find_one(handle: c_void_p, text: str) -> int:
+    """As `find`, for one string, without the time that arrays take."""
+    data = text.encode()
+    # A struct of its own for each call: threads search at once.
+    one = _One(_IDS_BYTES, c.IDS_UTF8, 0, 1, data, None, 0, 0, len(data))
+    here = ctypes.addressof(one)
+    one.offsets = here + _BEGIN
+    library().rds_reader_find(handle, here, here + _ROW, None)
+    return one.row
 
 
 def to_struct(ids) -> c.Ids:

@@ -32,6 +32,7 @@ FUNCTIONS = {
     "rds_writer_close": (STATUS, [c_void_p]),
     "rds_reader_open": (STATUS, [c_char_p, POINTER(c.ReaderOptions), POINTER(c_void_p)]),
     "rds_reader_close": (STATUS, [c_void_p]),
+    "rds_reader_refresh": (STATUS, [c_void_p, POINTER(c_uint32)]),
     "rds_reader_info": (STATUS, [c_void_p, POINTER(c.TableInfo)]),
     "rds_reader_schema": (STATUS, [c_void_p, POINTER(c.ArrowSchema)]),
     "rds_reader_get": (STATUS, [c_void_p, c_uint64, POINTER(c.ArrowArray)]),
@@ -40,8 +41,16 @@ FUNCTIONS = {
         [c_void_p, c_void_p, c_size_t, c_uint32, POINTER(c.ArrowSchema), POINTER(c.ArrowArray)],
     ),
     "rds_reader_read": (STATUS, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t]),
+    "rds_reader_read_range": (STATUS, [c_void_p, c_uint64, c_uint64, c_void_p, c_size_t]),
+    "rds_reader_span": (STATUS, [c_void_p, c_uint64, POINTER(c.Span)]),
+    "rds_reader_dlpack": (STATUS, [c_void_p, c_uint64, c_uint64, POINTER(c_void_p)]),
     "rds_reader_id": (STATUS, [c_void_p, c_uint64, POINTER(c_void_p), POINTER(c_size_t)]),
-    "rds_reader_find": (STATUS, [c_void_p, POINTER(c.Ids), c_void_p, c_void_p]),
+    "rds_reader_ids": (
+        STATUS,
+        [c_void_p, c_uint64, c_uint64, POINTER(c.ArrowSchema), POINTER(c.ArrowArray)],
+    ),
+    # The ids as they are, or as `_ids.find_one` has them.
+    "rds_reader_find": (STATUS, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "rds_reader_stream": (
         STATUS,
         [c_void_p, POINTER(c.StreamOptions), POINTER(c.ArrowArrayStream)],

@@ -10,6 +10,7 @@ MAX_NDIM = 64
 
 MODES = {"create": 0, "append": 1, "overwrite": 2}
 DURABILITIES = {"interval": 0, "batch": 1, "commit": 2}
+ACCESSES = {"auto": 0, "mapped": 1, "lance": 2}
 
 IDS_UTF8 = 1
 IDS_NUMPY_S = 3
@@ -18,7 +19,10 @@ IDS_INT64 = 5
 IDS_UINT64 = 6
 
 TENSOR_BYTE_SWAPPED = 1
+READER_NO_PREFETCH = 1
+STREAM_FIXED_SHAPE_TENSOR = 1
 COLUMN_OBJECT_ID = 1
+COLUMN_DATA = 2
 
 ProgressCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 LogCallback = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_char_p, c_void_p)
@@ -84,7 +88,12 @@ class CommitInfo(_Sized):
 
 
 class ReaderOptions(_Sized):
-    _fields_ = [("struct_size", c_size_t), ("version", c_uint64)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("version", c_uint64),
+        ("access", c_uint32),
+        ("flags", c_uint32),
+    ]
 
 
 class TableInfo(_Sized):
@@ -98,6 +107,17 @@ class TableInfo(_Sized):
         ("ndim", c_uint32),
         ("shape", c_int64 * MAX_NDIM),
         ("mapped_rows", c_uint64),
+        ("committed_at", c_int64),
+    ]
+
+
+class Span(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("first_row", c_uint64),
+        ("row_count", c_uint64),
+        ("data", c_void_p),
+        ("stride", c_uint64),
     ]
 
 

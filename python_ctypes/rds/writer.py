@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _arrow, _ids, _tensors
+from . import _arrow, _ids, _options, _tensors
 from . import _structs as c
 from ._errors import CancelledError
 from ._library import library, path_bytes
@@ -53,10 +53,10 @@ class ResultDatasetWriter:
         max_queued_bytes: int | None = None,
     ):
         options = c.WriterOptions(
-            mode=_choice("mode", mode, c.MODES),
-            durability=_choice("durability", durability, c.DURABILITIES),
-            checkpoint_ms=_positive("checkpoint_ms", checkpoint_ms),
-            max_queued_bytes=_positive("max_queued_bytes", max_queued_bytes),
+            mode=_options.choice("mode", mode, c.MODES),
+            durability=_options.choice("durability", durability, c.DURABILITIES),
+            checkpoint_ms=_options.positive("checkpoint_ms", checkpoint_ms),
+            max_queued_bytes=_options.positive("max_queued_bytes", max_queued_bytes),
         )
         self.result_dir = result_dir if "://" in os.fspath(result_dir) else Path(result_dir)
         self.lance_dir = table_path(result_dir).parent
@@ -178,17 +178,3 @@ def _close_forgotten(handle: c_void_p, pid: int) -> None:
     except Exception as error:  # pylint: disable=broad-exception-caught
         message = f"rows of a ResultDatasetWriter that was not closed are lost: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-def _choice(name: str, value: str, choices: dict[str, int]) -> int:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; {', '.join(map(repr, choices))} are possible")
-    return choices[value]
-
-
-def _positive(name: str, value: int | None) -> int:
-    if value is None:
-        return 0
-    if value < 1:
-        raise ValueError(f"{name} is {value}; it must be at least 1")
-    return value

@@ -1,8 +1,11 @@
 """Arrays and Arrow tables that tests write and compare."""
 
+import lance
 import ml_dtypes
 import numpy as np
 import pyarrow as pa
+
+import rds
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_EXTENSION = {"ARROW:extension:name": "lance.bfloat16", "ARROW:extension:metadata": ""}
@@ -31,6 +34,21 @@ def random_array(dtype, shape, seed=0):
 
 def numbered_ids(count, start=0):
     return [f"object-{number:05d}" for number in range(start, start + count)]
+
+
+def mapped_rows(dataset):
+    """How many rows are read without a call into Lance."""
+    return dataset._snapshot.info.mapped_rows
+
+
+def write(result_dir, ids, data, **options):
+    with rds.ResultDatasetWriter(result_dir, **options) as writer:
+        writer.write_batch(ids, data)
+
+
+def store(result_dir, table, **options):
+    """Writes an Arrow table with pylance, where rds looks for results."""
+    return lance.write_dataset(table, str(result_dir / "lance_db" / "results.lance"), **options)
 
 
 def assert_same_bits(got, expected):

@@ -1,9 +1,14 @@
 """Object ids: every form arrives as the same text."""
 
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import rds
+from rds import _arrow
+from rds._library import library
 
 UNICODE = ["ngc-1", "", "β Lyrae", "星", "👾👾", "a\0b", "x" * 300]
 
@@ -84,6 +89,86 @@ def test_empty_ids_are_ids(result_dir):
     assert dataset.ids() == ["", ""]
     assert dataset.get_object_id(1) == ""
     assert dataset.index_of("") == 0
+
+
+ODD = [*UNICODE, "a", "a\0", "\0", "\0a", "é" * 200, "-1", " a"]
+
+
+@pytest.mark.parametrize("as_one", [True, False], ids=["one", "batch"])
+def test_every_id_is_found_whatever_it_is_made_of(result_dir, as_one):
+    dataset = write(result_dir, ODD)
+    if as_one:
+        assert [dataset.index_of(text) for text in ODD] == list(range(len(ODD)))
+        assert [dataset.find([text]).tolist() for text in ODD] == [[row] for row in range(len(ODD))]
+    else:
+        assert dataset.find(ODD[::-1]).tolist() == list(range(len(ODD)))[::-1]
+    for absent in ("a\0\0", "ngc-", "ngc-1\0", "β", "x" * 299, "👾"):
+        assert dataset.find([absent] if as_one else [absent, "a"]).tolist()[0] == -1
+        with pytest.raises(KeyError):
+            dataset.index_of(absent)
+
+
+def test_arrays_of_numpy_find_what_numpy_can_say(result_dir):
+    dataset = write(result_dir, ODD)
+    # NumPy takes a NUL at the end for padding.
+    said = [row for row, text in enumerate(ODD) if not text.endswith("\0")]
+    assert dataset.find(np.array([ODD[row] for row in said])).tolist() == said
+    assert dataset.find(np.array([ODD[row].encode() for row in said])).tolist() == said
+
+
+@pytest.mark.parametrize("one", ["a", np.str_("a"), b"a", np.bytes_(b"a")], ids=repr)
+def test_one_id_may_be_text_or_bytes(result_dir, one):
+    dataset = write(result_dir, ["b", "a", "a"])
+    assert dataset.index_of(one) == 1
+    found = dataset.find([one])
+    assert found.dtype == np.int64 and found.tolist() == [1]
+
+
+def test_of_duplicates_the_first_row_is_found_alone_and_in_a_batch(result_dir):
+    ids = [f"id-{number % 100}" for number in range(1000)]
+    dataset = write(result_dir, ids)
+    assert dataset.find(ids).tolist() == [number % 100 for number in range(1000)]
+    assert [dataset.index_of(one) for one in ids[500:600]] == list(range(100))
+
+
+@pytest.mark.parametrize("one", ["\ud800", None, 1.5], ids=repr)
+def test_what_is_no_id_is_not_searched_for(result_dir, one):
+    dataset = write(result_dir, ["a", "b"])
+    with pytest.raises((ValueError, TypeError)):
+        dataset.index_of(one)
+    with pytest.raises((ValueError, TypeError)):
+        dataset.find([one])
+    with pytest.raises(TypeError, match="single id 'a'"):
+        dataset.find("a")
+
+
+def test_threads_search_for_different_ids_at_once(result_dir):
+    dataset = write(result_dir, [f"id-{number}" for number in range(1000)])
+
+    def search(number):
+        return all(dataset.index_of(f"id-{row}") == row for row in range(number, 1000, 8))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(search, [*range(8)] * 4))
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 0), (0, 7), (2, 3), (6, 1), (7, 0)])
+def test_ids_of_a_range_of_rows(result_dir, first, count):
+    dataset = write(result_dir, UNICODE)
+    array = _arrow.OwnedArray()
+    library().rds_reader_ids(dataset._snapshot.handle, first, count, None, ctypes.byref(array))
+    del dataset
+    assert _arrow.Strings(array).tolist() == UNICODE[first : first + count]
+
+
+def test_ids_outlive_a_closed_dataset(result_dir):
+    dataset = write(result_dir, UNICODE)
+    ids = dataset._snapshot.ids
+    dataset.close()
+    assert [ids[row] for row in range(len(UNICODE))] == UNICODE
+    for call in (dataset.ids, lambda: dataset.get_object_id(0), lambda: dataset.index_of("a")):
+        with pytest.raises(ValueError, match="rds_reader_.*NULL"):
+            call()
 
 
 def test_duplicate_ids_are_kept(result_dir):

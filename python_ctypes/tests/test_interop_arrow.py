@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import signal
+import weakref
 
 import duckdb
 import nanoarrow
@@ -15,7 +16,6 @@ from samples import DTYPES, column_bytes, dtype_name, list_type, numbered_ids, r
 
 import rds
 from rds import _arrow
-from rds._structs import ArrowArrayStream
 
 IDS = numbered_ids(3000)
 DATA = random_array("f4", (3000, 6))
@@ -152,35 +152,53 @@ def test_a_stream_read_partly_is_released(dataset):
     assert len(dataset.ids()) == 3000
 
 
-def exported(column, slices=((0, None),)):
-    """A stream of pyarrow's, in the struct that librds would fill."""
-    batch = pa.record_batch({"object_id": column})
-    batches = [batch.slice(start, length) for start, length in slices]
-    stream = ArrowArrayStream()
-    reader = pa.RecordBatchReader.from_batches(batch.schema, batches)
-    reader._export_to_c(ctypes.addressof(stream))
-    return stream
+def strings_of(column):
+    """The strings of an array of pyarrow's, which librds would have given."""
+    array = _arrow.OwnedArray()
+    column._export_to_c(ctypes.addressof(array))
+    return _arrow.Strings(array)
 
 
-@pytest.mark.parametrize("type_", [pa.utf8(), pa.large_utf8()], ids=str)
-@pytest.mark.parametrize("texts", [["a", "", "bcd"], ["β", "", "星x"], ["", ""], []], ids=str)
-def test_strings_of_any_arrow_stream_are_read(type_, texts):
-    assert _arrow.strings_of_stream(exported(pa.array(texts, type_))) == texts
+@pytest.mark.parametrize("texts", [["a", "", "bcd"], ["β", "", "星x"], ["a\0b", "c\0"], ["", ""], []], ids=str)
+def test_strings_of_any_array_are_read(texts):
+    strings = strings_of(pa.array(texts, pa.large_utf8()))
+    assert strings.tolist() == texts
+    assert [strings[row] for row in range(len(texts))] == texts
 
 
-def test_strings_of_sliced_batches_are_read():
+@pytest.mark.parametrize("start", range(8))
+def test_strings_of_a_part_of_an_array_are_read(start):
     texts = ["aa", "β", "", "cc", "星", "dd", ""]
-    stream = exported(pa.array(texts), slices=((0, 0), (0, 2), (2, 3), (5, 2)))
-    assert _arrow.strings_of_stream(stream) == texts
-    assert not stream.release
+    strings = strings_of(pa.array(texts, pa.large_utf8()).slice(start, 4))
+    expected = texts[start : start + 4]
+    assert strings.tolist() == expected
+    assert [strings[row] for row in range(len(expected))] == expected
 
 
-def test_strings_that_are_null_or_of_another_kind_are_refused():
-    for column in (pa.array(["a", None]), pa.array([1, 2]), pa.array(["a"], pa.string_view())):
-        stream = exported(column)
-        with pytest.raises(NotImplementedError, match="object_id"):
-            _arrow.strings_of_stream(stream)
-        assert not stream.release
+@pytest.mark.parametrize("start", [0, 1, 9])
+def test_a_null_among_strings_is_refused_by_row_and_the_rest_is_read(start):
+    texts = [None if row in (3, 12) else f"id-{row}" for row in range(20)]
+    strings = strings_of(pa.array(texts, pa.large_utf8()).slice(start))
+    null = 12 - start
+    assert strings[null - 1] == "id-11" and strings[null + 1] == "id-13"
+    with pytest.raises(NotImplementedError, match=f"row {null} is null"):
+        strings[null]
+    with pytest.raises(NotImplementedError, match="is null"):
+        strings.tolist()
+
+
+def test_strings_are_released_with_their_last_reference():
+    memory = np.frombuffer(b"onetwo", np.uint8).copy()
+    alive = weakref.ref(memory)
+    buffers = [None, pa.py_buffer(np.array([0, 3, 6])), pa.py_buffer(memory)]
+    strings = strings_of(pa.Array.from_buffers(pa.large_utf8(), 2, buffers))
+    del memory, buffers
+    gc.collect()
+    assert alive() is not None
+    assert strings.tolist() == ["one", "two"]
+    del strings
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_stream_goes_on_in_a_forked_child_where_the_parent_stopped(make_dataset):

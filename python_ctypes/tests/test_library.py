@@ -19,6 +19,7 @@ STRUCTS = {
     "rds_commit_info": _structs.CommitInfo,
     "rds_reader_options": _structs.ReaderOptions,
     "rds_table_info": _structs.TableInfo,
+    "rds_span": _structs.Span,
     "rds_stream_options": _structs.StreamOptions,
     "rds_runtime_options": _structs.RuntimeOptions,
     "struct ArrowSchema": _structs.ArrowSchema,
@@ -102,6 +103,7 @@ def test_function_has_the_parameters_of_the_header(header, name):
     [
         ("rds_write_mode", "RDS_MODE_", _structs.MODES),
         ("rds_durability", "RDS_DURABILITY_", _structs.DURABILITIES),
+        ("rds_access", "RDS_ACCESS_", _structs.ACCESSES),
     ],
 )
 def test_options_have_the_numbers_of_the_header(header, enum, prefix, mirrored):
@@ -121,11 +123,14 @@ def test_constants_have_the_values_of_the_header(header):
     macros = declarations()[1]
     assert _structs.ABI_VERSION == int(macros["RDS_ABI_VERSION"])
     assert _structs.MAX_NDIM == int(macros["RDS_MAX_NDIM"])
-    assert _structs.TENSOR_BYTE_SWAPPED == int(macros["RDS_TENSOR_BYTE_SWAPPED"])
+    for name in ("TENSOR_BYTE_SWAPPED", "READER_NO_PREFETCH", "STREAM_FIXED_SHAPE_TENSOR"):
+        assert getattr(_structs, name) == int(macros[f"RDS_{name}"])
     kinds = header.typeof("rds_ids_kind").relements
     for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):
         assert getattr(_structs, name) == kinds[f"RDS_{name}"]
-    assert _structs.COLUMN_OBJECT_ID == header.typeof("rds_columns").relements["RDS_COLUMN_OBJECT_ID"]
+    columns = header.typeof("rds_columns").relements
+    for name in ("COLUMN_OBJECT_ID", "COLUMN_DATA"):
+        assert getattr(_structs, name) == columns[f"RDS_{name}"]
 
 
 def test_every_status_of_the_header_has_an_exception(header):

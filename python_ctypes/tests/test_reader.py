@@ -80,6 +80,8 @@ SELECTIONS = {
     "slice from the end": slice(-5, None),
     "slice beyond the end": slice(490, 1000),
     "empty slice": slice(7, 7),
+    "slice that ends before it begins": slice(10, 5),
+    "empty stepped slice": slice(10, 5, 2),
     "mask": np.arange(ROWS) % 3 == 0,
 }
 
@@ -105,6 +107,38 @@ def test_rows_out_of_range_are_an_index_error_with_row_and_count(dataset, index)
     with pytest.raises(IndexError, match=f"row -?[0-9]+ is out of range .* {ROWS} rows") as caught:
         dataset[index]
     assert isinstance(caught.value, rds.RdsError)
+
+
+@pytest.mark.parametrize("make", [list, np.array, tuple], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("dtype", ["i1", "i4", "i8", ">i8"])
+def test_a_negative_row_among_many_is_named(dataset, make, dtype):
+    rows = np.array([3, 7, -5, 0, -1], dtype)
+    with pytest.raises(IndexError) as caught:
+        dataset[make(rows)]
+    assert str(caught.value) == f"row -5 is out of range (the table has {ROWS} rows)"
+
+
+def test_a_negative_row_beside_one_too_large_is_named(dataset):
+    with pytest.raises(IndexError, match="row -1 is out"):
+        dataset[[ROWS, -1]]
+
+
+def test_rows_may_be_in_memory_that_is_read_only(dataset):
+    rows = np.array([7, 3, 3])
+    rows.flags.writeable = False
+    assert_same_bits(dataset[rows], DATA[[7, 3, 3]])
+
+
+@pytest.mark.parametrize("mask", [np.zeros(ROWS, bool), np.ones(ROWS, bool)], ids=["nothing", "all"])
+def test_a_mask_selects(dataset, mask):
+    assert_same_bits(dataset[mask], DATA[mask])
+    assert_same_bits(dataset[mask.tolist()], DATA[mask])
+
+
+@pytest.mark.parametrize("mask", [np.zeros(ROWS - 1, bool), np.zeros(ROWS + 1, bool), [True]], ids=len)
+def test_a_mask_of_another_length_is_an_index_error(dataset, mask):
+    with pytest.raises(IndexError, match=f"the mask has {len(mask)} values, the table {ROWS} rows"):
+        dataset[mask]
 
 
 @pytest.mark.parametrize("index", [-1, ROWS, np.int64(-1), 2**64])

@@ -200,6 +200,7 @@ pub fn table_info(reader: &Reader) -> rds_table_info {
         ndim: spec.shape.len() as u32,
         shape,
         mapped_rows: reader.mapped_rows(),
+        committed_at: reader.committed_at(),
     }
 }
 

@@ -190,7 +190,9 @@ pub unsafe extern "C" fn rds_reader_schema(
     })
 }
 
-/// Exports a range of rows as a stream of record batches, in row order.
+/// Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
+/// memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
+/// large enough, comes as one batch for each span.
 ///
 /// @param[in] reader a reader.
 /// @param[in] options NULL means all defaults: every row, all columns. Copied.

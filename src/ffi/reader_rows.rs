@@ -203,7 +203,7 @@ pub unsafe extern "C" fn rds_reader_read(
 /// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
 ///
 /// Ownership: out_data stays the caller's.
-/// Thread safety: any thread, many at once, into different memory. Uses several threads itself.
+/// Thread safety: any thread, many at once, into different memory.
 /// Blocking: reads the rows from disk if they are not in memory.
 /// @since 0.1
 #[unsafe(no_mangle)]

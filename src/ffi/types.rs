@@ -236,6 +236,9 @@ pub struct rds_table_info {
     pub shape: [i64; RDS_MAX_NDIM],
     /// Rows that are read through a mapped file, without a call into Lance.
     pub mapped_rows: u64,
+    /// When the version was committed: nanoseconds since 1970-01-01T00:00:00 UTC. Two tables that were
+    /// at one place, one after the other, may have the same version, but not this.
+    pub committed_at: i64,
 }
 
 /// Options of rds_reader_stream(). Zero means the default. Initialise with RDS_STREAM_OPTIONS_INIT.
@@ -302,7 +305,7 @@ sized! {
     rds_writer_options: 32;
     rds_commit_options: 24;
     rds_commit_info: 40;
-    rds_reader_options: 24;
+    rds_reader_options: 16;
     rds_span: 40;
     rds_table_info: 568;
     rds_stream_options: 40;

@@ -1,6 +1,7 @@
 //! Rows from mapped files into memory: what a read costs.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::map;
 use crate::reader::spans::Spans;
@@ -8,10 +9,12 @@ use crate::runtime;
 
 /// Below twice this a second thread costs more than it saves (`benches/rows.rs`, "threads"), and takes
 /// a core from a caller who has threads of its own.
-pub const BYTES_PER_THREAD: usize = 8 << 20;
-/// After how many times more rows than the last time the next look is taken at whether they came from
-/// disk: a look costs as much as a few rows.
+pub(super) const BYTES_PER_THREAD: usize = 8 << 20;
+/// After how many times more rows than the last time the clock is looked at again.
 const GROWTH: usize = 4;
+/// Rows that are in memory take no longer: less than a disk needs for one read, and time for their bytes.
+const WARM: Duration = Duration::from_micros(50);
+const WARM_BYTES_PER_MICROSECOND: u64 = 500;
 /// Rows looked up before the first of them is copied.
 const BLOCK: usize = 16;
 
@@ -73,15 +76,15 @@ impl Gather<'_> {
             self.copy(rows, places, &mut unmapped);
         };
         // Rows that come from disk one by one take a disk's time each; asked for all at once they
-        // take little more than one.
+        // take little more than one. Who was only interrupted asks in vain, which costs little.
         let (mut done, mut part) = (0, 1);
-        let watching = self.prefetch && rows.len() > 1;
-        let before = if watching { map::reads_from_disk() } else { 0 };
-        while watching && done + part < rows.len() {
+        while self.prefetch && done + part < rows.len() {
+            let start = Instant::now();
             copy(done..done + part);
+            let bytes = (part * self.row_bytes) as u64;
             done += part;
             part *= GROWTH;
-            if map::reads_from_disk() != before {
+            if start.elapsed() > WARM + Duration::from_micros(bytes / WARM_BYTES_PER_MICROSECOND) {
                 self.fetch(rows.get(done..).unwrap_or_default());
                 break;
             }

@@ -27,7 +27,6 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::location::Location;
-use crate::runtime;
 use crate::tensor::{DType, TensorSpec};
 
 pub use columns::Columns;
@@ -35,7 +34,7 @@ use gather::{Form, Gather};
 use ids::{IdColumn, IdIndex};
 use once::ForkSafeOnce;
 use snapshot::Snapshot;
-use spans::{Run, Span};
+use spans::Run;
 pub use stream::StreamOptions;
 
 /// How rows are read.
@@ -131,6 +130,11 @@ impl Reader {
         self.snapshot.version()
     }
 
+    /// In nanoseconds since 1970.
+    pub fn committed_at(&self) -> i64 {
+        i64::try_from(self.snapshot.committed_at()).unwrap_or(i64::MAX)
+    }
+
     /// Rows that are read without a call into Lance.
     pub fn mapped_rows(&self) -> u64 {
         self.snapshot.spans.mapped_rows()
@@ -212,7 +216,7 @@ impl Reader {
             });
             let (part, rest) = out.split_at_mut((end - next) as usize * self.row_bytes);
             match run {
-                Run::Mapped(span) => self.copy_run(span, next..end, part),
+                Run::Mapped(span) => self.form().copy(span.bytes(next..end), part),
                 Run::Unmapped(_) => self.read_through_lance(next..end, part)?,
             }
             (next, out) = (end, rest);
@@ -281,17 +285,6 @@ impl Reader {
 
     fn gather(&self, form: Form, row_bytes: usize) -> Gather<'_> {
         Gather { spans: &self.snapshot.spans, form, row_bytes, prefetch: self.options.prefetch }
-    }
-
-    fn copy_run(&self, span: &Span, rows: Range<u64>, out: &mut [u8]) {
-        let parts = runtime::parts(out.len(), gather::BYTES_PER_THREAD) as u64;
-        let part_rows = (rows.end - rows.start).div_ceil(parts).max(1);
-        let starts = rows.clone().step_by(part_rows as usize);
-        let parts = starts.zip(out.chunks_mut(part_rows as usize * self.row_bytes)).collect();
-        runtime::in_parallel(parts, |(start, out): (u64, &mut [u8])| {
-            let end = rows.end.min(start + part_rows);
-            self.form().copy(span.bytes(start..end), out);
-        });
     }
 
     fn read_through_lance(&self, rows: Range<u64>, mut out: &mut [u8]) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::reader::snapshot::{Snapshot, lance};
 use crate::tensor::{DATA_COLUMN, DType, TensorSpec, first_null};
 
 /// A gather into the caller's memory goes through Lance in parts of about this size.
-pub const PART_BYTES: usize = 32 << 20;
+pub(super) const PART_BYTES: usize = 32 << 20;
 
 pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
     let schema = snapshot.schema(columns);

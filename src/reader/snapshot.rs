@@ -33,8 +33,8 @@ struct Opened {
 pub struct Snapshot {
     location: Location,
     version: u64,
-    /// Two tables at one place, one after the other, may have the same version.
-    timestamp: u128,
+    /// In nanoseconds since 1970. Two tables at one place, one after the other, may have the same version.
+    committed_at: u128,
     schema: SchemaRef,
     opened: ArcSwap<Opened>,
     pub spec: TensorSpec,
@@ -58,7 +58,7 @@ impl Snapshot {
         let spans = spans.map_err(|error| error.context(&location))?;
         Ok(Self {
             version: dataset.manifest().version,
-            timestamp: dataset.manifest().timestamp_nanos,
+            committed_at: dataset.manifest().timestamp_nanos,
             location,
             schema,
             spec,
@@ -73,12 +73,16 @@ impl Snapshot {
     /// The newest version of the table; none if it is this one.
     pub fn newer(&self, access: Access) -> Result<Option<Self>> {
         let newest = Self::open(self.location.clone(), None, access, Some(self))?;
-        let same = (newest.version, newest.timestamp) == (self.version, self.timestamp);
+        let same = (newest.version, newest.committed_at) == (self.version, self.committed_at);
         Ok((!same).then_some(newest))
     }
 
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    pub fn committed_at(&self) -> u128 {
+        self.committed_at
     }
 
     /// The schema of chosen columns, with the metadata of the table.

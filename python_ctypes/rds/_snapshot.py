@@ -1,0 +1,127 @@
+"""One version of a table, opened: all that a refresh exchanges at once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from ctypes import byref, c_void_p
+
+import numpy as np
+
+from . import _arrow, _dtypes, _spans
+from . import _structs as c
+from ._address import address
+from ._errors import OutOfRangeError
+from ._library import library
+
+
+class _Handle(c_void_p):
+    """A reader of librds, closed with its last reference: so no call on another thread loses it."""
+
+    def __init__(self):
+        super().__init__()
+        self.close = library().rds_reader_close
+
+    def __del__(self):
+        if self.value is not None:
+            self.close(self)
+
+
+class Snapshot:
+    """Whoever reads takes the snapshot once, and uses nothing of another one."""
+
+    __slots__ = ("_ids", "_spans", "dtype", "handle", "info", "rows", "shape", "whole")
+
+    def __init__(self, handle: c_void_p, info: c.TableInfo):
+        self.handle = handle
+        self.info = info
+        self.rows = info.rows
+        self.dtype = _dtypes.from_number(info.dtype, (info.dtype_name or b"?").decode())
+        self.shape = tuple(info.shape[: info.ndim])
+        # All rows as one array, once it is known that they lie so.
+        self.whole: np.ndarray | None = None
+        self._spans: tuple[list[int], list] | None = None
+        self._ids: _arrow.Strings | None = None
+
+    @classmethod
+    def open(cls, path: bytes, options: c.ReaderOptions) -> Snapshot:
+        handle = _Handle()
+        library().rds_reader_open(path, byref(options), byref(handle))
+        info = c.TableInfo()
+        library().rds_reader_info(handle, byref(info))
+        return cls(handle, info)
+
+    @property
+    def spec(self) -> tuple[int, tuple[int, ...]]:
+        """The rds_dtype and the shape of a row."""
+        return self.info.dtype, self.shape
+
+    def is_same(self, other: Snapshot) -> bool:
+        """Whether both show the same version of the same table. One that was removed and written anew
+        may have the number of the old one, but not its time."""
+        mine, others = self.info, other.info
+        return (mine.version, mine.committed_at) == (others.version, others.committed_at)
+
+    def closed(self) -> Snapshot:
+        """What is still known of the table, and no way to read it."""
+        return Snapshot(c_void_p(), self.info)
+
+    def row(self, row: int) -> np.ndarray:
+        """The tensor of one row: memory of the mapped file, or a copy if the row is not mapped."""
+        if not 0 <= row < self.rows:
+            raise self.out_of_range(row)
+        # Threads that come here at once make the same, and either may stay.
+        spans = self._spans
+        if spans is None:
+            spans = self._spans = _spans.find(self.handle, self.rows)
+        firsts, stacks = spans
+        number = bisect_right(firsts, row) - 1
+        stack = stacks[number]
+        if type(stack) is c.Span:
+            stack = stacks[number] = self._stack(stack)
+        if stack is None:
+            return self.read(np.array([row]))[0, ...]
+        # With the dots a number, too, is an array.
+        return stack[row - firsts[number], ...]
+
+    def _stack(self, span: c.Span) -> np.ndarray | None:
+        memory = _spans.memory(self.handle, span)
+        if memory is None:
+            return None
+        stack = memory.view(self.dtype).reshape(span.row_count, *self.shape)
+        if self.shape and span.row_count == self.rows:
+            self.whole = stack
+        return stack
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """The tensors of rows, which are contiguous 64-bit integers."""
+        array = np.empty((len(rows), *self.shape), self.dtype)
+        try:
+            library().rds_reader_read(
+                self.handle, address(rows), len(rows), address(array), array.nbytes
+            )
+        except OutOfRangeError:
+            # To librds a negative number is one beyond all rows.
+            if rows.min() < 0:
+                raise self.out_of_range(int(rows[rows < 0][0])) from None
+            raise
+        array.setflags(write=False)
+        return array
+
+    def read_range(self, first: int, count: int) -> np.ndarray:
+        """The tensors of `count` rows from `first` on."""
+        array = np.empty((count, *self.shape), self.dtype)
+        library().rds_reader_read_range(self.handle, first, count, address(array), array.nbytes)
+        array.setflags(write=False)
+        return array
+
+    @property
+    def ids(self) -> _arrow.Strings:
+        """The ids of all rows."""
+        if self._ids is None:
+            array = _arrow.OwnedArray()
+            library().rds_reader_ids(self.handle, 0, self.rows, None, byref(array))
+            self._ids = _arrow.Strings(array)
+        return self._ids
+
+    def out_of_range(self, row: int) -> OutOfRangeError:
+        return OutOfRangeError(f"row {row} is out of range (the table has {self.rows} rows)")

@@ -136,9 +136,33 @@ fn gathers(
     });
 }
 
+/// As `gathers` of one row, but no read can begin before the last one has ended: what a row costs who
+/// waits for it, while there one read hides behind the other.
+fn chained(
+    group: &mut BenchmarkGroup<WallTime>,
+    name: &str,
+    width: usize,
+    mut read: impl FnMut(&[u64], &mut [u8]),
+) {
+    let rows = random_rows(65536);
+    let mut rows = rows.iter().cycle();
+    let mut out = vec![0; width * 4];
+    let nothing = black_box(0);
+    group.bench_function(BenchmarkId::new(name, width), |bench| {
+        bench.iter(|| {
+            let row = rows.next().unwrap() | u64::from(out[0] & nothing);
+            read(&[row], &mut out);
+        });
+    });
+}
+
 fn rows(criterion: &mut Criterion) {
     for width in WIDTHS {
         let table = Table::new(width);
+        let mut group = criterion.benchmark_group("one row after the other");
+        chained(&mut group, "memcpy from mmap", width, |rows, out| table.copy(rows, out));
+        chained(&mut group, "rds_reader_read", width, |rows, out| table.read(rows, out));
+        group.finish();
         let path = table.dir.path().join("lance_db/results.lance");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let dataset = runtime.block_on(Dataset::open(path.to_str().unwrap())).unwrap();

@@ -2,9 +2,13 @@
 
 # Struct -> its size, and the offset of each field.
 STRUCTS = {
-    "rds_reader_options": (16, {"struct_size": 0, "version": 8}),
+    "rds_reader_options": (24, {"struct_size": 0, "version": 8, "access": 16, "flags": 20}),
+    "rds_span": (
+        40,
+        {"struct_size": 0, "first_row": 8, "row_count": 16, "data": 24, "stride": 32},
+    ),
     "rds_table_info": (
-        568,
+        576,
         {
             "struct_size": 0,
             "rows": 8,
@@ -15,6 +19,7 @@ STRUCTS = {
             "ndim": 44,
             "shape": 48,
             "mapped_rows": 560,
+            "committed_at": 568,
         },
     ),
     "rds_ids": (
@@ -68,6 +73,16 @@ STRUCTS = {
         40,
         {"struct_size": 0, "rows": 8, "tensor_bytes": 16, "version": 24, "data_files": 32},
     ),
+}
+
+# What macros stand for, but for those that initialise.
+MACROS = {
+    "RDS_ABI_VERSION": "1",
+    "RDS_ROW_NONE": "UINT64_MAX",
+    "RDS_MAX_NDIM": "64",
+    "RDS_TENSOR_BYTE_SWAPPED": "1",
+    "RDS_READER_NO_PREFETCH": "1",
+    "RDS_STREAM_FIXED_SHAPE_TENSOR": "1",
 }
 
 # As the Arrow C data and stream interfaces have them.
@@ -130,6 +145,7 @@ ENUMS = {
         "RDS_IDS_INT64": 5,
         "RDS_IDS_UINT64": 6,
     },
+    "rds_access": {"RDS_ACCESS_AUTO": 0, "RDS_ACCESS_MAPPED": 1, "RDS_ACCESS_LANCE": 2},
     "rds_columns": {"RDS_COLUMN_OBJECT_ID": 1, "RDS_COLUMN_DATA": 2},
     "rds_log_level": {
         "RDS_LOG_OFF": 0,

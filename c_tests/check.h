@@ -111,6 +111,11 @@ static int check_remove_one(const char *path, const struct stat *info, int kind,
     return remove(path);
 }
 
+/* Removes a directory and everything in it. */
+static inline void check_remove(const char *path) {
+    nftw(path, check_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static inline int check_main(const struct check_test *tests, size_t count, int argc, char **argv) {
     const char *base = getenv("TMPDIR");
     int passed = 0, failed = 0;
@@ -130,7 +135,7 @@ static inline int check_main(const struct check_test *tests, size_t count, int a
         printf("%s %s\n", check_failures ? "FAILED" : "ok", tests[i].name);
         check_failures ? failed++ : passed++;
     }
-    nftw(check_root, check_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    check_remove(check_root);
     printf("%d passed, %d failed\n", passed, failed);
     return failed || !passed;
 }

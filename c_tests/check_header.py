@@ -22,15 +22,20 @@ LANGUAGES = {
     "C++17": ["g++", "-x", "c++", "-std=c++17"],
 }
 ARROW = '#include "arrow_c_abi.h"\n'
+DLPACK = '#include "dlpack.h"\n'
 RDS = '#include "rds.h"\n'
 INCLUDES = {
     "alone": RDS,
     "twice": RDS + RDS,
     "after Arrow's own structs": ARROW + RDS,
     "before Arrow's own structs": RDS + ARROW,
+    "after DLPack's own structs": DLPACK + RDS,
+    "before DLPack's own structs": RDS + DLPACK,
 }
 DIRECTIONS = ("in", "out", "in,out")
 SECTIONS = ("Ownership:", "Thread safety:", "Blocking:", "@since")
+# What the header declares under other names than its own: the structs of the standards it speaks.
+FOREIGN_TYPES = {"ArrowSchema", "ArrowArray", "ArrowArrayStream", "DLManagedTensorVersioned"}
 PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "readelf": "binutils"}
 
 
@@ -168,7 +173,7 @@ def documented(text: str) -> list[str]:
 
 
 def compiles(language: str, source: str, include: Path) -> list[str]:
-    includes = [f"-I{include}", f"-I{HERE / 'fixtures'}"]
+    includes = [f"-I{include}", f"-I{HERE / 'fixtures'}", f"-I{HERE}"]
     command = [*LANGUAGES[language], *WARNINGS, *includes, "-c", "-o", "/dev/null", "-"]
     code, text = run(command, input=source)
     return [] if code == 0 else text.splitlines()[:20]
@@ -200,11 +205,7 @@ def layout_source(language: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def layout_is_pinned(text: str) -> list[str]:
-    pinned = {name: list(fields) for name, (_, fields) in abi.STRUCTS.items()}
-    declared = header.structs(text)
-    if declared == pinned:
-        return []
+def differences(declared: dict, pinned: dict) -> list[str]:
     return [
         f"{name}: the header has {declared.get(name)}, abi.py has {pinned.get(name)}"
         for name in sorted(declared.keys() | pinned.keys())
@@ -212,13 +213,26 @@ def layout_is_pinned(text: str) -> list[str]:
     ]
 
 
+def layout_is_pinned(text: str) -> list[str]:
+    pinned = {name: list(fields) for name, (_, fields) in abi.STRUCTS.items()}
+    return differences(header.structs(text), pinned)
+
+
 def values_are_pinned(text: str) -> list[str]:
-    declared = header.enums(text)
-    return [
-        f"{name}: the header has {declared.get(name)}, abi.py has {abi.ENUMS.get(name)}"
-        for name in sorted(declared.keys() | abi.ENUMS.keys())
-        if declared.get(name) != abi.ENUMS.get(name)
-    ]
+    return differences(header.enums(text), abi.ENUMS)
+
+
+def macros_are_pinned(text: str) -> list[str]:
+    other = re.compile(r"ARROW_|RDS_H$|RDS_NODISCARD$|\w+_INIT$")
+    macros = {n: v for n, v in header.macros(text).items() if not other.match(n)}
+    return differences(macros, abi.MACROS)
+
+
+def names_are_ours(text: str) -> list[str]:
+    """A name without our prefix is one that a program, or another header, may have too."""
+    names = header.macros(text).keys() | header.types(text) - FOREIGN_TYPES
+    ours = ("RDS_", "rds_", "ARROW_")
+    return [f"{name} is declared" for name in sorted(names) if not name.startswith(ours)]
 
 
 def checks(options: argparse.Namespace, text: str):
@@ -244,6 +258,8 @@ def checks(options: argparse.Namespace, text: str):
             yield f"layout in {language}", lambda: compiles(language, source, include)
     yield "every struct is pinned", lambda: layout_is_pinned(text)
     yield "every enum value is pinned", lambda: values_are_pinned(text)
+    yield "every macro is pinned", lambda: macros_are_pinned(text)
+    yield "no name but ours is declared", lambda: names_are_ours(text)
 
 
 def arguments() -> argparse.Namespace:

@@ -90,6 +90,24 @@ def enums(text: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def macros(text: str) -> dict[str, str]:
+    """What each macro stands for."""
+    define = re.compile(r"^#define (\w+)\b *(.*)$", re.MULTILINE)
+    return {name: value.strip() for name, value in define.findall(without_comments(text))}
+
+
+def types(text: str) -> set[str]:
+    """The names of all types: of typedefs, of callbacks, and of tags."""
+    forms = (
+        r"\n\} (\w+);",
+        r"\btypedef \w[\w ]* (\w+);",
+        r"\btypedef [\w ]+\(\*(\w+)\)\(",
+        r"\b(?:struct|enum|union) (\w+) *[;{]",
+    )
+    code = without_comments(text)
+    return {name for form in forms for name in re.findall(form, code)}
+
+
 def pointers(path: Path) -> list[str]:
     """`function:parameter` for every pointer, `function:` where there is none."""
     result = []

@@ -26,7 +26,8 @@ SECONDS = {"plain": 180, "asan": 300, "valgrind": 900}
 PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"}
 # ASan's allocator does not let go of its locks at fork(): a child of a process whose other threads
 # allocate hangs in it. Valgrind is too slow for many forks, and has threads of its own to be counted.
-SKIPPED = {"asan": {"test_fork"}, "valgrind": {"test_fork", "test_runtime"}}
+FORKING = {"test_fork", "test_fork_load"}
+SKIPPED = {"asan": FORKING, "valgrind": FORKING | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),
@@ -152,6 +153,7 @@ def environment(mode: str, scratch: Path) -> dict[str, str]:
     variables.pop("RDS_THREADS", None)
     variables["TMPDIR"] = str(scratch)
     variables["RDS_POINTERS"] = " ".join(header.pointers(ROOT / "include" / "rds.h"))
+    variables["RDS_FIXTURES"] = str(HERE / "fixtures")
     variables["CHECK_SLOW"] = "1" if mode == "valgrind" else ""
     # What malloc cannot give is NULL, as without the sanitizer.
     variables["ASAN_OPTIONS"] = "detect_leaks=1:exitcode=23:allocator_may_return_null=1"

@@ -75,6 +75,14 @@ static inline void table_make(const char *path, uint64_t count) {
     CHECK_OK(rds_writer_close(writer));
 }
 
+/* Adds rows first .. first + count - 1 to the table at `path`, as a data file of their own. */
+static inline void table_append(const char *path, uint64_t first, uint64_t count) {
+    rds_writer *writer = table_writer(path, RDS_MODE_APPEND, RDS_DURABILITY_COMMIT);
+    CHECK_OK(table_write(writer, first, count));
+    CHECK_OK(rds_commit(writer, NULL, NULL));
+    CHECK_OK(rds_writer_close(writer));
+}
+
 /* Whether `row` of the reader is what table_write() wrote as row `written`. */
 static inline int table_row_is(const rds_reader *reader, uint64_t row, uint64_t written) {
     float values[TABLE_WIDTH];

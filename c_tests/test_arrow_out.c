@@ -2,32 +2,9 @@
  * and is released once. */
 #include <pthread.h>
 
-#include "table.h"
+#include "arrow_out.h"
 
 enum { ROWS = 10 };
-
-/* The numbers of `row` within an exported list array. */
-static const float *list_row(const struct ArrowArray *list, int64_t row) {
-    const struct ArrowArray *items = list->children[0];
-    return (const float *)items->buffers[1] + items->offset + (list->offset + row) * TABLE_WIDTH;
-}
-
-static int list_row_is(const struct ArrowArray *list, int64_t row, uint64_t written) {
-    const float *values = list_row(list, row);
-    for (int c = 0; c < TABLE_WIDTH; c++) {
-        if (values[c] != table_value(written, c)) return 0;
-    }
-    return 1;
-}
-
-/* The id of `row` within an exported utf8 array. */
-static int string_is(const struct ArrowArray *strings, int64_t row, uint64_t written) {
-    const int32_t *offsets = (const int32_t *)strings->buffers[1] + strings->offset + row;
-    char name[24];
-    snprintf(name, sizeof name, "id-%llu", (unsigned long long)written);
-    return (size_t)(offsets[1] - offsets[0]) == strlen(name) &&
-           memcmp((const char *)strings->buffers[2] + offsets[0], name, strlen(name)) == 0;
-}
 
 static void *release_array(void *array) {
     ((struct ArrowArray *)array)->release((struct ArrowArray *)array);
@@ -43,32 +20,6 @@ static void on_another_thread(void *(*run)(void *), void *data) {
     pthread_t thread;
     pthread_create(&thread, NULL, run, data);
     pthread_join(thread, NULL);
-}
-
-static const char *metadata_value(const char *metadata, const char *key, int32_t *length) {
-    int32_t pairs, size;
-    if (!metadata) return NULL;
-    memcpy(&pairs, metadata, sizeof pairs);
-    metadata += sizeof pairs;
-    for (; pairs > 0; pairs--) {
-        memcpy(&size, metadata, sizeof size);
-        int found = size == (int32_t)strlen(key) && !memcmp(metadata + 4, key, (size_t)size);
-        metadata += 4 + size;
-        memcpy(length, metadata, sizeof *length);
-        if (found) return metadata + 4;
-        metadata += 4 + *length;
-    }
-    return NULL;
-}
-
-static void check_metadata(const struct ArrowSchema *schema, const char *key,
-                           const char *expected) {
-    int32_t length = 0;
-    char text[64] = "";
-    const char *value = metadata_value(schema->metadata, key, &length);
-    REQUIRE(CHECK(value != NULL && (size_t)length < sizeof text));
-    memcpy(text, value, (size_t)length);
-    CHECK_TEXT(text, expected);
 }
 
 static void check_schema(const struct ArrowSchema *schema) {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "dlpack.h"
 #include "table.h"
 
 static_assert(std::is_enum<rds_status>::value, "statuses are an enum");
@@ -21,6 +22,7 @@ TEST(init_macros_initialise) {
     rds_commit_options commit = RDS_COMMIT_OPTIONS_INIT;
     rds_commit_info commit_info = RDS_COMMIT_INFO_INIT;
     rds_reader_options reader = RDS_READER_OPTIONS_INIT;
+    rds_span span = RDS_SPAN_INIT;
     rds_table_info table = RDS_TABLE_INFO_INIT;
     rds_stream_options stream = RDS_STREAM_OPTIONS_INIT;
     rds_runtime_options runtime = RDS_RUNTIME_OPTIONS_INIT;
@@ -29,7 +31,8 @@ TEST(init_macros_initialise) {
     CHECK(writer.struct_size == sizeof writer && writer.mode == RDS_MODE_CREATE);
     CHECK(commit.struct_size == sizeof commit && commit.progress == nullptr);
     CHECK(commit_info.struct_size == sizeof commit_info && commit_info.rows == 0);
-    CHECK(reader.struct_size == sizeof reader && reader.version == 0);
+    CHECK(reader.struct_size == sizeof reader && reader.access == RDS_ACCESS_AUTO);
+    CHECK(span.struct_size == sizeof span && span.data == nullptr);
     CHECK(table.struct_size == sizeof table && table.shape[63] == 0);
     CHECK(stream.struct_size == sizeof stream && stream.columns == 0);
     CHECK(runtime.struct_size == sizeof runtime && runtime.worker_threads == 0);
@@ -78,6 +81,63 @@ TEST(vectors_and_strings_go_in_and_come_out) {
     CHECK_OK(rds_reader_close(reader));
 }
 
+// A view of all rows, without a copy: what a span is for.
+static std::vector<const float *> row_pointers(const rds_reader *reader) {
+    std::vector<const float *> rows;
+    const uint64_t count = table_info(reader).rows;
+    rds_span span = RDS_SPAN_INIT;
+    for (uint64_t row = 0; row < count; row = span.first_row + span.row_count) {
+        if (!CHECK_OK(rds_reader_span(reader, row, &span)) || !CHECK(span.data != nullptr)) break;
+        for (uint64_t i = 0; i < span.row_count; ++i) {
+            rows.push_back(reinterpret_cast<const float *>(static_cast<const char *>(span.data) +
+                                                           i * span.stride));
+        }
+    }
+    return rows;
+}
+
+TEST(spans_are_walked_and_refreshed) {
+    const check_path_text path = check_path();
+    table_make(path.text, 5);
+    std::unique_ptr<rds_reader, Close> reader(table_reader(path.text));
+    table_append(path.text, 5, 3);
+    CHECK_NUMBER(row_pointers(reader.get()).size(), 5);
+    uint32_t changed = 0;
+    CHECK_OK(rds_reader_refresh(reader.get(), &changed));
+    CHECK_NUMBER(changed, 1);
+    const std::vector<const float *> rows = row_pointers(reader.get());
+    CHECK_NUMBER(rows.size(), 8);
+    for (uint64_t row = 0; row < rows.size(); ++row) CHECK(rows[row][1] == table_value(row, 1));
+    std::vector<std::array<float, TABLE_WIDTH>> copy(4);
+    CHECK_OK(rds_reader_read_range(reader.get(), 3, copy.size(), copy.data(),
+                                   copy.size() * sizeof copy[0]));
+    CHECK(copy[2][3] == table_value(5, 3));
+}
+
+struct Release {
+    void operator()(DLManagedTensorVersioned *tensor) const { tensor->deleter(tensor); }
+    void operator()(ArrowArray *array) const { array->release(array); }
+};
+
+TEST(tensors_and_ids_live_in_unique_pointers) {
+    const check_path_text path = check_path();
+    table_make(path.text, 5);
+    std::unique_ptr<rds_reader, Close> reader(table_reader(path.text));
+    DLManagedTensorVersioned *exported = nullptr;
+    CHECK_OK(rds_reader_dlpack(reader.get(), 1, 3, &exported));
+    const std::unique_ptr<DLManagedTensorVersioned, Release> tensor(exported);
+    ArrowArray array = {};
+    CHECK_OK(rds_reader_ids(reader.get(), 0, 5, nullptr, &array));
+    const std::unique_ptr<ArrowArray, Release> ids(&array);
+    reader.reset();
+    const DLTensor &rows = tensor->dl_tensor;
+    CHECK(rows.ndim == 2 && rows.shape[0] == 3 && rows.shape[1] == TABLE_WIDTH);
+    CHECK(static_cast<const float *>(rows.data)[2 * TABLE_WIDTH] == table_value(3, 0));
+    const int64_t *offsets = static_cast<const int64_t *>(ids->buffers[1]) + ids->offset;
+    const char *bytes = static_cast<const char *>(ids->buffers[2]);
+    CHECK(std::string(bytes + offsets[4], bytes + offsets[5]) == "id-4");
+}
+
 TEST(std_threads_share_a_reader) {
     const check_path_text path = check_path();
     table_make(path.text, 100);
@@ -115,5 +175,6 @@ TEST(a_lambda_is_a_callback) {
 }
 
 CHECK_MAIN(RUN(init_macros_initialise), RUN(handles_live_in_unique_pointers),
-           RUN(vectors_and_strings_go_in_and_come_out), RUN(std_threads_share_a_reader),
+           RUN(vectors_and_strings_go_in_and_come_out), RUN(spans_are_walked_and_refreshed),
+           RUN(tensors_and_ids_live_in_unique_pointers), RUN(std_threads_share_a_reader),
            RUN(a_lambda_is_a_callback))

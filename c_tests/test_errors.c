@@ -59,6 +59,7 @@ TEST(errors_of_rows_name_the_row_and_the_size_of_the_table) {
     rds_reader *reader = table_reader(path.text);
     struct ArrowArray array;
     float values[TABLE_WIDTH];
+    rds_span span = RDS_SPAN_INIT;
     const uint64_t row = 90210;
     const char *id;
     size_t length;
@@ -72,6 +73,33 @@ TEST(errors_of_rows_name_the_row_and_the_size_of_the_table) {
     CHECK_MESSAGE("rds_reader_id: row 5 is out of range (the table has 5 rows)");
     CHECK_STATUS(rds_reader_read(reader, &row, 1, values, 3), RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE("rds_reader_read: out_bytes is 3; 1 rows need 16");
+    CHECK_STATUS(rds_reader_span(reader, 5, &span), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE("rds_reader_span: row 5 is out of range (the table has 5 rows)");
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(errors_of_ranges_name_the_range_and_the_size_of_the_table) {
+    check_path_text path = check_path();
+    table_make(path.text, 5);
+    rds_reader *reader = table_reader(path.text);
+    struct ArrowArray array;
+    struct ArrowArrayStream stream;
+    struct DLManagedTensorVersioned *tensor;
+    rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
+    float values[3][TABLE_WIDTH];
+    CHECK_STATUS(rds_reader_read_range(reader, 3, 3, values, sizeof values), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE("rds_reader_read_range: 3 rows from row 3 are out of range (the table has 5 "
+                  "rows)");
+    CHECK_STATUS(rds_reader_read_range(reader, 0, 3, values, 47), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_reader_read_range: out_bytes is 47; 3 rows need 48");
+    CHECK_STATUS(rds_reader_ids(reader, 5, 1, NULL, &array), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE("rds_reader_ids: 1 rows from row 5 are out of range (the table has 5 rows)");
+    CHECK_STATUS(rds_reader_dlpack(reader, 6, 0, &tensor), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE("rds_reader_dlpack: 0 rows from row 6 are out of range (the table has 5 rows)");
+    options.first_row = 4;
+    options.row_count = 2;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE("rds_reader_stream: 2 rows from row 4 are out of range (the table has 5 rows)");
     CHECK_OK(rds_reader_close(reader));
 }
 
@@ -196,6 +224,7 @@ CHECK_MAIN(RUN(there_is_no_error_before_the_first), RUN(reading_an_error_does_no
            RUN(success_does_not_clear_an_error), RUN(each_thread_has_its_own_error),
            RUN(errors_of_handles_say_what_was_passed),
            RUN(errors_of_rows_name_the_row_and_the_size_of_the_table),
+           RUN(errors_of_ranges_name_the_range_and_the_size_of_the_table),
            RUN(errors_of_batches_name_what_was_expected_and_what_came),
            RUN(a_call_that_fails_while_its_thread_ends_is_an_error_not_a_crash),
            RUN(errors_of_paths_name_the_path), RUN(every_status_has_its_name),

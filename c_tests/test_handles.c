@@ -14,6 +14,9 @@ static void check_reader_refused(rds_reader *reader) {
     struct ArrowSchema schema;
     struct ArrowArray array;
     struct ArrowArrayStream stream;
+    struct DLManagedTensorVersioned *tensor = (struct DLManagedTensorVersioned *)&info;
+    rds_span span = RDS_SPAN_INIT;
+    uint32_t changed = 77;
     const char *name = "id-0", *id = "";
     size_t length = 1;
     uint64_t row = 0, found = 0;
@@ -30,7 +33,17 @@ static void check_reader_refused(rds_reader *reader) {
     CHECK_STATUS(rds_reader_read(reader, &row, 1, values, sizeof values), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(rds_reader_id(reader, 0, &id, &length), RDS_ERR_INVALID_HANDLE);
     CHECK(id == NULL && length == 0);
+    CHECK_STATUS(rds_reader_ids(reader, 0, 1, &schema, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK(schema.release == NULL && array.release == NULL);
     CHECK_STATUS(rds_reader_find(reader, &ids, &found, NULL), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_span(reader, 0, &span), RDS_ERR_INVALID_HANDLE);
+    CHECK(span.row_count == 0 && span.data == NULL);
+    CHECK_STATUS(rds_reader_read_range(reader, 0, 1, values, sizeof values),
+                 RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_dlpack(reader, 0, 1, &tensor), RDS_ERR_INVALID_HANDLE);
+    CHECK(tensor == NULL);
+    CHECK_STATUS(rds_reader_refresh(reader, &changed), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(changed, 0);
     CHECK_STATUS(rds_reader_stream(reader, NULL, &stream), RDS_ERR_INVALID_HANDLE);
     CHECK(stream.release == NULL);
     CHECK_STATUS(rds_reader_close(reader), RDS_ERR_INVALID_HANDLE);

@@ -117,20 +117,15 @@ TEST(null_within_ids_and_tensors) {
     CHECK_OK(rds_writer_close(writer));
 }
 
-TEST(null_to_functions_that_read) {
+TEST(null_to_functions_that_open) {
     check_path_text path = check_path();
     rds_reader *reader = NULL;
     rds_reader_options options = RDS_READER_OPTIONS_INIT;
     rds_stream_options stream_options = RDS_STREAM_OPTIONS_INIT;
     rds_table_info info = RDS_TABLE_INFO_INIT;
     struct ArrowSchema schema;
-    struct ArrowArray array;
     struct ArrowArrayStream stream;
-    uint64_t row = 0, found = 0, count = 0;
-    float values[TABLE_WIDTH];
-    const char *name = "id-0", *id = NULL;
-    size_t length = 0;
-    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &name);
+    uint32_t changed = 0;
 
     table_make(path.text, 3);
     SWEEP(rds_reader_open, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &options, &reader));
@@ -140,6 +135,28 @@ TEST(null_to_functions_that_read) {
     SWEEP(rds_reader_info, out_info, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
     SWEEP(rds_reader_schema, reader, RDS_ERR_INVALID_HANDLE, (NULL, &schema));
     SWEEP(rds_reader_schema, out_schema, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
+    SWEEP(rds_reader_stream, reader, RDS_ERR_INVALID_HANDLE, (NULL, &stream_options, &stream));
+    SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT,
+          (reader, &stream_options, NULL));
+    SWEEP(rds_reader_stream, options, RDS_OK, (reader, NULL, &stream));
+    if (stream.release) stream.release(&stream);
+    SWEEP(rds_reader_refresh, reader, RDS_ERR_INVALID_HANDLE, (NULL, &changed));
+    SWEEP(rds_reader_refresh, out_changed, RDS_OK, (reader, NULL));
+    SWEEP(rds_reader_close, reader, RDS_ERR_INVALID_HANDLE, (NULL));
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(null_to_functions_that_read_rows) {
+    check_path_text path = check_path();
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    struct DLManagedTensorVersioned *tensor = NULL;
+    rds_span span = RDS_SPAN_INIT;
+    uint64_t row = 0;
+    float values[TABLE_WIDTH];
+
+    table_make(path.text, 3);
+    rds_reader *reader = table_reader(path.text);
     SWEEP(rds_reader_get, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &array));
     SWEEP(rds_reader_get, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
     SWEEP(rds_reader_take, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, 0, &schema, &array));
@@ -154,6 +171,28 @@ TEST(null_to_functions_that_read) {
           (reader, NULL, 1, values, sizeof values));
     SWEEP(rds_reader_read, out_data, RDS_ERR_INVALID_ARGUMENT,
           (reader, &row, 1, NULL, sizeof values));
+    SWEEP(rds_reader_read_range, reader, RDS_ERR_INVALID_HANDLE,
+          (NULL, 0, 1, values, sizeof values));
+    SWEEP(rds_reader_read_range, out_data, RDS_ERR_INVALID_ARGUMENT,
+          (reader, 0, 1, NULL, sizeof values));
+    SWEEP(rds_reader_span, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &span));
+    SWEEP(rds_reader_span, out_span, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
+    SWEEP(rds_reader_dlpack, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 1, &tensor));
+    SWEEP(rds_reader_dlpack, out_tensor, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 1, NULL));
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(null_to_functions_that_read_ids) {
+    check_path_text path = check_path();
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    uint64_t found = 0, count = 0;
+    const char *name = "id-0", *id = NULL;
+    size_t length = 0;
+    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &name);
+
+    table_make(path.text, 3);
+    rds_reader *reader = table_reader(path.text);
     SWEEP(rds_reader_id, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &id, &length));
     SWEEP(rds_reader_id, out_id, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL, &length));
     SWEEP(rds_reader_id, out_length, RDS_ERR_INVALID_ARGUMENT, (reader, 0, &id, NULL));
@@ -161,12 +200,11 @@ TEST(null_to_functions_that_read) {
     SWEEP(rds_reader_find, ids, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &found, &count));
     SWEEP(rds_reader_find, out_rows, RDS_ERR_INVALID_ARGUMENT, (reader, &ids, NULL, &count));
     SWEEP(rds_reader_find, out_counts, RDS_OK, (reader, &ids, &found, NULL));
-    SWEEP(rds_reader_stream, reader, RDS_ERR_INVALID_HANDLE, (NULL, &stream_options, &stream));
-    SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT,
-          (reader, &stream_options, NULL));
-    SWEEP(rds_reader_stream, options, RDS_OK, (reader, NULL, &stream));
-    if (stream.release) stream.release(&stream);
-    SWEEP(rds_reader_close, reader, RDS_ERR_INVALID_HANDLE, (NULL));
+    SWEEP(rds_reader_ids, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 1, &schema, &array));
+    SWEEP(rds_reader_ids, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 1, &schema, NULL));
+    CHECK(schema.release == NULL);
+    SWEEP(rds_reader_ids, out_schema, RDS_OK, (reader, 0, 1, NULL, &array));
+    if (array.release) array.release(&array);
     CHECK_OK(rds_reader_close(reader));
 }
 
@@ -176,6 +214,8 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     struct ArrowSchema schema;
     struct ArrowArray array;
     struct ArrowArrayStream stream;
+    struct DLManagedTensorVersioned *tensor = (struct DLManagedTensorVersioned *)&seen_count;
+    uint32_t changed = 77;
     const char *id = "left over";
     size_t length = 9;
     uint64_t row = 0;
@@ -200,6 +240,14 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     CHECK(stream.release == NULL);
     CHECK_STATUS(rds_reader_id(NULL, 0, &id, &length), RDS_ERR_INVALID_HANDLE);
     CHECK(id == NULL && length == 0);
+    memset(&schema, 0xff, sizeof schema);
+    memset(&array, 0xff, sizeof array);
+    CHECK_STATUS(rds_reader_ids(NULL, 0, 0, &schema, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK(schema.release == NULL && array.release == NULL);
+    CHECK_STATUS(rds_reader_dlpack(NULL, 0, 0, &tensor), RDS_ERR_INVALID_HANDLE);
+    CHECK(tensor == NULL);
+    CHECK_STATUS(rds_reader_refresh(NULL, &changed), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(changed, 0);
 }
 
 TEST(the_sweep_misses_no_pointer_of_the_header) {
@@ -219,5 +267,6 @@ TEST(the_sweep_misses_no_pointer_of_the_header) {
 CHECK_MAIN(RUN(functions_without_pointers_return_something),
            RUN(null_is_a_default_where_the_library_is_configured),
            RUN(null_to_functions_that_write), RUN(null_within_ids_and_tensors),
-           RUN(null_to_functions_that_read), RUN(outputs_are_emptied_by_a_failed_call),
+           RUN(null_to_functions_that_open), RUN(null_to_functions_that_read_rows),
+           RUN(null_to_functions_that_read_ids), RUN(outputs_are_emptied_by_a_failed_call),
            RUN(the_sweep_misses_no_pointer_of_the_header))

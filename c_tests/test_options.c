@@ -44,6 +44,10 @@ static rds_status use_table_info(const struct fixture *fixture, void *info) {
     return rds_reader_info(fixture->reader, (rds_table_info *)info);
 }
 
+static rds_status use_span(const struct fixture *fixture, void *span) {
+    return rds_reader_span(fixture->reader, 0, (rds_span *)span);
+}
+
 static rds_status use_stream_options(const struct fixture *fixture, void *options) {
     struct ArrowArrayStream stream;
     rds_status status = rds_reader_stream(fixture->reader, (rds_stream_options *)options, &stream);
@@ -91,6 +95,7 @@ static const struct sized {
     SIZED(rds_commit_options, RDS_COMMIT_OPTIONS_INIT, 24, 0, use_commit_options),
     SIZED(rds_commit_info, RDS_COMMIT_INFO_INIT, 40, 1, use_commit_info),
     SIZED(rds_table_info, RDS_TABLE_INFO_INIT, 568, 1, use_table_info),
+    SIZED(rds_span, RDS_SPAN_INIT, 40, 1, use_span),
     SIZED(rds_stream_options, RDS_STREAM_OPTIONS_INIT, 40, 0, use_stream_options),
     SIZED(rds_ids, RDS_IDS_INIT, 48, 0, use_ids),
     SIZED(rds_tensor, RDS_TENSOR_INIT, 48, 0, use_tensor),

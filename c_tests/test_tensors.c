@@ -1,38 +1,7 @@
 /* Tensors of every dtype, shape and memory layout come back bit for bit, in C order. */
-#include "table.h"
+#include "dtypes.h"
 
 enum { ROWS = 5, MOST = 1 << 16 };
-
-static const struct dtype {
-    uint32_t number;
-    const char *name;
-    size_t bytes;
-    /* Of one number, as byte order sees it. */
-    size_t word;
-} dtypes[] = {{RDS_DTYPE_BOOL, "bool", 1, 1},
-              {RDS_DTYPE_INT8, "int8", 1, 1},
-              {RDS_DTYPE_INT16, "int16", 2, 2},
-              {RDS_DTYPE_INT32, "int32", 4, 4},
-              {RDS_DTYPE_INT64, "int64", 8, 8},
-              {RDS_DTYPE_UINT8, "uint8", 1, 1},
-              {RDS_DTYPE_UINT16, "uint16", 2, 2},
-              {RDS_DTYPE_UINT32, "uint32", 4, 4},
-              {RDS_DTYPE_UINT64, "uint64", 8, 8},
-              {RDS_DTYPE_FLOAT16, "float16", 2, 2},
-              {RDS_DTYPE_FLOAT32, "float32", 4, 4},
-              {RDS_DTYPE_FLOAT64, "float64", 8, 8},
-              {RDS_DTYPE_BFLOAT16, "bfloat16", 2, 2},
-              {RDS_DTYPE_COMPLEX64, "complex64", 8, 4},
-              {RDS_DTYPE_COMPLEX128, "complex128", 16, 8},
-              {RDS_DTYPE_DATETIME64_S, "datetime64[s]", 8, 8},
-              {RDS_DTYPE_DATETIME64_MS, "datetime64[ms]", 8, 8},
-              {RDS_DTYPE_DATETIME64_US, "datetime64[us]", 8, 8},
-              {RDS_DTYPE_DATETIME64_NS, "datetime64[ns]", 8, 8},
-              {RDS_DTYPE_TIMEDELTA64_S, "timedelta64[s]", 8, 8},
-              {RDS_DTYPE_TIMEDELTA64_MS, "timedelta64[ms]", 8, 8},
-              {RDS_DTYPE_TIMEDELTA64_US, "timedelta64[us]", 8, 8},
-              {RDS_DTYPE_TIMEDELTA64_NS, "timedelta64[ns]", 8, 8}};
-enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
 /* Writes `tensor` to a new table, whose rows must then be the bytes `expected`. */
 static void check_round_trip(const rds_tensor *tensor, const void *expected, size_t bytes) {
@@ -57,16 +26,6 @@ static void check_round_trip(const rds_tensor *tensor, const void *expected, siz
     CHECK(memcmp(read, expected, bytes) == 0);
     free(read);
     CHECK_OK(rds_reader_close(reader));
-}
-
-/* Bytes without a pattern that an encoding could fold; 0 and 1 only for bool. */
-static void fill(unsigned char *bytes, size_t count, uint32_t dtype) {
-    uint32_t state = dtype * 7919u + 1;
-    for (size_t i = 0; i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        bytes[i] = (unsigned char)(state >> 24);
-        if (dtype == RDS_DTYPE_BOOL) bytes[i] &= 1;
-    }
 }
 
 static unsigned char memory[MOST], expected_bytes[MOST];
@@ -107,7 +66,7 @@ TEST(every_dtype_comes_back_in_every_shape) {
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             size_t bytes = elements(shapes[s].shape, shapes[s].ndim) * dtypes[i].bytes;
             int before = check_failures;
-            fill(memory, bytes, dtypes[i].number);
+            dtype_fill(memory, bytes, dtypes[i].number, 0);
             rds_tensor tensor =
                 tensor_of(dtypes[i].number, shapes[s].ndim, shapes[s].shape, memory);
             check_round_trip(&tensor, memory, bytes);
@@ -131,7 +90,7 @@ TEST(byte_swapped_input_is_stored_in_native_order) {
     const int64_t shape[2] = {ROWS, 6};
     for (int i = 0; i < DTYPES; i++) {
         size_t bytes = elements(shape, 2) * dtypes[i].bytes, word = dtypes[i].word;
-        fill(memory, bytes, dtypes[i].number);
+        dtype_fill(memory, bytes, dtypes[i].number, 0);
         for (size_t at = 0; at < bytes; at++) {
             expected_bytes[at] = memory[at / word * word + word - 1 - at % word];
         }
@@ -175,7 +134,7 @@ TEST(every_layout_that_numpy_has_is_read_in_c_order) {
         {{2, 2, 2}, 0},        /* overlapping windows */
         {{31, 11, 3}, 1},      /* misaligned numbers */
     };
-    fill(memory, MOST, RDS_DTYPE_INT16);
+    dtype_fill(memory, MOST, RDS_DTYPE_INT16, 0);
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
         int before = check_failures;
         check_strided(shape, layouts[i].strides, layouts[i].first);
@@ -186,7 +145,7 @@ TEST(every_layout_that_numpy_has_is_read_in_c_order) {
 TEST(strides_of_axes_of_length_one_do_not_matter) {
     const int64_t shape[3] = {1, 1, 5}, strides[3] = {INT64_MAX, INT64_MIN, 2};
     rds_tensor tensor = tensor_of(RDS_DTYPE_INT16, 3, shape, memory);
-    fill(memory, 10, RDS_DTYPE_INT16);
+    dtype_fill(memory, 10, RDS_DTYPE_INT16, 0);
     tensor.strides = strides;
     check_round_trip(&tensor, memory, 10);
 }
@@ -224,7 +183,7 @@ TEST(nan_payloads_signed_zeros_infinities_and_denormals_come_back) {
 
 TEST(tensors_may_lie_at_any_address) {
     const int64_t shape[2] = {ROWS, 9};
-    fill(memory, MOST, RDS_DTYPE_FLOAT64);
+    dtype_fill(memory, MOST, RDS_DTYPE_FLOAT64, 0);
     for (size_t at = 1; at < 8; at++) {
         rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT64, 2, shape, memory + at);
         check_round_trip(&tensor, memory + at, elements(shape, 2) * 8);

@@ -500,7 +500,8 @@ typedef struct {
    */
   int64_t shape[RDS_MAX_NDIM];
   /**
-   * Rows that are read through a mapped file, without a call into Lance.
+   * Rows that are read through a mapped file, without a call into Lance; also those of bool, which
+   * have no span.
    */
   uint64_t mapped_rows;
   /**
@@ -804,6 +805,9 @@ rds_status rds_set_log_callback(uint32_t level,
 /**
  * Opens a reader: a snapshot of a table, which later writes do not change.
  *
+ * Data files are mapped into memory. Lance never changes one; if somebody else cuts one short while it is
+ * mapped, reading what is gone ends the process (SIGBUS).
+ *
  * @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
  * in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
  * @param[in] options NULL means all defaults. Copied.
@@ -849,8 +853,9 @@ rds_status rds_reader_open(const char *path,
 RDS_NODISCARD rds_status rds_reader_close(rds_reader *reader);
 
 /**
- * Moves a reader to the newest version of its table, if that is another one. Files that did not change
- * stay mapped; ids are loaded anew when they are next asked for.
+ * Moves a reader to the newest version of its table, if that is another one, also a reader that was opened
+ * with an older version. Files that did not change stay mapped; ids are loaded anew when they are next
+ * asked for.
  *
  * @param[in] reader a reader.
  * @param[out] out_changed 1 if the reader shows another version now, 0 if it was the newest already; 0 on
@@ -919,7 +924,7 @@ rds_status rds_reader_schema(const rds_reader *reader,
 /**
  * Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
  * memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
- * large enough, comes as one batch for each span.
+ * large enough, comes as one batch for each span. Ids are of the type that the table has.
  *
  * @param[in] reader a reader.
  * @param[in] options NULL means all defaults: every row, all columns. Copied.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::buffer::Buffer;
 use memmap2::Mmap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE: usize = 64;
@@ -26,6 +26,10 @@ pub struct Map(Mmap);
 
 impl Map {
     pub fn open(path: &Path) -> Result<Arc<Map>> {
+        // To open a pipe would wait for somebody to write.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(Error::corrupt("this is no file"));
+        }
         let file = File::open(path)?;
         // SAFETY: the map is read-only and private to this type; that the file does not change while
         // it lives is what Lance's format promises, see above.

@@ -52,7 +52,7 @@ def measure(directory: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    cold = Measure(f"ds[{GATHER} random rows] from disk", "memmap", target=1.0)
+    cold = Measure(f"ds[{GATHER} random rows] from disk", "memmap", target=2.0)
     for width in widths():
         with written(width) as directory:
             cold.add(f"{width} wide", measure(directory))

@@ -108,7 +108,8 @@ pub fn export(
         .collect();
     strides.reverse();
     let dl_tensor = DLTensor {
-        data: bytes.as_ptr().cast(),
+        // dlpack.h asks for NULL where there is nothing.
+        data: if bytes.is_empty() { std::ptr::null() } else { bytes.as_ptr().cast() },
         device: DLDevice { device_type: CPU, device_id: 0 },
         ndim: shape.len() as i32,
         dtype,

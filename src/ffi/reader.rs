@@ -22,6 +22,9 @@ pub(super) fn reader(scope: &Scope, token: *const rds_reader) -> Result<Held<Rea
 
 /// Opens a reader: a snapshot of a table, which later writes do not change.
 ///
+/// Data files are mapped into memory. Lance never changes one; if somebody else cuts one short while it is
+/// mapped, reading what is gone ends the process (SIGBUS).
+///
 /// @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
 /// in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
 /// @param[in] options NULL means all defaults. Copied.
@@ -82,8 +85,9 @@ pub unsafe extern "C" fn rds_reader_close(reader: *mut rds_reader) -> Status {
     call("rds_reader_close", |_| READERS.remove(reader as u64).map(drop))
 }
 
-/// Moves a reader to the newest version of its table, if that is another one. Files that did not change
-/// stay mapped; ids are loaded anew when they are next asked for.
+/// Moves a reader to the newest version of its table, if that is another one, also a reader that was opened
+/// with an older version. Files that did not change stay mapped; ids are loaded anew when they are next
+/// asked for.
 ///
 /// @param[in] reader a reader.
 /// @param[out] out_changed 1 if the reader shows another version now, 0 if it was the newest already; 0 on
@@ -192,7 +196,7 @@ pub unsafe extern "C" fn rds_reader_schema(
 
 /// Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
 /// memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
-/// large enough, comes as one batch for each span.
+/// large enough, comes as one batch for each span. Ids are of the type that the table has.
 ///
 /// @param[in] reader a reader.
 /// @param[in] options NULL means all defaults: every row, all columns. Copied.

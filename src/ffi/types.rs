@@ -234,7 +234,8 @@ pub struct rds_table_info {
     pub ndim: u32,
     /// ndim lengths; the rest is 0.
     pub shape: [i64; RDS_MAX_NDIM],
-    /// Rows that are read through a mapped file, without a call into Lance.
+    /// Rows that are read through a mapped file, without a call into Lance; also those of bool, which
+    /// have no span.
     pub mapped_rows: u64,
     /// When the version was committed: nanoseconds since 1970-01-01T00:00:00 UTC. Two tables that were
     /// at one place, one after the other, may have the same version, but not this.

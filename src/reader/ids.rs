@@ -8,13 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, UInt64Array};
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::DataType;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use hashbrown::DefaultHashBuilder;
+use lance::dataset::ProjectionRequest;
 
 use crate::error::{Error, Result};
 use crate::reader::snapshot::{Snapshot, lance};
 use crate::runtime;
 use crate::tensor::ID_COLUMN;
+
+/// Ids are loaded in parts of so many rows, several parts at once.
+const ROWS_AT_ONCE: u64 = 1 << 16;
+const PARTS_AT_ONCE: usize = 8;
 
 /// The id of each row, in row order.
 pub struct IdColumn {
@@ -27,10 +32,16 @@ impl IdColumn {
     pub fn load(snapshot: &Snapshot) -> Result<Self> {
         let dataset = snapshot.dataset()?;
         let data_type = dataset.schema().field(ID_COLUMN).map(|field| field.data_type());
-        let batches = lance(async move {
-            let mut scanner = dataset.scan();
-            scanner.project(&[ID_COLUMN])?.scan_in_order(true);
-            scanner.try_into_stream().await?.try_collect::<Vec<_>>().await
+        let rows = snapshot.spans.rows();
+        let part = |first: u64| (first..rows.min(first + ROWS_AT_ONCE)).collect::<Vec<u64>>();
+        let parts: Vec<_> = (0..rows).step_by(ROWS_AT_ONCE as usize).map(part).collect();
+        let taken = parts.iter().map(|rows| {
+            let columns = ProjectionRequest::from_columns([ID_COLUMN], dataset.schema());
+            dataset.take(rows, columns)
+        });
+        let taken: Vec<_> = taken.collect();
+        let batches = lance(async {
+            futures::stream::iter(taken).buffered(PARTS_AT_ONCE).try_collect::<Vec<_>>().await
         })?;
         // 64-bit offsets: the ids of a large table may be more than 2 GiB.
         let columns = batches.iter().flat_map(|batch| batch.columns());
@@ -41,7 +52,6 @@ impl IdColumn {
             [] => LargeStringArray::new_null(0),
             columns => concat(columns)?.as_string::<i64>().clone(),
         };
-        let rows = snapshot.spans.rows();
         if ids.len() as u64 != rows {
             return Err(Error::corrupt(format!(
                 "column \"{ID_COLUMN}\" has {} values for {rows} rows",

@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, LargeStringArray, RecordBatch, RecordBatchReader, StringArray};
-use arrow::buffer::{Buffer, MutableBuffer};
+use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
@@ -180,7 +180,7 @@ impl Reader {
             taken.push(self.id_column()?.take(rows)?);
         }
         if columns.data {
-            let mut stored = MutableBuffer::from_len_zeroed(rows.len() * spans.stride());
+            let mut stored = zeros(rows.len() * spans.stride())?;
             self.gather(Form::AsStored, spans.stride()).run(rows, &mut stored);
             taken.push(columns::data(self.snapshot.data_type()?, rows.len(), stored.into())?);
         }
@@ -234,7 +234,7 @@ impl Reader {
         {
             return Ok((span.buffer(rows), true));
         }
-        let mut copy = MutableBuffer::from_len_zeroed(count as usize * self.row_bytes);
+        let mut copy = zeros(count as usize * self.row_bytes)?;
         self.read_range(first, count, &mut copy)?;
         Ok((copy.into(), false))
     }
@@ -324,6 +324,15 @@ impl Reader {
             ))
         })
     }
+}
+
+/// Memory for a copy, of a size that the caller chose: too much of it is an error.
+fn zeros(bytes: usize) -> Result<Vec<u8>> {
+    let mut memory = Vec::new();
+    let refused = |_| Error::io(format!("there is no memory for {bytes} bytes"));
+    memory.try_reserve_exact(bytes).map_err(refused)?;
+    memory.resize(bytes, 0);
+    Ok(memory)
 }
 
 #[cfg(test)]

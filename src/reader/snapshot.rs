@@ -51,7 +51,8 @@ impl Snapshot {
         known: Option<&Snapshot>,
     ) -> Result<Self> {
         let dataset = load(&location, version)?;
-        let schema = Arc::new(Schema::from(dataset.schema()));
+        let schema = caught(async { Arc::new(Schema::from(dataset.schema())) });
+        let schema = schema.map_err(|error| error.context(&location))?;
         let spec = check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema));
         let spec = spec.map_err(|error| error.context(&location))?;
         let spans = open_spans(&location, &dataset, &spec, access, known.map(|known| &known.spans));

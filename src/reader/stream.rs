@@ -1,22 +1,20 @@
-//! A range of rows as record batches in row order: over mapped files where the rows lie plain, through
-//! Lance where they do not. Ids come through Lance always.
+//! A range of rows as record batches in row order: over mapped files where the rows lie plain, taken
+//! through Lance where they do not. Ids come through Lance always.
+//!
+//! Lance's scanner is not used: its cache of query sessions is locked for the whole process, and a `fork`
+//! at that moment would hang the child.
 
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use futures::TryStreamExt;
-use lance::dataset::scanner::DatasetRecordBatchStream;
 
 use crate::error::{Error, Result};
 use crate::reader::columns::{self, Columns};
 use crate::reader::rows;
-use crate::reader::snapshot::{Snapshot, lance};
+use crate::reader::snapshot::Snapshot;
 use crate::reader::spans::Run;
-
-/// Batches of one stream that Lance may decode ahead of the consumer.
-const READAHEAD: usize = 2;
 
 /// A range of rows to be streamed.
 #[derive(Clone, Copy, Debug)]
@@ -38,19 +36,6 @@ pub struct Stream {
     next: u64,
     count: u64,
     schema: SchemaRef,
-    scan: Option<Scan>,
-}
-
-/// What Lance reads for a stream.
-struct Scan {
-    columns: Columns,
-    /// The row after its last one.
-    end: u64,
-    /// The process it was started in.
-    process: u32,
-    batches: DatasetRecordBatchStream,
-    /// What the stream has not taken of the last batch.
-    left: Option<RecordBatch>,
 }
 
 impl Stream {
@@ -66,7 +51,6 @@ impl Stream {
             batch_rows: options.batch_rows.max(1) as u64,
             next: options.first_row,
             count,
-            scan: None,
         }
     }
 
@@ -74,79 +58,34 @@ impl Stream {
         if self.count == 0 {
             return Ok(None);
         }
-        let snapshot = self.snapshot.clone();
-        let batch = match snapshot.spans.run(self.next) {
-            _ if !self.columns.data => self.scanned(Columns::ID, self.count, self.count)?,
-            Run::Unmapped(rows) => {
-                let count = self.count.min(rows.end - self.next);
-                self.scanned(self.columns, count, count)?
-            }
+        let (first, most) = (self.next, self.batch_rows.min(self.count));
+        let batch = match self.snapshot.spans.run(first) {
+            _ if !self.columns.data => self.taken(first + most, Columns::ID)?,
+            Run::Unmapped(rows) => self.taken(rows.end.min(first + most), self.columns)?,
             Run::Mapped(span) => {
-                let mut count = self.batch_rows.min(self.count).min(span.rows.end - self.next);
+                let end = span.rows.end.min(first + most);
                 let mut columns = Vec::new();
                 if self.columns.id {
-                    let ids = self.scanned(Columns::ID, self.count, count)?;
-                    count = ids.num_rows() as u64;
-                    columns.extend(ids.columns().first().cloned());
+                    columns.extend(self.taken(end, Columns::ID)?.columns().first().cloned());
                 }
-                let stored = span.buffer(self.next..self.next + count);
-                columns.push(columns::data(snapshot.data_type()?, count as usize, stored)?);
+                let (data_type, stored) = (self.snapshot.data_type()?, span.buffer(first..end));
+                columns.push(columns::data(data_type, (end - first) as usize, stored)?);
                 RecordBatch::try_new(self.schema.clone(), columns)?
             }
         };
         let rows = batch.num_rows() as u64;
+        if rows == 0 {
+            return Err(Error::corrupt(format!("{} rows are missing at the end", self.count)));
+        }
         self.next += rows;
         self.count = self.count.saturating_sub(rows);
         rows::under_schema(batch, self.schema.clone()).map(Some)
     }
 
-    /// The next rows from Lance, at most `most` and at least one; `count` is how many will be asked
-    /// for, of these columns, one after the other.
-    fn scanned(&mut self, columns: Columns, count: u64, most: u64) -> Result<RecordBatch> {
-        self.forget_what_is_not_ours();
-        let mut scan = match self.scan.take() {
-            Some(scan) if scan.columns == columns && self.next < scan.end => scan,
-            _ => self.start(columns, count)?,
-        };
-        while scan.left.as_ref().is_none_or(|left| left.num_rows() == 0) {
-            let batch = lance(async { scan.batches.try_next().await })?;
-            scan.left = Some(batch.ok_or_else(|| {
-                Error::corrupt(format!("{} rows are missing at the end", self.count))
-            })?);
-        }
-        let left = scan.left.take().ok_or_else(|| Error::internal("a batch was lost"))?;
-        let rows = left.num_rows().min(most.min(self.batch_rows) as usize);
-        scan.left = Some(left.slice(rows, left.num_rows() - rows));
-        self.scan = Some(scan);
-        Ok(left.slice(0, rows))
-    }
-
-    fn start(&self, columns: Columns, count: u64) -> Result<Scan> {
-        let dataset = self.snapshot.dataset()?;
-        let mut scanner = dataset.scan();
-        scanner
-            .project(&columns.names())?
-            .scan_in_order(true)
-            .batch_size(self.batch_rows as usize)
-            .batch_readahead(READAHEAD)
-            .limit(Some(count as i64), Some(self.next as i64))?;
-        let batches = lance(async move { scanner.try_into_stream().await })?;
-        let end = self.next + count;
-        Ok(Scan { columns, end, process: std::process::id(), batches, left: None })
-    }
-
-    /// A scan started by the parent of this process waits for tasks that only the parent has: it is
-    /// left alone, and another one goes on where it stopped.
-    fn forget_what_is_not_ours(&mut self) {
-        if self.scan.as_ref().is_some_and(|scan| scan.process != std::process::id()) {
-            std::mem::forget(self.scan.take());
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.forget_what_is_not_ours();
+    /// The rows from the next one to `end`, through Lance.
+    fn taken(&self, end: u64, columns: Columns) -> Result<RecordBatch> {
+        let rows: Vec<u64> = (self.next..end).collect();
+        rows::take(&self.snapshot, &rows, columns)
     }
 }
 

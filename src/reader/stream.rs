@@ -16,6 +16,10 @@ use crate::reader::rows;
 use crate::reader::snapshot::Snapshot;
 use crate::reader::spans::Run;
 
+/// What is taken through Lance at once, at least.
+const ROWS_AHEAD: u64 = 8192;
+const BYTES_AHEAD: u64 = 8 << 20;
+
 /// A range of rows to be streamed.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamOptions {
@@ -36,6 +40,21 @@ pub struct Stream {
     next: u64,
     count: u64,
     schema: SchemaRef,
+    ahead: Option<Ahead>,
+}
+
+/// Rows that Lance has given already.
+struct Ahead {
+    columns: Columns,
+    first: u64,
+    batch: RecordBatch,
+}
+
+impl Ahead {
+    fn holds(&self, columns: Columns, row: u64) -> bool {
+        let rows = self.first..self.first + self.batch.num_rows() as u64;
+        self.columns == columns && rows.contains(&row)
+    }
 }
 
 impl Stream {
@@ -51,6 +70,7 @@ impl Stream {
             batch_rows: options.batch_rows.max(1) as u64,
             next: options.first_row,
             count,
+            ahead: None,
         }
     }
 
@@ -58,18 +78,22 @@ impl Stream {
         if self.count == 0 {
             return Ok(None);
         }
-        let (first, most) = (self.next, self.batch_rows.min(self.count));
-        let batch = match self.snapshot.spans.run(first) {
-            _ if !self.columns.data => self.taken(first + most, Columns::ID)?,
-            Run::Unmapped(rows) => self.taken(rows.end.min(first + most), self.columns)?,
+        let snapshot = self.snapshot.clone();
+        let most = self.batch_rows.min(self.count);
+        let end = self.next + self.count;
+        let batch = match snapshot.spans.run(self.next) {
+            _ if !self.columns.data => self.taken(Columns::ID, end, most)?,
+            Run::Unmapped(rows) => self.taken(self.columns, rows.end.min(end), most)?,
             Run::Mapped(span) => {
-                let end = span.rows.end.min(first + most);
+                let mut rows = most.min(span.rows.end - self.next);
                 let mut columns = Vec::new();
                 if self.columns.id {
-                    columns.extend(self.taken(end, Columns::ID)?.columns().first().cloned());
+                    let ids = self.taken(Columns::ID, end, rows)?;
+                    rows = ids.num_rows() as u64;
+                    columns.extend(ids.columns().first().cloned());
                 }
-                let (data_type, stored) = (self.snapshot.data_type()?, span.buffer(first..end));
-                columns.push(columns::data(data_type, (end - first) as usize, stored)?);
+                let stored = span.buffer(self.next..self.next + rows);
+                columns.push(columns::data(snapshot.data_type()?, rows as usize, stored)?);
                 RecordBatch::try_new(self.schema.clone(), columns)?
             }
         };
@@ -82,10 +106,25 @@ impl Stream {
         rows::under_schema(batch, self.schema.clone()).map(Some)
     }
 
-    /// The rows from the next one to `end`, through Lance.
-    fn taken(&self, end: u64, columns: Columns) -> Result<RecordBatch> {
-        let rows: Vec<u64> = (self.next..end).collect();
-        rows::take(&self.snapshot, &rows, columns)
+    /// The next rows from Lance, at most `most`. More are taken at once, up to `end`, and kept: a take
+    /// costs much the same for one row as for many.
+    fn taken(&mut self, columns: Columns, end: u64, most: u64) -> Result<RecordBatch> {
+        let ahead = match self.ahead.take().filter(|ahead| ahead.holds(columns, self.next)) {
+            Some(ahead) => ahead,
+            None => {
+                let row_bytes =
+                    if columns.data { self.snapshot.spec.row_bytes() as u64 } else { 1 };
+                let rows = (BYTES_AHEAD / row_bytes).min(ROWS_AHEAD).max(most);
+                let rows: Vec<u64> = (self.next..end.min(self.next + rows)).collect();
+                let batch = rows::take(&self.snapshot, &rows, columns)?;
+                Ahead { columns, first: self.next, batch }
+            }
+        };
+        let skip = (self.next - ahead.first) as usize;
+        let rows = (ahead.batch.num_rows() - skip).min(most as usize);
+        let batch = ahead.batch.slice(skip, rows);
+        self.ahead = Some(ahead);
+        Ok(batch)
     }
 }
 

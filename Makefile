@@ -62,7 +62,7 @@ test-python: build $(VENV)/.installed
 	$(PY) -m pytest -q python_ctypes/tests
 
 bench: | $(VENV)/.build-tools
-	$(CARGO) bench --locked --bench rows
+	$(CARGO) bench --locked --bench rows -- $(BENCH)
 
 header: $(CBINDGEN) build
 	$(CBINDGEN) --quiet --config cbindgen.toml --output include/rds.h .

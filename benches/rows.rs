@@ -1,6 +1,6 @@
 //! Rows of a table through the C functions, against a copy from a plain mapped file, the honest ceiling,
 //! and against Lance's own take. `make bench` runs it: 200,000 rows of float32 at four widths, warm.
-//! `make bench BENCH="one row"` runs what matches.
+//! `make bench BENCH='"one row"'` runs what matches.
 
 use std::ffi::CString;
 use std::hint::black_box;

@@ -116,4 +116,12 @@ static inline long long table_rows(const char *path) {
     return rows;
 }
 
+static inline rds_reader *table_reader_with(const char *path, uint32_t access) {
+    rds_reader *reader = NULL;
+    rds_reader_options options = RDS_READER_OPTIONS_INIT;
+    options.access = access;
+    CHECK_OK(rds_reader_open(path, &options, &reader));
+    return reader;
+}
+
 #endif

@@ -18,14 +18,6 @@ struct shared {
     long long calls;
 };
 
-static rds_reader *open_with(const char *path, uint32_t access) {
-    rds_reader *reader = NULL;
-    rds_reader_options options = RDS_READER_OPTIONS_INIT;
-    options.access = access;
-    CHECK_OK(rds_reader_open(path, &options, &reader));
-    return reader;
-}
-
 /* Many rows in any order. */
 static void read_many(const rds_reader *reader, uint64_t seed) {
     enum { MANY = 200 };
@@ -119,7 +111,7 @@ static void use_everything(void *data) {
     CHECK_NUMBER(drain(&shared->begun[0], 10), ROWS);
     CHECK_NUMBER(drain(&shared->begun[1], 10), ROWS);
     for (uint32_t access = RDS_ACCESS_AUTO; access <= RDS_ACCESS_LANCE; access += 2) {
-        rds_reader *own = open_with(shared->path.text, access);
+        rds_reader *own = table_reader_with(shared->path.text, access);
         use(own, row);
         CHECK_OK(rds_reader_close(own));
     }
@@ -146,7 +138,7 @@ static void load(struct shared *shared, int number, uint64_t round) {
         break;
     case 4:
         /* Loads ids and builds an index each time. */
-        reader = open_with(shared->path.text, RDS_ACCESS_AUTO);
+        reader = table_reader_with(shared->path.text, RDS_ACCESS_AUTO);
         find_one(reader, row);
         CHECK_OK(rds_reader_close(reader));
         break;
@@ -187,15 +179,15 @@ TEST(two_hundred_children_of_a_process_under_load_read_everything) {
     struct thread numbers[THREADS];
     table_make(shared.path.text, ROWS - 100);
     table_append(shared.path.text, ROWS - 100, 100);
-    shared.mapped = open_with(shared.path.text, RDS_ACCESS_MAPPED);
-    shared.through_lance = open_with(shared.path.text, RDS_ACCESS_LANCE);
+    shared.mapped = table_reader_with(shared.path.text, RDS_ACCESS_MAPPED);
+    shared.through_lance = table_reader_with(shared.path.text, RDS_ACCESS_LANCE);
     for (int i = 0; i < THREADS; i++) {
         numbers[i] = (struct thread){&shared, i};
         pthread_create(&threads[i], NULL, load_until_stopped, &numbers[i]);
     }
     for (int i = 0; i < check_rounds(FORKS); i++) {
-        shared.fresh = open_with(shared.path.text, RDS_ACCESS_AUTO);
-        shared.fresh_through_lance = open_with(shared.path.text, RDS_ACCESS_LANCE);
+        shared.fresh = table_reader_with(shared.path.text, RDS_ACCESS_AUTO);
+        shared.fresh_through_lance = table_reader_with(shared.path.text, RDS_ACCESS_LANCE);
         begin(&begun[0], shared.mapped);
         begin(&begun[1], shared.through_lance);
         int before = check_failures;

@@ -8,14 +8,6 @@ enum { ROWS = 30 };
 static const uint32_t accesses[] = {RDS_ACCESS_AUTO, RDS_ACCESS_LANCE};
 enum { ACCESSES = 2 };
 
-static rds_reader *open_with(const char *path, uint32_t access) {
-    rds_reader *reader = NULL;
-    rds_reader_options options = RDS_READER_OPTIONS_INIT;
-    options.access = access;
-    CHECK_OK(rds_reader_open(path, &options, &reader));
-    return reader;
-}
-
 /* Rows of table.h in three data files. */
 static check_path_text make_rows(void) {
     check_path_text path = check_path();
@@ -78,7 +70,7 @@ TEST(every_choice_of_columns_rows_and_size_of_batches) {
     const uint64_t ranges[][2] = {{0, 0}, {0, 1}, {10, 3}, {11, 1}, {5, 20}, {29, 1}, {30, 0}};
     const uint64_t sizes[] = {1, 4, 11, ROWS, UINT64_MAX};
     for (int a = 0; a < ACCESSES; a++) {
-        rds_reader *reader = open_with(path.text, accesses[a]);
+        rds_reader *reader = table_reader_with(path.text, accesses[a]);
         for (uint32_t columns = 0; columns <= 3; columns++) {
             for (int r = 0; r < 7; r++) {
                 for (int s = 0; s < 5; s += check_rounds(10) < 10 ? 2 : 1) {
@@ -102,7 +94,7 @@ TEST(a_stream_of_any_columns_outlives_its_reader) {
         for (uint32_t columns = 1; columns <= 3; columns++) {
             struct ArrowArrayStream untouched, begun;
             struct ArrowArray batch;
-            rds_reader *reader = open_with(path.text, accesses[a]);
+            rds_reader *reader = table_reader_with(path.text, accesses[a]);
             rds_stream_options options = stream_of(columns, 0, 0, 7);
             REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &untouched)));
             REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &begun)));
@@ -122,7 +114,7 @@ TEST(many_streams_of_one_reader_do_not_mix) {
     check_path_text path = make_rows();
     struct ArrowArrayStream streams[STREAMS];
     uint64_t next[STREAMS] = {0};
-    rds_reader *reader = open_with(path.text, RDS_ACCESS_AUTO);
+    rds_reader *reader = table_reader_with(path.text, RDS_ACCESS_AUTO);
     for (uint64_t i = 0; i < STREAMS; i++) {
         rds_stream_options options = stream_of(1 + i % 3, i, 0, 1 + i % 5);
         REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &streams[i])));

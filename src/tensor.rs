@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod fixed_shape;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,7 +25,6 @@ pub const MAX_NDIM: usize = 64;
 const EXTENSION_NAME: &str = "ARROW:extension:name";
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 const BFLOAT16_EXTENSION: &str = "lance.bfloat16";
-const FIXED_SHAPE_TENSOR: &str = "arrow.fixed_shape_tensor";
 
 /// Type of one tensor element.
 ///
@@ -250,29 +251,6 @@ impl TensorSpec {
         )
     }
 
-    /// `schema` with `data` as the extension type `arrow.fixed_shape_tensor`: of this shape, to which
-    /// a complex number adds a dimension of its two floats.
-    pub fn with_fixed_shape(&self, schema: &Schema) -> Arc<Schema> {
-        let mut shape = self.shape.clone();
-        if self.dtype.parts() != 1 {
-            shape.push(self.dtype.parts() as i64);
-        }
-        let fields: Vec<Field> = schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let mut metadata = field.metadata().clone();
-                if field.name() == DATA_COLUMN {
-                    metadata.insert(EXTENSION_NAME.into(), FIXED_SHAPE_TENSOR.into());
-                    let shape = serde_json::json!({ "shape": shape });
-                    metadata.insert(EXTENSION_METADATA.into(), shape.to_string());
-                }
-                field.as_ref().clone().with_metadata(metadata)
-            })
-            .collect();
-        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-    }
-
     /// Python's way of writing the list, byte for byte: `[2, 3]`.
     fn shape_json(&self) -> String {
         let dims: Vec<String> = self.shape.iter().map(i64::to_string).collect();
@@ -333,7 +311,7 @@ impl TensorSpec {
                 dtype_names()
             ))
         })?;
-        let shape = fixed_tensor_shape(data)?.unwrap_or_else(|| vec![i64::from(*length)]);
+        let shape = fixed_shape::declared(data)?.unwrap_or_else(|| vec![i64::from(*length)]);
         Self::new(dtype, &shape)
     }
 
@@ -407,30 +385,6 @@ pub fn type_name(data_type: &DataType) -> String {
 pub fn dtype_names() -> String {
     let names: Vec<&str> = DType::all().map(DType::name).collect();
     format!("the dtypes are {}", names.join(", "))
-}
-
-/// The shape that the `arrow.fixed_shape_tensor` extension declares, if the field has it.
-/// Format: the canonical extension types of the Arrow columnar specification.
-fn fixed_tensor_shape(data: &Field) -> Result<Option<Vec<i64>>> {
-    if data.metadata().get(EXTENSION_NAME).map(String::as_str) != Some(FIXED_SHAPE_TENSOR) {
-        return Ok(None);
-    }
-    #[derive(serde::Deserialize)]
-    struct Extension {
-        shape: Vec<i64>,
-        permutation: Option<Vec<usize>>,
-    }
-    let text = data.metadata().get(EXTENSION_METADATA).map_or("", String::as_str);
-    let extension: Extension = serde_json::from_str(text).map_err(|e| {
-        Error::schema_mismatch(format!("{FIXED_SHAPE_TENSOR} metadata {text:?}: {e}"))
-    })?;
-    let is_identity = |p: &[usize]| p.iter().enumerate().all(|(i, axis)| i == *axis);
-    if !extension.permutation.as_deref().is_none_or(is_identity) {
-        return Err(Error::not_supported(format!(
-            "{FIXED_SHAPE_TENSOR} with a permutation; send rows in C order"
-        )));
-    }
-    Ok(Some(extension.shape))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn fixed_shape_tensor_gives_the_shape() {
         let schema = TensorSpec::new(DType::RDS_DTYPE_INT8, &[6]).unwrap().schema();
         let data = schema.field_with_name(DATA_COLUMN).unwrap().clone();
         let data = data.with_metadata(HashMap::from([
-            (EXTENSION_NAME.to_string(), FIXED_SHAPE_TENSOR.to_string()),
+            (EXTENSION_NAME.to_string(), fixed_shape::FIXED_SHAPE_TENSOR.to_string()),
             (EXTENSION_METADATA.to_string(), extension.to_string()),
         ]));
         TensorSpec::from_batch_schema(&Schema::new(vec![data]))

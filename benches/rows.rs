@@ -20,7 +20,7 @@ use rds::ffi::types::rds_reader;
 use rds::ids::Ids;
 use rds::location::Location;
 use rds::tensor::DType;
-use rds::writer::{Durability, Mode, TensorView, Writer, WriterOptions};
+use rds::writer::{CommitScope, Durability, Mode, TensorView, Writer, WriterOptions};
 use tempfile::TempDir;
 
 const ROWS: u64 = 200_000;
@@ -102,7 +102,7 @@ fn write(dir: &Path, width: usize) -> Mmap {
         writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
         all.extend(values);
     }
-    writer.commit(&mut |_, _| true).unwrap();
+    writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
     let path = dir.join("plain");
     std::fs::write(&path, all).unwrap();

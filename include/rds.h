@@ -161,8 +161,13 @@ struct DLManagedTensorVersioned;
 #define RDS_IDS_INIT {sizeof(rds_ids), 0, 0, 0, NULL, NULL, 0}
 #define RDS_TENSOR_INIT {sizeof(rds_tensor), 0, 0, 0, NULL, NULL, NULL}
 #define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0}
-#define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL}
+#define RDS_WRITE_STREAM_OPTIONS_INIT {sizeof(rds_write_stream_options), NULL, NULL}
+#define RDS_WRITE_STATS_INIT {sizeof(rds_write_stats), 0, 0, 0, 0, 0, 0, 0, 0}
+#define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL, 0, 0}
 #define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
+#define RDS_COMMIT_STAGED_OPTIONS_INIT {sizeof(rds_commit_staged_options), 0, 0}
+#define RDS_VACUUM_OPTIONS_INIT {sizeof(rds_vacuum_options), 0, 0, 0}
+#define RDS_VACUUM_INFO_INIT {sizeof(rds_vacuum_info), 0, 0, 0}
 #define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0, 0, 0}
 #define RDS_SPAN_INIT {sizeof(rds_span), 0, 0, NULL, 0}
 #define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0, 0}
@@ -186,6 +191,17 @@ struct DLManagedTensorVersioned;
 #define RDS_TENSOR_BYTE_SWAPPED 1
 
 /**
+ * rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
+ * those of this writer. Versions that name them stay, and so do these files.
+ */
+#define RDS_COMMIT_MERGE_ALL 1
+
+/**
+ * rds_vacuum_options.flags: nothing is removed, only counted.
+ */
+#define RDS_VACUUM_DRY_RUN 1
+
+/**
  * rds_reader_options.flags: rows of a gather that are not in memory are read from disk one after the
  * other, as they are reached, instead of all at once.
  */
@@ -202,6 +218,13 @@ struct DLManagedTensorVersioned;
  * and values are only added.
  */
 #define RDS_ABI_VERSION 1
+
+/**
+ * A file ends at either: a table of results has few, large files.
+ */
+#define MAX_ROWS (1 << 20)
+
+#define MAX_BYTES (1 << 30)
 
 /**
  * What became of a call.
@@ -336,6 +359,10 @@ typedef enum {
    * A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
    */
   RDS_MODE_OVERWRITE = 2,
+  /**
+   * Nothing is committed: rows go into tokens of rds_writer_stage(), which rds_commit_staged() publishes.
+   */
+  RDS_MODE_STAGED = 3,
 } rds_write_mode;
 
 /**
@@ -619,6 +646,110 @@ typedef struct {
 } rds_runtime_options;
 
 /**
+ * A token of rds_writer_stage().
+ */
+typedef struct {
+  /**
+   * Its bytes. Borrowed during the call.
+   */
+  const uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t length;
+} rds_token;
+
+/**
+ * Options of rds_commit_staged(). Zero means the default. Initialise with
+ * RDS_COMMIT_STAGED_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_commit_staged_options).
+   */
+  size_t struct_size;
+  /**
+   * An rds_write_mode but RDS_MODE_STAGED; default RDS_MODE_CREATE.
+   */
+  uint32_t mode;
+  /**
+   * Must be 0.
+   */
+  uint32_t flags;
+} rds_commit_staged_options;
+
+/**
+ * What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_commit_info).
+   */
+  size_t struct_size;
+  /**
+   * Rows this writer has made durable since it was opened.
+   */
+  uint64_t rows;
+  /**
+   * Bytes of tensors in these rows, as in the caller's memory.
+   */
+  uint64_t tensor_bytes;
+  /**
+   * Version of the table that holds them; 0 if nothing was ever written.
+   */
+  uint64_t version;
+  /**
+   * Data files of that version.
+   */
+  uint64_t data_files;
+} rds_commit_info;
+
+/**
+ * Options of rds_vacuum(). Zero means the default. Initialise with RDS_VACUUM_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_vacuum_options).
+   */
+  size_t struct_size;
+  /**
+   * The age in milliseconds from which staged files, and files of writers other than librds, are taken
+   * for abandoned; default 7 days.
+   */
+  uint64_t older_than_ms;
+  /**
+   * RDS_VACUUM_DRY_RUN or 0.
+   */
+  uint32_t flags;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} rds_vacuum_options;
+
+/**
+ * What rds_vacuum() reports. Initialise with RDS_VACUUM_INFO_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_vacuum_info).
+   */
+  size_t struct_size;
+  /**
+   * Files removed, or that would be.
+   */
+  uint64_t removed_files;
+  /**
+   * Their bytes.
+   */
+  uint64_t removed_bytes;
+  /**
+   * Files that no version names and that were left: a writer holds them, or they are too young.
+   */
+  uint64_t kept_files;
+} rds_vacuum_info;
+
+/**
  * Options of rds_writer_open(). Zero means the default. Initialise with RDS_WRITER_OPTIONS_INIT.
  */
 typedef struct {
@@ -644,6 +775,81 @@ typedef struct {
    */
   uint64_t max_queued_bytes;
 } rds_writer_options;
+
+/**
+ * Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
+ * dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
+ */
+typedef int (*rds_progress_callback)(void *user_data, uint64_t done, uint64_t total);
+
+/**
+ * Options of rds_commit(). Zero means the default. Initialise with RDS_COMMIT_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_commit_options).
+   */
+  size_t struct_size;
+  /**
+   * Told about ten times a second how many rows are durable, and how many of those that are merged
+   * have been; default none.
+   */
+  rds_progress_callback progress;
+  /**
+   * Handed to progress as it is.
+   */
+  void *user_data;
+  /**
+   * RDS_COMMIT_MERGE_ALL or 0.
+   */
+  uint32_t flags;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} rds_commit_options;
+
+/**
+ * What rds_writer_stats() tells. Initialise with RDS_WRITE_STATS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_write_stats).
+   */
+  size_t struct_size;
+  /**
+   * Rows accepted since the writer was opened.
+   */
+  uint64_t accepted_rows;
+  /**
+   * Bytes of their tensors, as in the caller's memory.
+   */
+  uint64_t accepted_bytes;
+  /**
+   * Those of the accepted rows that are durable.
+   */
+  uint64_t durable_rows;
+  /**
+   * Bytes of their tensors.
+   */
+  uint64_t durable_bytes;
+  /**
+   * Those that still wait to be encoded.
+   */
+  uint64_t queued_rows;
+  /**
+   * Bytes of their tensors and ids: what max_queued_bytes bounds.
+   */
+  uint64_t queued_bytes;
+  /**
+   * Commits of this writer that made rows durable.
+   */
+  uint64_t checkpoints;
+  /**
+   * Nanoseconds that calls waited because the queue was full, all together.
+   */
+  uint64_t blocked_ns;
+} rds_write_stats;
 
 /**
  * A stack of tensors in memory of the caller: shape[0] rows of one shape. Initialise with
@@ -681,54 +887,25 @@ typedef struct {
 } rds_tensor;
 
 /**
- * Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
- * dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
- */
-typedef int (*rds_progress_callback)(void *user_data, uint64_t done, uint64_t total);
-
-/**
- * Options of rds_commit(). Zero means the default. Initialise with RDS_COMMIT_OPTIONS_INIT.
+ * Options of rds_write_stream(). Zero means the default. Initialise with RDS_WRITE_STREAM_OPTIONS_INIT.
  */
 typedef struct {
   /**
-   * sizeof(rds_commit_options).
+   * sizeof(rds_write_stream_options).
    */
   size_t struct_size;
   /**
-   * Told how far the call is, about ten times a second; default none.
+   * Told after each batch how many rows of the stream are accepted; done and total are the same, as a
+   * stream does not tell its length; default none.
    */
   rds_progress_callback progress;
   /**
    * Handed to progress as it is.
    */
   void *user_data;
-} rds_commit_options;
+} rds_write_stream_options;
 
-/**
- * What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.
- */
-typedef struct {
-  /**
-   * sizeof(rds_commit_info).
-   */
-  size_t struct_size;
-  /**
-   * Rows this writer has made durable since it was opened.
-   */
-  uint64_t rows;
-  /**
-   * Bytes of tensors in these rows, as in the caller's memory.
-   */
-  uint64_t tensor_bytes;
-  /**
-   * Version of the table that holds them; 0 if nothing was ever written.
-   */
-  uint64_t version;
-  /**
-   * Data files of that version.
-   */
-  uint64_t data_files;
-} rds_commit_info;
+
 
 
 
@@ -1248,6 +1425,76 @@ rds_status rds_reader_dlpack(const rds_reader *reader,
 RDS_NODISCARD rds_status rds_runtime_configure(const rds_runtime_options *options);
 
 /**
+ * Publishes what tokens name: one commit, in which rows come in the order of the tokens.
+ *
+ * @param[in] path as in rds_writer_open(): the table that the writers staged for.
+ * @param[in] tokens the tokens. Borrowed during the call.
+ * @param[in] token_count how many.
+ * @param[in] options NULL means all defaults. Copied.
+ * @param[out] out_info NULL if the caller does not want it; else initialised with
+ * RDS_COMMIT_INFO_INIT: the rows published. Written on success only.
+ * @return RDS_OK all rows are durable and visible. If the tokens name none, there is no commit.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct or a mode is malformed, or one of tokens is
+ * no token.
+ * @return RDS_ERR_CORRUPT a token or a file that it names is damaged, or the table cannot be read.
+ * @return RDS_ERR_NOT_FOUND a token is of another table, or its files were removed; or mode is
+ * RDS_MODE_APPEND and there is no table.
+ * @return RDS_ERR_ALREADY_EXISTS a token was published already or is given twice, or mode is RDS_MODE_CREATE
+ * and the table exists.
+ * @return RDS_ERR_SCHEMA_MISMATCH the tokens differ in dtype or shape, or the table does.
+ * @return RDS_ERR_COMMIT_CONFLICT another call publishes one of the tokens now, or another writer
+ * replaced the table meanwhile.
+ * @return RDS_ERR_NOT_SUPPORTED a token, options or the table are of a kind that this version does not know.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds. After any failure nothing is published, and the tokens are as
+ * they were; the message says which one is to blame, counted from 0.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread.
+ * Blocking: until the commit is on disk. It reads every version of the table.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_commit_staged(const char *path,
+                             const rds_token *tokens,
+                             size_t token_count,
+                             const rds_commit_staged_options *options,
+                             rds_commit_info *out_info);
+
+/**
+ * Removes files of a table that no version names: what writers left that were killed, and staged rows
+ * that were not published in time.
+ *
+ * What a writer of librds holds, in whatever process, is not touched, however old it is. Files of librds
+ * that nobody holds are removed at once, staged ones and those of other writers when they are old.
+ *
+ * @param[in] path as in rds_writer_open().
+ * @param[in] options NULL means all defaults. Copied.
+ * @param[out] out_info NULL if the caller does not want it; else initialised with
+ * RDS_VACUUM_INFO_INIT. Written on success only.
+ * @return RDS_OK done.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL or a struct is malformed; nothing changed.
+ * @return RDS_ERR_NOT_FOUND there is nothing at path.
+ * @return RDS_ERR_CORRUPT a version of the table cannot be read, so what it names is not known; nothing
+ * changed.
+ * @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build; nothing
+ * changed.
+ * @return RDS_ERR_IO the operating system refused; some files may be removed.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; nothing changed.
+ * @return RDS_ERR_PANIC a defect of librds; some files may be removed.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread, and beside any number of writers and readers.
+ * Blocking: while it reads every version of the table.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_vacuum(const char *path,
+                      const rds_vacuum_options *options,
+                      rds_vacuum_info *out_info);
+
+/**
  * Returns the version of the library, `0.1.0`.
  *
  * @return a static string, never NULL.
@@ -1334,6 +1581,177 @@ rds_status rds_writer_open(const char *path,
                            rds_writer **out_writer);
 
 /**
+ * Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
+ *
+ * With nothing new it does nothing.
+ *
+ * @param[in] writer a writer.
+ * @return RDS_OK everything accepted is durable.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
+ * process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
+ * nothing changed.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
+ * writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: until everything accepted before the call is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_flush(rds_writer *writer);
+
+/**
+ * Makes everything accepted durable and visible, whatever the durability of the writer is, and leaves a
+ * clean table: the data files of this writer are merged to one per 2^20 rows or GiB, and the versions and
+ * files that it left on its way are removed, but versions that are tagged.
+ *
+ * What is full already is not rewritten, what was there before is not touched, and at most one file
+ * at a time is on disk twice. It may be called again; with nothing new it only reports. The writer stays
+ * open.
+ *
+ * @param[in] writer a writer.
+ * @param[in] options NULL means all defaults. Borrowed during the call.
+ * @param[out] out_info NULL if the caller does not want it; else initialised with
+ * RDS_COMMIT_INFO_INIT. Written on success only.
+ * @return RDS_OK everything accepted is durable. If nothing was ever accepted there is still no table.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
+ * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
+ * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
+ * and becomes durable in the background or with the next call that waits for it; data files that are not
+ * merged yet stay as they are.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
+ * closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, and the writer accepts nothing more.
+ * If the message says that all rows are durable, only the merging failed, and the writer goes on.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: out_info stays the caller's.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: until everything accepted before the call is on disk and merged.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_commit(rds_writer *writer,
+                      const rds_commit_options *options,
+                      rds_commit_info *out_info);
+
+/**
+ * Tells how far a writer is.
+ *
+ * @param[in] writer a writer.
+ * @param[out] out_stats initialised with RDS_WRITE_STATS_INIT.
+ * @return RDS_OK out_stats is filled; also of a writer that failed.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT out_stats is NULL or malformed.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: out_stats stays the caller's.
+ * Thread safety: any thread, also while others write.
+ * Blocking: no.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_writer_stats(rds_writer *writer, rds_write_stats *out_stats);
+
+/**
+ * Makes durable what was written since the writer was opened or last staged, and gives a token for it.
+ *
+ * No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
+ * any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
+ * stays open, and may stage again.
+ *
+ * @param[in] writer a writer whose mode is RDS_MODE_STAGED.
+ * @param[out] out_token the token: bytes to be stored or sent as they are. NULL on failure.
+ * @param[out] out_length how many bytes; below 64 KiB but for the list of data files. 0 on failure.
+ * @return RDS_OK the rows are on disk, waiting to be published.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_INVALID_ARGUMENT an output is NULL; nothing changed.
+ * @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
+ * writer, or another thread closed the writer meanwhile; nothing changed.
+ * @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
+ * more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+ *
+ * Ownership: the token is borrowed until the writer is closed.
+ * Thread safety: any thread; calls on one writer take turns.
+ * Blocking: until everything accepted before the call is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_writer_stage(rds_writer *writer,
+                            const uint8_t **out_token,
+                            size_t *out_length);
+
+/**
+ * Closes a writer: makes durable what was accepted, and frees it.
+ *
+ * The handle is gone whatever is returned. With RDS_DURABILITY_COMMIT what was not committed is
+ * dropped.
+ *
+ * @param[in] writer a writer.
+ * @return RDS_OK everything accepted is durable (RDS_DURABILITY_COMMIT: everything committed).
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
+ * are not touched.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so, the rest is lost.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; as above.
+ *
+ * Ownership: the writer is freed.
+ * Thread safety: any thread; a call that is inside the writer ends first.
+ * Blocking: until everything accepted is on disk.
+ * @since 0.1
+ */
+RDS_NODISCARD rds_status rds_writer_close(rds_writer *writer);
+
+/**
+ * Closes a writer and drops what is not durable.
+ *
+ * The handle is gone whatever is returned. What is durable stays: whatever a checkpoint has committed, and
+ * what a token of rds_writer_stage() names.
+ *
+ * @param[in] writer a writer.
+ * @return RDS_OK nothing is left of what was not durable.
+ * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
+ * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
+ * are not touched.
+ * @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; as above.
+ *
+ * Ownership: the writer is freed.
+ * Thread safety: any thread; a call that is inside the writer ends first.
+ * Blocking: until a checkpoint that has begun is done.
+ * @since 0.1
+ */
+RDS_NODISCARD
+rds_status rds_abort(rds_writer *writer);
+
+/**
  * Writes a batch that is an Arrow record batch.
  *
  * The batch is checked whole before any of it is accepted. The first batch of a table fixes dtype
@@ -1417,93 +1835,48 @@ rds_status rds_write_tensors(rds_writer *writer,
                              const rds_tensor *tensor);
 
 /**
- * Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
+ * Writes all batches of an Arrow stream, one after the other.
  *
- * With nothing new it does nothing.
- *
- * @param[in] writer a writer.
- * @return RDS_OK everything accepted is durable.
- * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
- * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT, the process is a fork of the
- * one that opened the writer, or another thread closed the writer meanwhile; nothing changed.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
- * writer accepts nothing more.
- * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
- * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
- * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
- * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
- *
- * Ownership: nothing is passed.
- * Thread safety: any thread; calls on one writer take turns.
- * Blocking: until everything accepted before the call is on disk.
- * @since 0.1
- */
-RDS_NODISCARD
-rds_status rds_flush(rds_writer *writer);
-
-/**
- * Makes everything accepted durable and visible, whatever the durability of the writer is.
- *
- * It may be called again; with nothing new it only reports. The writer stays open.
+ * Each is checked as by rds_write_batch(), the columns before the first one. What was accepted before a
+ * failure stays accepted.
  *
  * @param[in] writer a writer.
+ * @param[in,out] stream the batches. Moved: marked released on return, and released by the library, whether
+ * the call succeeds or fails. Its callbacks are called on this thread; release callbacks of its batches
+ * may run after the return, on another thread.
  * @param[in] options NULL means all defaults. Borrowed during the call.
- * @param[out] out_info NULL if the caller does not want it; else initialised with
- * RDS_COMMIT_INFO_INIT. Written on success only.
- * @return RDS_OK everything accepted is durable. If nothing was ever accepted there is still no table.
+ * @param[out] out_rows how many rows the stream had; NULL if the caller does not want it.
+ * @return RDS_OK all batches are accepted; durable as the durability of the writer says.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
- * @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
- * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
- * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
- * and becomes durable in the background or with the next call that waits for it.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, the stream is released or malformed, an id or a tensor
+ * is null, or options are malformed.
+ * @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
+ * dtype or shape are not those of the table.
+ * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds, or options have a field this version does not
+ * know. After these four the writer has what it had and the batches before, and goes on.
+ * @return RDS_ERR_CANCELLED options.progress asked to stop; as above.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
- * thread closed the writer meanwhile; nothing changed.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
- * writer accepts nothing more.
- * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * thread closed the writer meanwhile; nothing of the batch is written.
+ * @return RDS_ERR_IO the stream failed, as its message says: as above. Or writing failed, perhaps that of an
+ * earlier batch: what was durable stays so, and the writer accepts nothing more.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone: what was durable stays so, and the writer
+ * accepts nothing more.
  * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
  * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
  *
- * Ownership: out_info stays the caller's.
- * Thread safety: any thread; calls on one writer take turns.
- * Blocking: until everything accepted before the call is on disk.
+ * Ownership: stream is moved.
+ * Thread safety: any thread; calls on one writer take turns batch by batch.
+ * Blocking: as long as the stream takes, and while more than max_queued_bytes wait to be written.
  * @since 0.1
  */
 RDS_NODISCARD
-rds_status rds_commit(rds_writer *writer,
-                      const rds_commit_options *options,
-                      rds_commit_info *out_info);
-
-/**
- * Closes a writer: makes durable what was accepted, and frees it.
- *
- * The handle is gone whatever is returned. With RDS_DURABILITY_COMMIT what was not committed is
- * dropped.
- *
- * @param[in] writer a writer.
- * @return RDS_OK everything accepted is durable (RDS_DURABILITY_COMMIT: everything committed).
- * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
- * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
- * are not touched.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, the rest is lost.
- * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
- * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
- * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
- * @return RDS_ERR_PANIC a defect of librds; as above.
- *
- * Ownership: the writer is freed.
- * Thread safety: any thread; a call that is inside the writer ends first.
- * Blocking: until everything accepted is on disk.
- * @since 0.1
- */
-RDS_NODISCARD rds_status rds_writer_close(rds_writer *writer);
+rds_status rds_write_stream(rds_writer *writer,
+                            struct ArrowArrayStream *stream,
+                            const rds_write_stream_options *options,
+                            uint64_t *out_rows);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -70,13 +70,21 @@ where
     })
 }
 
-/// Starts `future` on the runtime and returns at once.
-pub fn spawn<F>(future: F) -> Result<()>
+/// Does `work` on a thread of its own, which may wait, and returns at once. What it awaits is driven by
+/// the runtime.
+pub fn run_on_thread<F>(name: &str, work: F) -> Result<()>
 where
-    F: Future<Output = ()> + Send + 'static,
+    F: AsyncFnOnce() + Send + 'static,
 {
-    runtime(&instance())?.spawn(future);
-    Ok(())
+    let instance = instance();
+    runtime(&instance)?;
+    let run = move || {
+        if let Ok(runtime) = runtime(&instance) {
+            runtime.block_on(work());
+        }
+    };
+    let thread = std::thread::Builder::new().name(name.to_string()).spawn(run);
+    thread.map(drop).map_err(|e| Error::io(format!("cannot start a thread: {e}")))
 }
 
 /// Into how many parts work of `amount` is to be cut, if a thread should get `per_thread` at least.

@@ -1,6 +1,6 @@
 //! Arrow C Data and C Stream: arrays of the caller in, arrays and streams of librds out.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use arrow::array::{Array, RecordBatch, RecordBatchReader, StructArray};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -78,11 +78,90 @@ pub unsafe fn import_batch(
     };
     match catch(import) {
         Ok(result) => result,
-        Err(panic) => Err(Error::invalid_argument(format!(
-            "the array or its schema is not what the Arrow C data interface asks for ({})",
-            panic.message
-        ))),
+        Err(panic) => Err(not_arrow(&panic)),
     }
+}
+
+/// A stream of the caller, moved out of its struct and released with this.
+pub struct StreamIn {
+    stream: FFI_ArrowArrayStream,
+    schema: FFI_ArrowSchema,
+}
+
+impl StreamIn {
+    /// # Safety
+    /// If not NULL, `pointer` must point to a valid or released `ArrowArrayStream` that nobody else uses
+    /// now.
+    pub unsafe fn take(pointer: *mut FFI_ArrowArrayStream) -> Result<Self> {
+        if pointer.is_null() || !pointer.is_aligned() {
+            return Err(Error::invalid_argument(format!(
+                "stream is {pointer:p}; it must be a valid pointer"
+            )));
+        }
+        // SAFETY: not NULL and aligned; valid by the caller's promise.
+        let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer) };
+        if stream.release.is_none() {
+            return Err(Error::invalid_argument("stream is released already"));
+        }
+        Ok(Self { stream, schema: FFI_ArrowSchema::empty() })
+    }
+
+    /// The columns of the batches. Asked for before them.
+    pub fn schema(&mut self) -> Result<Schema> {
+        let Some(get_schema) = self.stream.get_schema else {
+            return Err(Error::invalid_argument("stream has no get_schema"));
+        };
+        // SAFETY: the stream is not released; the schema is released or empty.
+        let code = unsafe { get_schema(&raw mut self.stream, &raw mut self.schema) };
+        self.check(code)?;
+        match catch(|| Schema::try_from(&self.schema)) {
+            Ok(schema) => Ok(schema?),
+            Err(panic) => Err(not_arrow(&panic)),
+        }
+    }
+
+    /// The batches that are left.
+    pub fn batches(&mut self, scope: &Scope) -> impl Iterator<Item = Result<RecordBatch>> {
+        std::iter::from_fn(|| self.next(scope).transpose())
+    }
+
+    fn next(&mut self, scope: &Scope) -> Result<Option<RecordBatch>> {
+        let Some(get_next) = self.stream.get_next else {
+            return Err(Error::invalid_argument("stream has no get_next"));
+        };
+        let mut array = FFI_ArrowArray::empty();
+        // SAFETY: the stream is not released; the array is empty.
+        let code = unsafe { get_next(&raw mut self.stream, &raw mut array) };
+        self.check(code)?;
+        if array.is_released() {
+            return Ok(None);
+        }
+        // SAFETY: what a stream gives is as its schema says.
+        unsafe { import_batch(scope, &raw const self.schema, array) }.map(Some)
+    }
+
+    fn check(&mut self, code: i32) -> Result<()> {
+        if code == 0 {
+            return Ok(());
+        }
+        let text = self.stream.get_last_error.map_or(std::ptr::null(), |get_last_error| {
+            // SAFETY: the last call on the stream, which is not released, has failed.
+            unsafe { get_last_error(&raw mut self.stream) }
+        });
+        let text = match text.is_null() {
+            true => std::io::Error::from_raw_os_error(code).to_string(),
+            // SAFETY: a NUL-terminated string, by the Arrow C stream interface.
+            false => unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned(),
+        };
+        Err(Error::io(format!("the stream failed with error {code}: {text}")))
+    }
+}
+
+fn not_arrow(panic: &Error) -> Error {
+    Error::invalid_argument(format!(
+        "the array or its schema is not what the Arrow C data interface asks for ({})",
+        panic.message
+    ))
 }
 
 pub fn export(array: &dyn Array) -> FFI_ArrowArray {

@@ -1,7 +1,8 @@
 //! Structs of the C surface to and from those of the core.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
@@ -11,7 +12,10 @@ use crate::ffi::{args, options};
 use crate::ids::Ids;
 use crate::reader::{Access, Columns, Reader, ReaderOptions, StreamOptions};
 use crate::tensor::{DType, dtype_names};
-use crate::writer::{CommitInfo, Durability, Mode, TensorView, WriterOptions};
+use crate::writer::{
+    CommitInfo, CommitScope, Durability, Mode, TensorView, VacuumInfo, VacuumOptions, WriteStats,
+    WriterOptions,
+};
 
 /// Reads a struct that must be there, unlike options.
 ///
@@ -135,20 +139,23 @@ pub unsafe fn tensor<'a>(scope: &'a Scope, pointer: *const rds_tensor) -> Result
     TensorView::new(dtype, shape, layout, bytes, swapped)
 }
 
+fn write_mode(mode: u32) -> Result<Mode> {
+    match mode {
+        0 => Ok(Mode::Create),
+        1 => Ok(Mode::Append),
+        2 => Ok(Mode::Overwrite),
+        3 => Ok(Mode::Staged),
+        other => Err(Error::invalid_argument(format!(
+            "options.mode is {other}; 0 (CREATE) to 3 (STAGED) are possible"
+        ))),
+    }
+}
+
 pub fn writer_options(options: &rds_writer_options) -> Result<WriterOptions> {
-    let mode = match options.mode {
-        0 => Mode::Create,
-        1 => Mode::Append,
-        2 => Mode::Overwrite,
-        other => {
-            return Err(Error::invalid_argument(format!(
-                "options.mode is {other}; 0 (CREATE), 1 (APPEND) and 2 (OVERWRITE) are possible"
-            )));
-        }
-    };
+    let mode = write_mode(options.mode)?;
     let checkpoint_ms = if options.checkpoint_ms == 0 { 1000 } else { options.checkpoint_ms };
     let durability = match options.durability {
-        0 => Durability::Interval(std::time::Duration::from_millis(checkpoint_ms)),
+        0 => Durability::Interval(Duration::from_millis(checkpoint_ms)),
         1 => Durability::Batch,
         2 => Durability::Commit,
         other => {
@@ -164,13 +171,86 @@ pub fn writer_options(options: &rds_writer_options) -> Result<WriterOptions> {
     Ok(WriterOptions { mode, durability, max_queued_bytes })
 }
 
-/// Tells the caller's callback how far a commit is; false asks to stop.
-pub fn progress(options: &rds_commit_options) -> impl FnMut(u64, u64) -> bool {
-    let (callback, user_data) = (options.progress, options.user_data);
+pub fn commit_scope(options: &rds_commit_options) -> Result<CommitScope> {
+    no_flags(options.flags, RDS_COMMIT_MERGE_ALL, "options.flags")?;
+    no_flags(options.reserved, 0, "options.reserved")?;
+    match options.flags & RDS_COMMIT_MERGE_ALL {
+        0 => Ok(CommitScope::Run),
+        _ => Ok(CommitScope::Table),
+    }
+}
+
+/// Tells the caller's callback how far a call is; false asks to stop.
+pub fn progress(
+    callback: rds_progress_callback,
+    user_data: *mut c_void,
+) -> impl FnMut(u64, u64) -> bool {
     move |done, total| match callback {
         None => true,
         // SAFETY: the contract of the header; called on the thread of the caller, during its call.
         Some(callback) => unsafe { callback(user_data, done, total) == 0 },
+    }
+}
+
+pub fn write_stats(stats: &WriteStats) -> rds_write_stats {
+    rds_write_stats {
+        struct_size: size_of::<rds_write_stats>(),
+        accepted_rows: stats.accepted_rows,
+        accepted_bytes: stats.accepted_bytes,
+        durable_rows: stats.durable_rows,
+        durable_bytes: stats.durable_bytes,
+        queued_rows: stats.queued_rows,
+        queued_bytes: stats.queued_bytes,
+        checkpoints: stats.checkpoints,
+        blocked_ns: u64::try_from(stats.blocked.as_nanos()).unwrap_or(u64::MAX),
+    }
+}
+
+/// # Safety
+/// If not NULL, `pointer` must point to `count` tokens, whose pointers are as their lengths say.
+pub unsafe fn tokens<'a>(
+    scope: &'a Scope,
+    pointer: *const rds_token,
+    length: usize,
+) -> Result<Vec<&'a [u8]>> {
+    // SAFETY: as this function's own contract.
+    let tokens = unsafe { args::slice(scope, pointer, length, "tokens") }?;
+    let bytes = |(index, token): (usize, &rds_token)| {
+        // SAFETY: as above.
+        unsafe { args::slice(scope, token.data, token.length, &format!("tokens[{index}].data")) }
+    };
+    tokens.iter().enumerate().map(bytes).collect()
+}
+
+pub fn commit_staged_mode(options: &rds_commit_staged_options) -> Result<Mode> {
+    no_flags(options.flags, 0, "options.flags")?;
+    match write_mode(options.mode)? {
+        Mode::Staged => Err(Error::invalid_argument(
+            "options.mode is 3 (STAGED), which publishes nothing; choose CREATE, APPEND or OVERWRITE",
+        )),
+        mode => Ok(mode),
+    }
+}
+
+pub fn vacuum_options(options: &rds_vacuum_options) -> Result<VacuumOptions> {
+    no_flags(options.flags, RDS_VACUUM_DRY_RUN, "options.flags")?;
+    no_flags(options.reserved, 0, "options.reserved")?;
+    let older_than_ms = match options.older_than_ms {
+        0 => 7 * 24 * 3600 * 1000,
+        given => given,
+    };
+    Ok(VacuumOptions {
+        older_than: Duration::from_millis(older_than_ms),
+        dry_run: options.flags & RDS_VACUUM_DRY_RUN != 0,
+    })
+}
+
+pub fn vacuum_info(info: &VacuumInfo) -> rds_vacuum_info {
+    rds_vacuum_info {
+        struct_size: size_of::<rds_vacuum_info>(),
+        removed_files: info.removed_files,
+        removed_bytes: info.removed_bytes,
+        kept_files: info.kept_files,
     }
 }
 

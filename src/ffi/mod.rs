@@ -23,9 +23,11 @@ pub mod reader;
 pub mod reader_ids;
 pub mod reader_rows;
 pub mod runtime;
+pub mod table;
 pub mod types;
 pub mod version;
 pub mod writer;
+pub mod writer_batches;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 use arrow::ffi::FFI_ArrowSchema;
 
 use super::fault::arm;
-use super::{error, reader, reader_ids, types, writer};
+use super::{error, reader, reader_ids, types, writer, writer_batches};
 use crate::error::Status;
 
 fn last_message() -> String {
@@ -50,7 +50,7 @@ fn write_rows(handle: *mut types::rds_writer) -> Status {
         data: numbers.as_ptr().cast(),
     };
     // SAFETY: all pointers are to live values.
-    unsafe { writer::rds_write_tensors(handle, &ids, &tensor) }
+    unsafe { writer_batches::rds_write_tensors(handle, &ids, &tensor) }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub enum rds_write_mode {
     RDS_MODE_APPEND = 1,
     /// A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
     RDS_MODE_OVERWRITE = 2,
+    /// Nothing is committed: rows go into tokens of rds_writer_stage(), which rds_commit_staged() publishes.
+    RDS_MODE_STAGED = 3,
 }
 
 /// When accepted rows become durable, and visible to readers that open afterwards.
@@ -157,11 +159,20 @@ pub type rds_progress_callback =
 pub struct rds_commit_options {
     /// sizeof(rds_commit_options).
     pub struct_size: usize,
-    /// Told how far the call is, about ten times a second; default none.
+    /// Told about ten times a second how many rows are durable, and how many of those that are merged
+    /// have been; default none.
     pub progress: rds_progress_callback,
     /// Handed to progress as it is.
     pub user_data: *mut c_void,
+    /// RDS_COMMIT_MERGE_ALL or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
 }
+
+/// rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
+/// those of this writer. Versions that name them stay, and so do these files.
+pub const RDS_COMMIT_MERGE_ALL: u32 = 1;
 
 /// What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.
 #[repr(C)]
@@ -177,6 +188,98 @@ pub struct rds_commit_info {
     pub version: u64,
     /// Data files of that version.
     pub data_files: u64,
+}
+
+/// Options of rds_write_stream(). Zero means the default. Initialise with RDS_WRITE_STREAM_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_write_stream_options {
+    /// sizeof(rds_write_stream_options).
+    pub struct_size: usize,
+    /// Told after each batch how many rows of the stream are accepted; done and total are the same, as a
+    /// stream does not tell its length; default none.
+    pub progress: rds_progress_callback,
+    /// Handed to progress as it is.
+    pub user_data: *mut c_void,
+}
+
+/// What rds_writer_stats() tells. Initialise with RDS_WRITE_STATS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_write_stats {
+    /// sizeof(rds_write_stats).
+    pub struct_size: usize,
+    /// Rows accepted since the writer was opened.
+    pub accepted_rows: u64,
+    /// Bytes of their tensors, as in the caller's memory.
+    pub accepted_bytes: u64,
+    /// Those of the accepted rows that are durable.
+    pub durable_rows: u64,
+    /// Bytes of their tensors.
+    pub durable_bytes: u64,
+    /// Those that still wait to be encoded.
+    pub queued_rows: u64,
+    /// Bytes of their tensors and ids: what max_queued_bytes bounds.
+    pub queued_bytes: u64,
+    /// Commits of this writer that made rows durable.
+    pub checkpoints: u64,
+    /// Nanoseconds that calls waited because the queue was full, all together.
+    pub blocked_ns: u64,
+}
+
+/// A token of rds_writer_stage().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_token {
+    /// Its bytes. Borrowed during the call.
+    pub data: *const u8,
+    /// How many.
+    pub length: usize,
+}
+
+/// Options of rds_commit_staged(). Zero means the default. Initialise with
+/// RDS_COMMIT_STAGED_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_commit_staged_options {
+    /// sizeof(rds_commit_staged_options).
+    pub struct_size: usize,
+    /// An rds_write_mode but RDS_MODE_STAGED; default RDS_MODE_CREATE.
+    pub mode: u32,
+    /// Must be 0.
+    pub flags: u32,
+}
+
+/// Options of rds_vacuum(). Zero means the default. Initialise with RDS_VACUUM_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_vacuum_options {
+    /// sizeof(rds_vacuum_options).
+    pub struct_size: usize,
+    /// The age in milliseconds from which staged files, and files of writers other than librds, are taken
+    /// for abandoned; default 7 days.
+    pub older_than_ms: u64,
+    /// RDS_VACUUM_DRY_RUN or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+/// rds_vacuum_options.flags: nothing is removed, only counted.
+pub const RDS_VACUUM_DRY_RUN: u32 = 1;
+
+/// What rds_vacuum() reports. Initialise with RDS_VACUUM_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_vacuum_info {
+    /// sizeof(rds_vacuum_info).
+    pub struct_size: usize,
+    /// Files removed, or that would be.
+    pub removed_files: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Files that no version names and that were left: a writer holds them, or they are too young.
+    pub kept_files: u64,
 }
 
 /// Options of rds_reader_open(). Zero means the default. Initialise with RDS_READER_OPTIONS_INIT.
@@ -304,8 +407,13 @@ sized! {
     rds_ids: 48;
     rds_tensor: 48;
     rds_writer_options: 32;
-    rds_commit_options: 24;
+    rds_commit_options: 32;
     rds_commit_info: 40;
+    rds_write_stream_options: 24;
+    rds_write_stats: 72;
+    rds_commit_staged_options: 16;
+    rds_vacuum_options: 24;
+    rds_vacuum_info: 32;
     rds_reader_options: 16;
     rds_span: 40;
     rds_table_info: 568;

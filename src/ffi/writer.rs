@@ -1,22 +1,20 @@
-//! The functions that write.
+//! The functions of a writer: open, make durable, close.
 
 use std::ffi::c_char;
-
-use ::arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 
 use crate::error::{Result, Status};
 use crate::ffi::boundary::{Scope, call};
 use crate::ffi::handle::{Held, Registry};
 use crate::ffi::types::{
-    rds_commit_info, rds_commit_options, rds_ids, rds_tensor, rds_writer, rds_writer_options,
+    rds_commit_info, rds_commit_options, rds_write_stats, rds_writer, rds_writer_options,
 };
-use crate::ffi::{args, arrow, convert, options};
+use crate::ffi::{args, convert, options};
 use crate::location::Location;
 use crate::writer::Writer;
 
 static WRITERS: Registry<Writer> = Registry::new("writer", 0x57);
 
-fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
+pub fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
     WRITERS.get(scope, token as u64)
 }
 
@@ -68,108 +66,6 @@ pub unsafe extern "C" fn rds_writer_open(
     })
 }
 
-/// Writes a batch that is an Arrow record batch.
-///
-/// The batch is checked whole before any of it is accepted. The first batch of a table fixes dtype
-/// and shape: from the schema metadata `tensor_shape` and `tensor_dtype` if it has them, else from
-/// the extension type `arrow.fixed_shape_tensor`, else the length of the list. An empty batch does
-/// nothing.
-///
-/// @param[in] writer a writer.
-/// @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
-/// an integer type) and `data` (fixed_size_list), in any order. Borrowed.
-/// @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
-/// the call succeeds or fails. It is not copied: its release callback may run after the return, on another
-/// thread.
-/// @return RDS_OK the batch is accepted; durable as the durability of the writer says.
-/// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
-/// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
-/// or a tensor is null.
-/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
-/// dtype or shape are not those of the table. After these four the writer is as it was.
-/// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
-/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
-/// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
-/// the writer accepts nothing more.
-/// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
-/// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
-/// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
-/// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
-///
-/// Ownership: array is moved, schema stays the caller's.
-/// Thread safety: any thread; calls on one writer take turns.
-/// Blocking: while more than max_queued_bytes wait to be written; with RDS_DURABILITY_BATCH until the
-/// batch is durable.
-/// @since 0.1
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn rds_write_batch(
-    writer: *mut rds_writer,
-    schema: *const FFI_ArrowSchema,
-    array: *mut FFI_ArrowArray,
-) -> Status {
-    call("rds_write_batch", |scope| {
-        // First of all, so that the array is released on every path.
-        // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let array = unsafe { arrow::take_array(array) };
-        let writer = self::writer(scope, writer)?;
-        // SAFETY: as above; what the Arrow C data interface lets us check is checked.
-        let batch = unsafe { arrow::import_batch(scope, schema, array?) }?;
-        writer.write_arrow(batch)
-    })
-}
-
-/// Writes a batch that lies in plain memory: ids, and a stack of as many tensors.
-///
-/// The batch is checked whole before any of it is accepted, then copied: the memory is the caller's
-/// again when the call returns. The first batch of a table fixes dtype and shape. An empty batch does
-/// nothing.
-///
-/// @param[in] writer a writer.
-/// @param[in] ids one id per row. Copied.
-/// @param[in] tensor shape[0] rows. Copied.
-/// @return RDS_OK the batch is accepted; durable as the durability of the writer says.
-/// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
-/// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct is malformed, the numbers of ids and
-/// rows differ, an id is not UTF-8, or a dimension is below 1.
-/// @return RDS_ERR_SCHEMA_MISMATCH dtype or shape are not those of the table. After these three the
-/// writer is as it was.
-/// @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
-/// as it was.
-/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
-/// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
-/// the writer accepts nothing more.
-/// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
-/// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
-/// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
-/// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
-///
-/// Ownership: ids, tensor and what they point to stay the caller's.
-/// Thread safety: any thread; calls on one writer take turns.
-/// Blocking: while more than max_queued_bytes wait to be written; with RDS_DURABILITY_BATCH until the
-/// batch is durable.
-/// @since 0.1
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn rds_write_tensors(
-    writer: *mut rds_writer,
-    ids: *const rds_ids,
-    tensor: *const rds_tensor,
-) -> Status {
-    call("rds_write_tensors", |scope| {
-        let writer = self::writer(scope, writer)?;
-        // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let (ids, tensor) = unsafe { (convert::ids(scope, ids)?, convert::tensor(scope, tensor)?) };
-        writer.write_tensors(&ids, &tensor)
-    })
-}
-
 /// Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
 ///
 /// With nothing new it does nothing.
@@ -177,8 +73,9 @@ pub unsafe extern "C" fn rds_write_tensors(
 /// @param[in] writer a writer.
 /// @return RDS_OK everything accepted is durable.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
-/// @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT, the process is a fork of the
-/// one that opened the writer, or another thread closed the writer meanwhile; nothing changed.
+/// @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
+/// process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
+/// nothing changed.
 /// @return RDS_ERR_IO writing failed: what was durable before stays so, and the
 /// writer accepts nothing more.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -198,9 +95,13 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
     call("rds_flush", |scope| self::writer(scope, writer)?.flush())
 }
 
-/// Makes everything accepted durable and visible, whatever the durability of the writer is.
+/// Makes everything accepted durable and visible, whatever the durability of the writer is, and leaves a
+/// clean table: the data files of this writer are merged to one per 2^20 rows or GiB, and the versions and
+/// files that it left on its way are removed, but versions that are tagged.
 ///
-/// It may be called again; with nothing new it only reports. The writer stays open.
+/// What is full already is not rewritten, what was there before is not touched, and at most one file
+/// at a time is on disk twice. It may be called again; with nothing new it only reports. The writer stays
+/// open.
 ///
 /// @param[in] writer a writer.
 /// @param[in] options NULL means all defaults. Borrowed during the call.
@@ -211,11 +112,12 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 /// @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
 /// @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
 /// @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
-/// and becomes durable in the background or with the next call that waits for it.
-/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
-/// thread closed the writer meanwhile; nothing changed.
-/// @return RDS_ERR_IO writing failed: what was durable before stays so, and the
-/// writer accepts nothing more.
+/// and becomes durable in the background or with the next call that waits for it; data files that are not
+/// merged yet stay as they are.
+/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
+/// closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
+/// @return RDS_ERR_IO writing failed: what was durable before stays so, and the writer accepts nothing more.
+/// If the message says that all rows are durable, only the merging failed, and the writer goes on.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
 /// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
@@ -225,7 +127,7 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 ///
 /// Ownership: out_info stays the caller's.
 /// Thread safety: any thread; calls on one writer take turns.
-/// Blocking: until everything accepted before the call is on disk.
+/// Blocking: until everything accepted before the call is on disk and merged.
 /// @since 0.1
 #[unsafe(no_mangle)]
 #[must_use]
@@ -238,11 +140,85 @@ pub unsafe extern "C" fn rds_commit(
         let writer = self::writer(scope, writer)?;
         // SAFETY: NULL and sizes are checked; the structs have the bytes that their sizes say.
         let (options, out) = unsafe {
-            let options = options::read(scope, options, "options")?;
+            let options: rds_commit_options = options::read(scope, options, "options")?;
             (options, options::out(scope, out_info, "out_info")?)
         };
-        let info = writer.commit(&mut convert::progress(&options))?;
+        let mut progress = convert::progress(options.progress, options.user_data);
+        let info = writer.commit(convert::commit_scope(&options)?, &mut progress)?;
         out.set(convert::commit_info(&info));
+        Ok(())
+    })
+}
+
+/// Tells how far a writer is.
+///
+/// @param[in] writer a writer.
+/// @param[out] out_stats initialised with RDS_WRITE_STATS_INIT.
+/// @return RDS_OK out_stats is filled; also of a writer that failed.
+/// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+/// @return RDS_ERR_INVALID_ARGUMENT out_stats is NULL or malformed.
+/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer.
+/// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+///
+/// Ownership: out_stats stays the caller's.
+/// Thread safety: any thread, also while others write.
+/// Blocking: no.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_writer_stats(
+    writer: *mut rds_writer,
+    out_stats: *mut rds_write_stats,
+) -> Status {
+    call("rds_writer_stats", |scope| {
+        let writer = self::writer(scope, writer)?;
+        // SAFETY: NULL and size are checked; the struct has the bytes that its size says.
+        let out = unsafe { options::required_out(scope, out_stats, "out_stats") }?;
+        out.set(convert::write_stats(&writer.stats()?));
+        Ok(())
+    })
+}
+
+/// Makes durable what was written since the writer was opened or last staged, and gives a token for it.
+///
+/// No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
+/// any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
+/// stays open, and may stage again.
+///
+/// @param[in] writer a writer whose mode is RDS_MODE_STAGED.
+/// @param[out] out_token the token: bytes to be stored or sent as they are. NULL on failure.
+/// @param[out] out_length how many bytes; below 64 KiB but for the list of data files. 0 on failure.
+/// @return RDS_OK the rows are on disk, waiting to be published.
+/// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+/// @return RDS_ERR_INVALID_ARGUMENT an output is NULL; nothing changed.
+/// @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
+/// writer, or another thread closed the writer meanwhile; nothing changed.
+/// @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
+/// more.
+/// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+/// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
+///
+/// Ownership: the token is borrowed until the writer is closed.
+/// Thread safety: any thread; calls on one writer take turns.
+/// Blocking: until everything accepted before the call is on disk.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_writer_stage(
+    writer: *mut rds_writer,
+    out_token: *mut *const u8,
+    out_length: *mut usize,
+) -> Status {
+    call("rds_writer_stage", |scope| {
+        // SAFETY: NULL is checked; what is not NULL is as the header asks.
+        let (token, length) = unsafe {
+            let token = args::out(scope, out_token, std::ptr::null(), "out_token")?;
+            (token, args::out(scope, out_length, 0, "out_length")?)
+        };
+        let bytes = self::writer(scope, writer)?.stage()?;
+        token.set(bytes.as_ptr());
+        length.set(bytes.len());
         Ok(())
     })
 }
@@ -273,4 +249,32 @@ pub unsafe extern "C" fn rds_commit(
 #[must_use]
 pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
     call("rds_writer_close", |_| WRITERS.remove(writer as u64)?.close())
+}
+
+/// Closes a writer and drops what is not durable.
+///
+/// The handle is gone whatever is returned. What is durable stays: whatever a checkpoint has committed, and
+/// what a token of rds_writer_stage() names.
+///
+/// @param[in] writer a writer.
+/// @return RDS_OK nothing is left of what was not durable.
+/// @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
+/// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
+/// are not touched.
+/// @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
+/// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+/// @return RDS_ERR_PANIC a defect of librds; as above.
+///
+/// Ownership: the writer is freed.
+/// Thread safety: any thread; a call that is inside the writer ends first.
+/// Blocking: until a checkpoint that has begun is done.
+/// @since 0.1
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_abort(writer: *mut rds_writer) -> Status {
+    call("rds_abort", |_| WRITERS.remove(writer as u64)?.abort())
 }

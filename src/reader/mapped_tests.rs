@@ -12,7 +12,7 @@ use lance_file::version::LanceFileVersion;
 use super::*;
 use crate::error::Status;
 use crate::ids::Ids;
-use crate::writer::{Durability, Mode, TensorView, Writer, WriterOptions};
+use crate::writer::{CommitScope, Durability, Mode, TensorView, Writer, WriterOptions};
 
 fn open(path: &Path, access: Access) -> Reader {
     let location = Location::parse(path.to_str().unwrap()).unwrap();
@@ -42,7 +42,7 @@ fn append(path: &Path, dtype: DType, shape: &[i64], rows: usize, mode: Mode) {
     let writer = Writer::open(location, options).unwrap();
     let ids: Vec<u64> = (0..rows as u64).collect();
     writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
-    writer.commit(&mut |_, _| true).unwrap();
+    writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
 }
 
@@ -357,7 +357,7 @@ fn the_first_of_many_equal_ids_is_found_by_any_number_of_threads() {
     let layout = TensorView::layout(dtype, &shape, None).unwrap();
     let tensors = TensorView::new(dtype, &shape, layout, &values, false).unwrap();
     writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
-    writer.commit(&mut |_, _| true).unwrap();
+    writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
     let reader = open(dir.path(), Access::Auto);
     let wanted = StringArray::from_iter_values((0..50_001).map(|i| i.to_string()));

@@ -158,7 +158,7 @@ fn find_gives_the_first_row_and_counts_duplicates() {
     )
     .unwrap();
     writer.write_arrow(reader.take(&[3, 3], Columns::ALL).unwrap()).unwrap();
-    writer.commit(&mut |_, _| true).unwrap();
+    writer.commit(crate::writer::CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
     let newer = Reader::open(Location::parse(&path).unwrap(), ReaderOptions::default()).unwrap();
     assert_eq!((newer.rows(), reader.rows()), (14, 12));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, StringArray, make_array,
+    Array, ArrayRef, AsArray, FixedSizeListArray, MutableArrayData, RecordBatch, StringArray,
+    make_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -14,6 +15,9 @@ use crate::tensor::{
     DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column, first_null, missing_column, type_name,
 };
 use crate::writer::TensorView;
+
+/// Bytes that are not worth a copy.
+const SMALL: usize = 4096;
 
 /// The columns of a table, with the spec of its rows.
 #[derive(Debug)]
@@ -83,8 +87,8 @@ pub fn check_columns(schema: &Schema) -> Result<()> {
 pub fn from_arrow(layout: &Layout, batch: &RecordBatch) -> Result<RecordBatch> {
     let column =
         |name| batch.column_by_name(name).ok_or_else(|| missing_column(name, batch.schema_ref()));
-    let ids = ids::from_arrow(column(ID_COLUMN)?)?;
-    let data = column(DATA_COLUMN)?;
+    let ids = ids::from_arrow(&owned(column(ID_COLUMN)?))?;
+    let data = owned(column(DATA_COLUMN)?);
     let list = data.as_fixed_size_list_opt().ok_or_else(|| {
         Error::schema_mismatch(format!(
             "column \"{DATA_COLUMN}\": expected {}, got {}",
@@ -101,6 +105,20 @@ pub fn from_memory(layout: &Layout, ids: &Ids, tensors: &TensorView) -> Result<R
     let ids = ids.to_array()?;
     let field = layout.schema.field_with_name(DATA_COLUMN)?;
     layout.batch(ids, tensors.to_array(field.data_type())?)
+}
+
+/// The array, copied if it is a slice of a much larger one, which it would keep in memory as long as it
+/// is queued, and which the encoder would take for its size.
+fn owned(array: &ArrayRef) -> ArrayRef {
+    let data = array.to_data();
+    match data.get_slice_memory_size() {
+        Ok(bytes) if array.get_array_memory_size() > 2 * bytes + SMALL => {
+            let mut copy = MutableArrayData::new(vec![&data], false, data.len());
+            copy.extend(0, 0, data.len());
+            make_array(copy.freeze())
+        }
+        _ => array.clone(),
+    }
 }
 
 fn refuse_nulls(list: &FixedSizeListArray) -> Result<()> {

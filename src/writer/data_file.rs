@@ -1,54 +1,111 @@
-//! One data file being written: the rows of one fragment to be.
+//! Data files of a run: the one being written, and those that wait for the commit that names them.
 
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use lance_core::datatypes::Schema;
 use lance_file::version::ConcreteFileVersion;
-use lance_file::versions::{v2_0, v2_1, v2_2, v2_3};
-use lance_file::writer::{FileWriter, FileWriterOptions};
-use lance_io::object_store::ObjectStore;
+use lance_file::versions::{create_writer, data_file_columns};
+use lance_file::writer::{FileWriteSummary, FileWriter, FileWriterOptions};
 use lance_table::format::{DataFile, Fragment};
-use object_store::path::Path;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::writer::sink::{LockedFile, Sink};
 
-/// A fragment ends at either: a table of results has few, large files.
-const MAX_ROWS: u64 = 1 << 20;
-const MAX_BYTES: u64 = 1 << 30;
+/// A file ends at either: a table of results has few, large files.
+pub const MAX_ROWS: u64 = 1 << 20;
+pub const MAX_BYTES: u64 = 1 << 30;
 
+/// Data files in the directory of a table.
+pub const DATA: &str = "data";
+
+/// What names of data files begin with: they tell which were made by librds, and by which run.
+const PREFIX: &str = "rds-";
+/// Of files that wait for their token to be published, when no process holds them any more.
+const STAGED_PREFIX: &str = "rds-staged-";
+
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+pub fn is_staged(name: &str) -> bool {
+    name.starts_with(STAGED_PREFIX)
+}
+
+/// How full a file of that size is; 1 ends it.
+pub fn fullness(rows: u64, bytes: u64) -> f64 {
+    (rows as f64 / MAX_ROWS as f64).max(bytes as f64 / MAX_BYTES as f64)
+}
+
+/// Names the data files of one run.
+pub struct Names {
+    directory: PathBuf,
+    prefix: String,
+    next: u64,
+}
+
+impl Names {
+    pub fn new(table: &Path, staged: bool) -> Self {
+        let prefix = if staged { STAGED_PREFIX } else { PREFIX };
+        let prefix = format!("{prefix}{}-", Uuid::new_v4().simple());
+        Self { directory: table.join(DATA), prefix, next: 0 }
+    }
+
+    pub fn next(&mut self) -> PathBuf {
+        self.next += 1;
+        self.directory.join(format!("{}{}.lance", self.prefix, self.next))
+    }
+
+    /// Whether a data file is of this run.
+    pub fn has(&self, name: &str) -> bool {
+        name.starts_with(&self.prefix)
+    }
+}
+
+/// A file that is whole, and in no version of the table yet.
+pub struct Finished {
+    pub fragment: Fragment,
+    pub file: LockedFile,
+}
+
+impl Finished {
+    pub fn new(
+        file: LockedFile,
+        schema: &Schema,
+        version: ConcreteFileVersion,
+        summary: FileWriteSummary,
+    ) -> Result<Self> {
+        let name = file.path().file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| Error::internal("a data file without a name"))?;
+        let (fields, columns) = data_file_columns(version, schema);
+        let size = NonZero::new(summary.size_bytes);
+        let mut fragment = Fragment::new(0);
+        fragment.files.push(DataFile::new(name, fields, columns, version, size, None));
+        fragment.physical_rows = Some(summary.num_rows as usize);
+        Ok(Self { fragment, file })
+    }
+}
+
+/// The file that rows are encoded into; nothing is left of it if it is dropped.
 pub struct OpenFile {
-    name: String,
+    schema: Schema,
     version: ConcreteFileVersion,
     writer: FileWriter,
+    file: LockedFile,
     rows: u64,
     bytes: u64,
 }
 
 impl OpenFile {
-    /// Makes a file in `directory`, the data directory of a table.
-    pub async fn create(
-        store: &ObjectStore,
-        directory: &Path,
-        schema: &Schema,
-        version: ConcreteFileVersion,
-    ) -> Result<Self> {
-        let name = format!("{}.lance", Uuid::new_v4().simple());
-        let out = store.create(&directory.clone().join(name.as_str())).await?;
-        let (schema, options) = (schema.clone(), FileWriterOptions::default());
-        let writer = match version {
-            ConcreteFileVersion::V1 => {
-                return Err(Error::not_supported(
-                    "the table has files of Lance's first format, which cannot be added to",
-                ));
-            }
-            ConcreteFileVersion::V2_0 => v2_0::Writer::try_new(out, schema, options)?.into(),
-            ConcreteFileVersion::V2_1 => v2_1::Writer::try_new(out, schema, options)?.into(),
-            ConcreteFileVersion::V2_2 => v2_2::Writer::try_new(out, schema, options)?.into(),
-            ConcreteFileVersion::V2_3 => v2_3::Writer::try_new(out, schema, options)?.into(),
-        };
-        Ok(Self { name, version, writer, rows: 0, bytes: 0 })
+    pub fn create(path: PathBuf, schema: &Schema, version: ConcreteFileVersion) -> Result<Self> {
+        let (sink, file) = Sink::create(path)?;
+        // Batches are small and owned: a copy on their way into a page would be of no use.
+        let options =
+            FileWriterOptions { keep_original_array: Some(true), ..FileWriterOptions::default() };
+        let writer = create_writer(version, Box::new(sink), schema.clone(), options)?;
+        Ok(Self { schema: schema.clone(), version, writer, file, rows: 0, bytes: 0 })
     }
 
     pub async fn write(&mut self, batch: &RecordBatch, bytes: u64) -> Result<()> {
@@ -59,25 +116,12 @@ impl OpenFile {
     }
 
     pub fn is_full(&self) -> bool {
-        self.rows >= MAX_ROWS || self.bytes >= MAX_BYTES
+        fullness(self.rows, self.bytes) >= 1.0
     }
 
-    /// Ends the file. The fragment is part of no table yet.
-    pub async fn finish(mut self) -> Result<Fragment> {
-        let columns = self.writer.field_id_to_column_indices();
-        let fields = columns.iter().map(|(field, _)| *field as i32).collect();
-        let indices = columns.iter().map(|(_, column)| *column as i32).collect();
+    /// Ends the file.
+    pub async fn finish(mut self) -> Result<Finished> {
         let summary = self.writer.finish().await?;
-        let size = NonZero::new(summary.size_bytes);
-        let file = DataFile::new(self.name, fields, indices, self.version, size, None);
-        let mut fragment = Fragment::new(0);
-        fragment.files.push(file);
-        fragment.physical_rows = Some(summary.num_rows as usize);
-        Ok(fragment)
-    }
-
-    /// Ends the writing; nothing is left of the file.
-    pub async fn abort(mut self) {
-        self.writer.abort().await;
+        Finished::new(self.file, &self.schema, self.version, summary)
     }
 }

@@ -1,23 +1,35 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
 //! queue, and is encoded, written and committed by one background task.
 //!
-//! `batch` validates and copies, `queue` is what stands between the two sides, `pipeline` is the
-//! task, `table` its data files and Lance commits.
+//! `batch` validates and copies, `queue` is what stands between the two sides, `pipeline` is the task,
+//! `table` what it writes: `data_file` fills files through a `sink`, `head` commits them, `history` removes
+//! what a run leaves on its way. `merges` decides when fragments are merged, `plan` which, `merge` how.
+//! `staging` publishes what many writers wrote, `vacuum` removes what nobody will.
 
 #![forbid(unsafe_code)]
 
 mod batch;
 mod data_file;
 mod durable;
+mod head;
+mod history;
+mod merge;
+mod merges;
+mod named;
 mod pipeline;
+mod plan;
 mod queue;
+mod sink;
+mod staging;
 mod table;
 mod tensor_view;
+mod vacuum;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 
 use crate::error::{Error, Result};
 use crate::ids::Ids;
@@ -27,8 +39,11 @@ use crate::tensor::TensorSpec;
 
 use batch::Layout;
 use queue::Queue;
+pub use queue::WriteStats;
+pub use staging::commit_staged;
 use table::Table;
 pub use tensor_view::{StackLayout, TensorView};
+pub use vacuum::{VacuumInfo, VacuumOptions, vacuum};
 
 /// What to do with a table that exists, or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +51,8 @@ pub enum Mode {
     Create,
     Append,
     Overwrite,
+    /// Nothing is committed: what is written goes into a token, which `commit_staged` publishes.
+    Staged,
 }
 
 /// When accepted rows become durable and visible to new readers.
@@ -47,6 +64,15 @@ pub enum Durability {
     Batch,
     /// By a commit only.
     Commit,
+}
+
+/// Whose small fragments a commit merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitScope {
+    /// Those of this writer.
+    Run,
+    /// Those of everybody.
+    Table,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +98,13 @@ pub struct CommitInfo {
 pub struct Writer {
     /// A forked child has the memory of the writer, but neither its task nor its files.
     process: u32,
+    mode: Mode,
     durability: Durability,
+    /// That of the table, if there is one: rows that fit it are laid out as it has them.
+    of_table: Option<Arc<Layout>>,
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
+    tokens: Mutex<Vec<Arc<[u8]>>>,
     /// None only while being dropped.
     queue: Option<Arc<Queue>>,
 }
@@ -82,13 +112,20 @@ pub struct Writer {
 impl Writer {
     pub fn open(location: Location, options: WriterOptions) -> Result<Self> {
         let table = runtime::block_on(Table::open(location, options.mode))??;
-        let layout = table.layout();
+        let staged = options.mode == Mode::Staged;
+        let of_table = if staged { table.layout().unwrap_or(None) } else { table.layout()? };
+        let layout = of_table.clone().filter(|_| !staged);
+        // Staged rows are durable with their token, and visible with its commit.
+        let durability = if staged { Durability::Commit } else { options.durability };
         let queue = Arc::new(Queue::new(options.max_queued_bytes));
-        pipeline::start(table, options.durability, &queue)?;
+        pipeline::start(table, durability, &queue)?;
         Ok(Self {
             process: std::process::id(),
-            durability: options.durability,
+            mode: options.mode,
+            durability,
+            of_table,
             layout: Mutex::new(layout),
+            tokens: Mutex::default(),
             queue: Some(queue),
         })
     }
@@ -101,6 +138,35 @@ impl Writer {
         let layout = self.layout_for(&spec)?;
         let batch = batch::from_arrow(&layout, &batch)?;
         self.accept(queue, layout, batch)
+    }
+
+    /// Batches of that schema, one after the other; how many rows that were. Those before a failure stay
+    /// accepted. `progress` is told how many rows are, and stops by returning false.
+    pub fn write_stream(
+        &self,
+        schema: &Schema,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<u64> {
+        self.queue()?;
+        batch::check_columns(schema)?;
+        self.layout_for(&TensorSpec::from_batch_schema(schema)?)?;
+        let mut rows = 0;
+        for (index, batch) in batches.enumerate() {
+            let of = |error: Error| {
+                error.context(format!("batch {index} of the stream, after {rows} accepted rows"))
+            };
+            let batch = batch.map_err(of)?;
+            let more = batch.num_rows() as u64;
+            self.write_arrow(batch).map_err(of)?;
+            rows += more;
+            if !progress(rows, rows) {
+                return Err(Error::cancelled(format!(
+                    "the progress callback asked to stop after {rows} accepted rows"
+                )));
+            }
+        }
+        Ok(rows)
     }
 
     /// A batch in memory of the caller, which is copied.
@@ -120,24 +186,60 @@ impl Writer {
 
     /// A checkpoint of everything accepted.
     pub fn flush(&self) -> Result<()> {
+        self.commits("flush")?;
         if self.durability == Durability::Commit {
             return Err(Error::invalid_state(
                 "the durability of the writer is COMMIT, so only a commit makes rows durable",
             ));
         }
-        self.commit(&mut |_, _| true).map(drop)
+        self.queue()?.checkpoint().map(drop)
     }
 
-    /// Makes everything accepted durable. `progress` is told how many of how many rows of the
-    /// writer are, and stops the wait by returning false.
-    pub fn commit(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<CommitInfo> {
-        self.queue()?.checkpoint(progress)
+    /// Makes everything accepted durable, and leaves one clean table. `progress` is told how many of
+    /// how many rows are dealt with, and stops the wait by returning false.
+    pub fn commit(
+        &self,
+        scope: CommitScope,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<CommitInfo> {
+        self.commits("commit")?;
+        self.queue()?.commit(scope, progress)
+    }
+
+    fn commits(&self, what: &str) -> Result<()> {
+        if self.mode != Mode::Staged {
+            return Ok(());
+        }
+        Err(Error::invalid_state(format!(
+            "the mode of the writer is STAGED, which has no {what}; stage, and commit the tokens"
+        )))
+    }
+
+    /// A token for what was written since the last one. The writer keeps it as long as it lives.
+    pub fn stage(&self) -> Result<Arc<[u8]>> {
+        if self.mode != Mode::Staged {
+            return Err(Error::invalid_state(
+                "the mode of the writer is not STAGED: what it writes becomes visible without a token",
+            ));
+        }
+        let token: Arc<[u8]> = self.queue()?.stage(self.fixed_layout())?.into();
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
+        Ok(token)
+    }
+
+    pub fn stats(&self) -> Result<WriteStats> {
+        self.queue().map(|queue| queue.stats())
     }
 
     /// Makes durable what the durability promises, and ends the background task. Whatever is called
     /// afterwards fails.
     pub fn close(&self) -> Result<()> {
         self.queue()?.close(self.flushes_at_end())
+    }
+
+    /// Drops what is not durable, and ends the background task.
+    pub fn abort(&self) -> Result<()> {
+        self.queue()?.close(false)
     }
 
     fn flushes_at_end(&self) -> bool {
@@ -159,14 +261,15 @@ impl Writer {
 
     /// The layout of the table, which `spec` must fit, or the one that `spec` would give it.
     fn layout_for(&self, spec: &TensorSpec) -> Result<Arc<Layout>> {
-        let fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match fixed {
-            None => Ok(Arc::new(Layout::new(spec.clone())?)),
-            Some(layout) => {
-                layout.check(spec)?;
-                Ok(layout)
-            }
+        match (self.fixed_layout(), &self.of_table) {
+            (Some(layout), _) => layout.check(spec).map(|()| layout),
+            (None, Some(layout)) if layout.spec == *spec => Ok(layout.clone()),
+            (None, _) => Ok(Arc::new(Layout::new(spec.clone())?)),
         }
+    }
+
+    fn fixed_layout(&self) -> Option<Arc<Layout>> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn accept(&self, queue: &Queue, layout: Arc<Layout>, batch: RecordBatch) -> Result<()> {
@@ -182,7 +285,7 @@ impl Writer {
         };
         queue.push(layout, batch)?;
         if self.durability == Durability::Batch {
-            queue.checkpoint(&mut |_, _| true)?;
+            queue.checkpoint()?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ fn nothing_is_made_before_the_first_batch_and_by_an_empty_commit() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(&dir, Mode::Create, Durability::Commit).unwrap();
     write(&writer, 0, &[]).unwrap();
-    assert_eq!(writer.commit(&mut |_, _| true).unwrap(), CommitInfo::default());
+    assert_eq!(writer.commit(CommitScope::Run, &mut |_, _| true).unwrap(), CommitInfo::default());
     writer.close().unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -59,9 +59,9 @@ fn a_commit_reports_what_is_durable_and_a_second_one_adds_nothing() {
     write(&writer, 0, &[[1.0, 2.0], [3.0, 4.0]]).unwrap();
     write(&writer, 2, &[[5.0, 6.0]]).unwrap();
     assert_eq!(rows(&dir).unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
-    let info = writer.commit(&mut |_, _| true).unwrap();
+    let info = writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     assert_eq!((info.rows, info.tensor_bytes, info.data_files), (3, 24, 1));
-    assert_eq!(writer.commit(&mut |_, _| true).unwrap(), info);
+    assert_eq!(writer.commit(CommitScope::Run, &mut |_, _| true).unwrap(), info);
     assert_eq!(rows(&dir).unwrap(), 3);
     assert_eq!(value_of(&dir, 2), [5.0, 6.0]);
     writer.close().unwrap();
@@ -186,7 +186,7 @@ fn a_refused_batch_leaves_the_writer_usable() {
         assert!(error.message.contains("expected rows of float32 [2]"), "{error}");
     }
     write(&writer, 1, &[[3.0, 4.0]]).unwrap();
-    assert_eq!(writer.commit(&mut |_, _| true).unwrap().rows, 2);
+    assert_eq!(writer.commit(CommitScope::Run, &mut |_, _| true).unwrap().rows, 2);
     writer.close().unwrap();
 }
 
@@ -206,12 +206,12 @@ fn progress_can_stop_the_wait_and_the_rows_stay_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(&dir, Mode::Create, Durability::Commit).unwrap();
     write(&writer, 0, &[[1.0, 2.0]]).unwrap();
-    let error = writer.commit(&mut |_, _| false).unwrap_err();
+    let error = writer.commit(CommitScope::Run, &mut |_, _| false).unwrap_err();
     assert_eq!(error.status, Status::RDS_ERR_CANCELLED);
     let mut last = (0, 0);
     assert_eq!(
         writer
-            .commit(&mut |done, total| {
+            .commit(CommitScope::Run, &mut |done, total| {
                 last = (done, total);
                 true
             })
@@ -233,7 +233,7 @@ fn a_full_queue_waits_instead_of_growing_and_loses_nothing() {
     for batch in 0..500 {
         write(&writer, batch, &[[batch as f32, 1.0]; 4]).unwrap();
     }
-    assert_eq!(writer.commit(&mut |_, _| true).unwrap().rows, 2000);
+    assert_eq!(writer.commit(CommitScope::Run, &mut |_, _| true).unwrap().rows, 2000);
     writer.close().unwrap();
     assert_eq!(value_of(&dir, 1999), [499.0, 1.0]);
 }
@@ -323,10 +323,10 @@ fn ids_count_against_the_bound_of_the_queue() {
         let second = scope.spawn(|| queue.push(layout.clone(), batch()).unwrap());
         std::thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished(), "two ids of 600 bytes do not fit in 1000");
-        let Ok(queue::Message::Batch { bytes, .. }) = receiver.try_recv() else {
+        let Ok(queue::Message::Batch { batch, bytes, .. }) = receiver.try_recv() else {
             panic!("a batch")
         };
-        queue.release(bytes);
+        queue.release(batch.num_rows(), bytes);
         second.join().unwrap();
     });
 }

@@ -1,0 +1,335 @@
+//! The newest version of the table, as this run knows it, and the commits that put another one on top.
+
+use std::collections::HashSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::transaction::{Operation, RewriteGroup, TransactionBuilder};
+use lance::dataset::{CommitBuilder, Dataset, WriteDestination};
+use lance::session::Session;
+use lance_core::datatypes::Schema;
+use lance_file::version::{ConcreteFileVersion, LanceFileVersion};
+use lance_table::format::Fragment;
+
+use crate::error::{Error, Result, Status};
+use crate::location::Location;
+use crate::writer::data_file::{DATA, Finished};
+use crate::writer::durable::{sync, sync_directories};
+use crate::writer::history::{History, VERSIONS, manifests};
+use crate::writer::{CommitInfo, Mode};
+
+/// The file version of tables that librds makes: rows of a page lie in one plain buffer.
+pub const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
+
+pub struct Head {
+    pub location: Location,
+    mode: Mode,
+    session: Arc<Session>,
+    /// The deepest directory that was there before anything was made: what is made below it must be
+    /// synced up to it. After the first commit nothing but files is made.
+    top: Option<PathBuf>,
+    /// The table as of the last commit. Before the first: what there is, to be appended to or
+    /// replaced.
+    table: Option<Snapshot>,
+    /// Whether this run has committed: from then on it appends.
+    committed: bool,
+    history: History,
+}
+
+/// A version, and what tells its manifest from that of another table which took its place.
+#[derive(Clone)]
+struct Snapshot {
+    dataset: Arc<Dataset>,
+    manifest: PathBuf,
+    identity: (u64, u64, i64, i64),
+}
+
+impl Snapshot {
+    fn new(location: &Location, dataset: Dataset) -> Result<Self> {
+        let name = dataset.manifest_location().path.filename().unwrap_or_default();
+        let manifest = location.path().join(VERSIONS).join(name);
+        let identity = identity(&std::fs::metadata(&manifest)?);
+        Ok(Self { dataset: Arc::new(dataset), manifest, identity })
+    }
+
+    fn version(&self) -> u64 {
+        self.dataset.manifest().version
+    }
+
+    fn is(&self, other: &Snapshot) -> bool {
+        self.version() == other.version() && self.identity == other.identity
+    }
+}
+
+fn identity(file: &Metadata) -> (u64, u64, i64, i64) {
+    (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())
+}
+
+impl Head {
+    pub async fn open(location: Location, mode: Mode) -> Result<Self> {
+        let session = Arc::new(small_session());
+        let table = load(&location, &session).await?;
+        match (mode, &table) {
+            (Mode::Create, Some(_)) => return Err(exists(&location)),
+            (Mode::Append, None) => {
+                return Err(Error::not_found(format!("there is no table at {location}")));
+            }
+            _ => {}
+        }
+        let above = location.path().ancestors().skip(1).find(|path| path.exists());
+        let top = Some(above.unwrap_or(location.path()).to_path_buf());
+        let history = History::default();
+        Ok(Self { location, mode, session, top, table, committed: false, history })
+    }
+
+    /// The table that rows are added to; none, if what there is will be replaced.
+    pub fn appends_to(&self) -> Option<&Arc<Dataset>> {
+        let appends = self.committed || matches!(self.mode, Mode::Append | Mode::Staged);
+        self.table.as_ref().filter(|_| appends).map(|table| &table.dataset)
+    }
+
+    /// The version new data files have: that of the table, if it is appended to.
+    pub fn file_version(&self) -> ConcreteFileVersion {
+        match self.appends_to() {
+            Some(dataset) => dataset.manifest().data_storage_format.version,
+            None => FILE_VERSION.resolve(),
+        }
+    }
+
+    /// The version and its number of data files.
+    pub fn info(&self) -> CommitInfo {
+        let Some(table) = self.appends_to() else { return CommitInfo::default() };
+        let manifest = table.manifest();
+        let data_files = manifest.fragments.iter().map(|f| f.files.len() as u64).sum();
+        CommitInfo { version: manifest.version, data_files, ..CommitInfo::default() }
+    }
+
+    /// Makes the next version: the table, if this is the first commit of a run that does not append, and
+    /// `finished` after the rows that are there.
+    pub async fn commit(&mut self, finished: Vec<Finished>, schema: &Schema) -> Result<()> {
+        self.sync_files(&finished)?;
+        let fragments: Vec<Fragment> = finished.iter().map(|f| f.fragment.clone()).collect();
+        let committed = match self.appends_to() {
+            Some(_) => self.append(fragments.clone()).await,
+            None => self.replace(fragments.clone(), schema).await,
+        };
+        self.settle(committed, finished, &[]).await
+    }
+
+    /// Makes a version that has `merged` in the place of `old`, which follow each other. False, if the
+    /// table has changed there: then nothing is done.
+    pub async fn rewrite(&mut self, old: Vec<Fragment>, merged: Finished) -> Result<bool> {
+        self.sync_files(std::slice::from_ref(&merged))?;
+        let base = self.catch_up().await?;
+        let ids = |fragments: &[Fragment]| fragments.iter().map(|f| f.id).collect::<Vec<_>>();
+        let now = &base.manifest().fragments;
+        if !now.windows(old.len()).any(|window| ids(window) == ids(&old) && window == old) {
+            return Ok(false);
+        }
+        let group = RewriteGroup {
+            old_fragments: old.clone(),
+            new_fragments: vec![merged.fragment.clone()],
+        };
+        let operation = Operation::Rewrite {
+            groups: vec![group],
+            rewritten_indices: Vec::new(),
+            frag_reuse_index: None,
+        };
+        match self.execute(base, operation).await {
+            Err(error) if error.status == Status::RDS_ERR_COMMIT_CONFLICT => Ok(false),
+            committed => self.settle(committed, vec![merged], &old).await.map(|()| true),
+        }
+    }
+
+    /// Removes versions of this run that were replaced, and files that only they name.
+    pub async fn prune(&mut self) -> Result<()> {
+        let Some(table) = &self.table else { return Ok(()) };
+        self.history.prune(self.location.path(), &table.dataset, Duration::ZERO).await
+    }
+
+    /// Data before the manifest that names it.
+    pub fn sync_files(&self, finished: &[Finished]) -> Result<()> {
+        for Finished { file, .. } in finished {
+            let path = file.path().display();
+            file.sync().map_err(|e| Error::from(e).context(format!("fsync of {path}")))?;
+        }
+        self.sync_directory(DATA)
+    }
+
+    fn sync_directory(&self, name: &str) -> Result<()> {
+        let directory = self.location.path().join(name);
+        sync_directories(&directory, self.top.as_deref().unwrap_or(&directory))
+    }
+
+    /// What follows a commit, or its failure: a file that a version may name stays.
+    async fn settle(
+        &mut self,
+        committed: Result<Dataset>,
+        finished: Vec<Finished>,
+        retired: &[Fragment],
+    ) -> Result<()> {
+        let conflict = [Status::RDS_ERR_COMMIT_CONFLICT, Status::RDS_ERR_ALREADY_EXISTS];
+        if committed.as_ref().is_err_and(|error| conflict.contains(&error.status)) {
+            return committed.map(drop);
+        }
+        let fragments: Vec<Fragment> = finished.iter().map(|f| f.fragment.clone()).collect();
+        finished.into_iter().for_each(|finished| finished.file.keep());
+        let table = Snapshot::new(&self.location, committed?)?;
+        sync(&table.manifest)?;
+        self.sync_directory(VERSIONS)?;
+        self.top = None;
+        self.committed = true;
+        self.history.add(self.location.path(), &table.dataset, fragments.iter());
+        self.history.retire(self.location.path(), retired, table.version());
+        self.table = Some(table.clone());
+        // Whatever cannot be removed is in nobody's way.
+        let pruned = self.history.prune_expired(self.location.path(), &table.dataset).await;
+        pruned.unwrap_or_else(|error| log::warn!("{}: {error}", self.location));
+        Ok(())
+    }
+
+    async fn execute(&self, base: Arc<Dataset>, operation: Operation) -> Result<Dataset> {
+        let transaction = TransactionBuilder::new(base.manifest().version, operation).build();
+        let commit =
+            CommitBuilder::new(WriteDestination::Dataset(base)).with_skip_auto_cleanup(true);
+        Ok(commit.execute(transaction).await?)
+    }
+
+    async fn append(&self, fragments: Vec<Fragment>) -> Result<Dataset> {
+        let base = self.catch_up().await?;
+        self.execute(base, Operation::Append { fragments }).await
+    }
+
+    /// The version that a commit may build on.
+    ///
+    /// Lance finds out what came since the version it is given, and whether that is compatible, from the
+    /// manifests between; but runs remove theirs. So if some are missing, the newest version must still
+    /// have what ours had. Besides, Lance commits to a table whose directory is gone.
+    async fn catch_up(&self) -> Result<Arc<Dataset>> {
+        let ours = self.table.as_ref().ok_or_else(|| Error::internal("no table to add to"))?;
+        let found = match self.location.exists()? {
+            true => manifests(self.location.path()),
+            false => Err(Error::not_found("")),
+        };
+        let found = match found {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => return Err(self.is_gone()),
+            found => found?,
+        };
+        let Some((newest, _)) = found.last_key_value() else { return Err(self.is_gone()) };
+        let unchanged =
+            || std::fs::metadata(&ours.manifest).is_ok_and(|file| identity(&file) == ours.identity);
+        let since = ours.version()..=*newest;
+        let complete = found.range(since.clone()).count() as u64 == newest - ours.version() + 1;
+        if !since.is_empty() && complete && unchanged() {
+            return Ok(ours.dataset.clone());
+        }
+        let newest = load(&self.location, &self.session).await?.ok_or_else(|| self.is_gone())?;
+        let descends = match self.committed {
+            true => self.history.is_in(&newest.dataset),
+            false => newest.version() > ours.version() && has_files_of(&newest, ours),
+        };
+        match descends {
+            true => Ok(newest.dataset),
+            false => Err(self.was_replaced()),
+        }
+    }
+
+    /// The first commit of a run that does not append.
+    async fn replace(&self, fragments: Vec<Fragment>, schema: &Schema) -> Result<Dataset> {
+        let found = load(&self.location, &self.session).await?;
+        if !is_same(&found, &self.table) {
+            return Err(self.lost_the_race());
+        }
+        let operation = Operation::Overwrite {
+            fragments,
+            schema: schema.clone(),
+            config_upsert_values: None,
+            initial_bases: None,
+        };
+        let before = self.table.as_ref().map_or(0, Snapshot::version);
+        let transaction = TransactionBuilder::new(before, operation).build();
+        let uri = self.location.uri()?;
+        let destination = match found {
+            Some(table) => WriteDestination::Dataset(table.dataset),
+            None => WriteDestination::Uri(&uri),
+        };
+        let commit = CommitBuilder::new(destination)
+            .with_session(self.session.clone())
+            .with_storage_format(FILE_VERSION)
+            .with_skip_auto_cleanup(true)
+            // Strict: with retries Lance would put an overwrite on top of whatever came meanwhile.
+            .with_max_retries(0);
+        match commit.execute(transaction).await {
+            Ok(dataset) => Ok(dataset),
+            Err(error) => match load(&self.location, &self.session).await {
+                Ok(now) if !is_same(&now, &self.table) => Err(self.lost_the_race()),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    fn lost_the_race(&self) -> Error {
+        match self.mode {
+            Mode::Create => exists(&self.location),
+            _ => Error::commit_conflict(format!(
+                "another writer changed the table at {} since this one was opened",
+                self.location
+            )),
+        }
+    }
+
+    fn was_replaced(&self) -> Error {
+        let place = &self.location;
+        Error::commit_conflict(format!("the table at {place} was replaced by another one"))
+    }
+
+    fn is_gone(&self) -> Error {
+        let place = &self.location;
+        Error::not_found(format!("the table at {place} was removed while it was written"))
+    }
+}
+
+fn is_same(one: &Option<Snapshot>, other: &Option<Snapshot>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is(other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// Whether every data file of `older` is in `newer`.
+fn has_files_of(newer: &Snapshot, older: &Snapshot) -> bool {
+    let files = |table: &Snapshot| -> HashSet<String> {
+        let fragments = &table.dataset.manifest().fragments;
+        fragments.iter().flat_map(|f| &f.files).map(|file| file.path.clone()).collect()
+    };
+    files(older).is_subset(&files(newer))
+}
+
+/// A writer reads manifests only: Lance's caches, gigabytes by default, would hold nothing of use.
+fn small_session() -> Session {
+    Session::new(0, 4 << 20, Arc::default())
+}
+
+fn exists(location: &Location) -> Error {
+    Error::already_exists(format!(
+        "there is a table at {location}; append to it, overwrite it, or choose another path"
+    ))
+}
+
+/// The newest version of the table, if there is one.
+async fn load(location: &Location, session: &Arc<Session>) -> Result<Option<Snapshot>> {
+    if !location.exists()? {
+        return Ok(None);
+    }
+    let builder = DatasetBuilder::from_uri(location.uri()?).with_session(session.clone());
+    match builder.load().await.map_err(Error::reading) {
+        Ok(dataset) => Ok(Some(Snapshot::new(location, dataset)?)),
+        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(None),
+        Err(error) => Err(error.context(location)),
+    }
+}

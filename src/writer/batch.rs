@@ -15,6 +15,7 @@ use crate::tensor::{
     DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column, first_null, missing_column, type_name,
 };
 use crate::writer::TensorView;
+use crate::writer::pool::Pool;
 
 /// Bytes that are not worth a copy.
 const SMALL: usize = 4096;
@@ -101,10 +102,15 @@ pub fn from_arrow(layout: &Layout, batch: &RecordBatch) -> Result<RecordBatch> {
     layout.batch(ids, retyped(list, field.data_type())?)
 }
 
-pub fn from_memory(layout: &Layout, ids: &Ids, tensors: &TensorView) -> Result<RecordBatch> {
+pub fn from_memory(
+    layout: &Layout,
+    ids: &Ids,
+    tensors: &TensorView,
+    pool: &Arc<Pool>,
+) -> Result<RecordBatch> {
     let ids = ids.to_array()?;
     let field = layout.schema.field_with_name(DATA_COLUMN)?;
-    layout.batch(ids, tensors.to_array(field.data_type())?)
+    layout.batch(ids, tensors.to_array(field.data_type(), pool)?)
 }
 
 /// The array, copied if it is a slice of a much larger one, which it would keep in memory as long as it

@@ -15,8 +15,11 @@ use crate::error::{Error, Result};
 use crate::writer::sink::{LockedFile, Sink};
 
 /// A file ends at either: a table of results has few, large files.
-pub const MAX_ROWS: u64 = 1 << 20;
-pub const MAX_BYTES: u64 = 1 << 30;
+pub(super) const MAX_ROWS: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 30;
+
+/// What is collected for a page of a column. An encoder holds it up to three times.
+const PAGE_BYTES: u64 = 4 << 20;
 
 /// Data files in the directory of a table.
 pub const DATA: &str = "data";
@@ -101,9 +104,12 @@ pub struct OpenFile {
 impl OpenFile {
     pub fn create(path: PathBuf, schema: &Schema, version: ConcreteFileVersion) -> Result<Self> {
         let (sink, file) = Sink::create(path)?;
-        // Batches are small and owned: a copy on their way into a page would be of no use.
-        let options =
-            FileWriterOptions { keep_original_array: Some(true), ..FileWriterOptions::default() };
+        let options = FileWriterOptions {
+            data_cache_bytes: Some(PAGE_BYTES * schema.fields.len() as u64),
+            // Batches are small and owned: a copy on their way into a page would be of no use.
+            keep_original_array: Some(true),
+            ..FileWriterOptions::default()
+        };
         let writer = create_writer(version, Box::new(sink), schema.clone(), options)?;
         Ok(Self { schema: schema.clone(), version, writer, file, rows: 0, bytes: 0 })
     }

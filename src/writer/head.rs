@@ -5,7 +5,6 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::transaction::{Operation, RewriteGroup, TransactionBuilder};
@@ -19,7 +18,7 @@ use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::writer::data_file::{DATA, Finished};
 use crate::writer::durable::{sync, sync_directories};
-use crate::writer::history::{History, VERSIONS, manifests};
+use crate::writer::history::{History, Keep, VERSIONS, manifests};
 use crate::writer::{CommitInfo, Mode};
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
@@ -148,7 +147,7 @@ impl Head {
     /// Removes versions of this run that were replaced, and files that only they name.
     pub async fn prune(&mut self) -> Result<()> {
         let Some(table) = &self.table else { return Ok(()) };
-        self.history.prune(self.location.path(), &table.dataset, Duration::ZERO).await
+        self.history.prune(self.location.path(), &table.dataset, Keep::NOTHING).await
     }
 
     /// Data before the manifest that names it.

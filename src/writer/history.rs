@@ -16,10 +16,21 @@ use crate::writer::data_file::DATA;
 pub const VERSIONS: &str = "_versions";
 pub const TRANSACTIONS: &str = "_transactions";
 
-/// How long a version outlives the one that replaces it: whoever opened it may read on for a while.
-const KEEP: Duration = Duration::from_secs(60);
-/// How long expired versions are let accumulate, as it costs a look at the directory to remove them.
-const SLACK: Duration = Duration::from_secs(10);
+/// How long something outlives what replaces it: versions until whoever looked for the newest one has
+/// opened it, files until whoever opened such a version has read them.
+#[derive(Clone, Copy)]
+pub struct Keep {
+    versions: Duration,
+    files: Duration,
+}
+
+impl Keep {
+    const A_WHILE: Self = Self { versions: Duration::from_secs(5), files: Duration::from_secs(60) };
+    pub const NOTHING: Self = Self { versions: Duration::ZERO, files: Duration::ZERO };
+}
+
+/// How long what has expired is let accumulate, as it costs a look at the directory to remove it.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// The manifests of a table by version.
 pub fn manifests(table: &Path) -> Result<BTreeMap<u64, PathBuf>> {
@@ -47,6 +58,7 @@ struct Commit {
 struct Retired {
     file: PathBuf,
     versions: Range<u64>,
+    at: Instant,
 }
 
 #[derive(Default)]
@@ -85,7 +97,7 @@ impl History {
         for file in fragments.iter().flat_map(|fragment| &fragment.files) {
             if let Some(born) = self.born.remove(&file.path) {
                 let file = table.join(DATA).join(&file.path);
-                self.retired.push(Retired { file, versions: born..version });
+                self.retired.push(Retired { file, versions: born..version, at: Instant::now() });
             }
         }
     }
@@ -100,18 +112,19 @@ impl History {
     /// As `prune`, of what nobody should be reading any more.
     pub async fn prune_expired(&mut self, table: &Path, newest: &Dataset) -> Result<()> {
         match self.commits.front() {
-            Some(oldest) if oldest.at.elapsed() >= KEEP + SLACK => {
-                self.prune(table, newest, KEEP).await
+            Some(oldest) if oldest.at.elapsed() >= Keep::A_WHILE.versions + SLACK => {
+                self.prune(table, newest, Keep::A_WHILE).await
             }
             _ => Ok(()),
         }
     }
 
-    /// Removes the versions of the run that were replaced `age` ago, but those that somebody tagged
-    /// or branched from, and the files that no version names any more.
-    pub async fn prune(&mut self, table: &Path, newest: &Dataset, age: Duration) -> Result<()> {
+    /// Removes the versions of the run that a newer one has replaced, but those that somebody tagged or
+    /// branched from, and the files that no version names any more.
+    pub async fn prune(&mut self, table: &Path, newest: &Dataset, keep: Keep) -> Result<()> {
         let version = newest.manifest().version;
-        let is_expired = |commit: &Commit| commit.version < version && commit.at.elapsed() >= age;
+        let is_expired =
+            |commit: &Commit| commit.version < version && commit.at.elapsed() >= keep.versions;
         if !self.commits.front().is_some_and(is_expired) && self.retired.is_empty() {
             return Ok(());
         }
@@ -127,8 +140,11 @@ impl History {
             }
         }
         let left = manifests(table)?;
-        let is_named = |retired: &Retired| left.range(retired.versions.clone()).next().is_some();
-        for retired in self.retired.extract_if(.., |retired| !is_named(retired)) {
+        let is_unused = |retired: &mut Retired| {
+            let named = left.range(retired.versions.clone()).next().is_some();
+            !named && retired.at.elapsed() >= keep.files
+        };
+        for retired in self.retired.extract_if(.., is_unused) {
             remove(&retired.file)?;
         }
         Ok(())

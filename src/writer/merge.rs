@@ -27,7 +27,7 @@ use crate::writer::sink::Sink;
 /// together, by being encoded anew.
 const LARGE_FILE: u64 = 16 << 20;
 /// What is read ahead of the writing.
-const READ_BYTES: u64 = 16 << 20;
+const READ_BYTES: u64 = 4 << 20;
 const READ_ROWS: u32 = 1 << 16;
 
 pub struct Merge {

@@ -1,7 +1,7 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
 //! queue, and is encoded, written and committed by one background task.
 //!
-//! `batch` validates and copies, `queue` is what stands between the two sides, `pipeline` is the task,
+//! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides, `pipeline` is the task,
 //! `table` what it writes: `data_file` fills files through a `sink`, `head` commits them, `history` removes
 //! what a run leaves on its way. `merges` decides when fragments are merged, `plan` which, `merge` how.
 //! `staging` publishes what many writers wrote, `vacuum` removes what nobody will.
@@ -18,6 +18,7 @@ mod merges;
 mod named;
 mod pipeline;
 mod plan;
+mod pool;
 mod queue;
 mod sink;
 mod staging;
@@ -38,6 +39,7 @@ use crate::runtime;
 use crate::tensor::TensorSpec;
 
 use batch::Layout;
+use pool::Pool;
 use queue::Queue;
 pub use queue::WriteStats;
 pub use staging::commit_staged;
@@ -105,6 +107,7 @@ pub struct Writer {
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
     tokens: Mutex<Vec<Arc<[u8]>>>,
+    pool: Arc<Pool>,
     /// None only while being dropped.
     queue: Option<Arc<Queue>>,
 }
@@ -126,6 +129,7 @@ impl Writer {
             of_table,
             layout: Mutex::new(layout),
             tokens: Mutex::default(),
+            pool: Pool::new(options.max_queued_bytes),
             queue: Some(queue),
         })
     }
@@ -180,7 +184,7 @@ impl Writer {
             )));
         }
         let layout = self.layout_for(tensors.spec())?;
-        let batch = batch::from_memory(&layout, ids, tensors)?;
+        let batch = batch::from_memory(&layout, ids, tensors, &self.pool)?;
         self.accept(queue, layout, batch)
     }
 

@@ -26,7 +26,9 @@ pub fn start(table: Table, durability: Durability, queue: &Arc<Queue>) -> Result
     runtime::run_on_thread("rds-writer", async move || {
         let queue = fuse.queue.clone();
         let merges = Merges::default();
-        let pipeline = Pipeline { table, durability, oldest: None, queue: &queue, merges };
+        let last_checkpoint = Instant::now();
+        let pipeline =
+            Pipeline { table, durability, oldest: None, last_checkpoint, queue: &queue, merges };
         if let Err(error) = pipeline.run(&mut fuse.receiver).await {
             queue.fail(error);
         }
@@ -51,6 +53,7 @@ struct Pipeline<'a> {
     durability: Durability,
     /// When the oldest row that is not durable was accepted.
     oldest: Option<Instant>,
+    last_checkpoint: Instant,
     queue: &'a Queue,
     merges: Merges,
 }
@@ -138,12 +141,14 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// When the next checkpoint must begin, to be done when the oldest row is an interval old.
+    /// When the next checkpoint must begin, to be done when the oldest row is an interval old. If the disk
+    /// is behind that much, every row is late when it is written: even then checkpoints are as far apart.
     fn deadline(&self) -> Option<Instant> {
         match self.durability {
-            Durability::Interval(interval) => self
-                .oldest
-                .and_then(|oldest| oldest.checked_add(interval.mul_f64(CHECKPOINT_BEGINS))),
+            Durability::Interval(interval) => self.oldest.and_then(|oldest| {
+                let since = oldest.max(self.last_checkpoint);
+                since.checked_add(interval.mul_f64(CHECKPOINT_BEGINS))
+            }),
             Durability::Batch | Durability::Commit => None,
         }
     }
@@ -152,6 +157,7 @@ impl Pipeline<'_> {
         let before = self.table.info().version;
         let info = self.table.checkpoint().await?;
         self.oldest = None;
+        self.last_checkpoint = Instant::now();
         self.queue.set_durable(&info, info.version != before);
         Ok(info)
     }

@@ -1,11 +1,14 @@
 //! A stack of tensors in memory of the caller, and the one copy that takes it in.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayData, ArrayRef, make_array};
-use arrow::buffer::{BooleanBuffer, MutableBuffer};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
 use crate::error::{Error, Result};
 use crate::tensor::{DType, TensorSpec};
+use crate::writer::pool::Pool;
 
 /// `shape[0]` rows, anywhere in `bytes` that strides can reach.
 pub struct TensorView<'a> {
@@ -89,18 +92,18 @@ impl<'a> TensorView<'a> {
     }
 
     /// Copies the stack into an array of `data_type`, the type of the table's column.
-    pub fn to_array(&self, data_type: &DataType) -> Result<ArrayRef> {
+    pub fn to_array(&self, data_type: &DataType, pool: &Arc<Pool>) -> Result<ArrayRef> {
         let DataType::FixedSizeList(item, _) = data_type else {
             return Err(Error::internal("the data column is no fixed-size list"));
         };
-        let packed = self.packed()?;
+        let packed = self.packed(pool)?;
         let elements = self.rows * self.spec.elements;
         let (values, length) = match self.spec.dtype {
             DType::RDS_DTYPE_BOOL => {
                 let bits = packed.iter().map(|byte| *byte != 0);
                 (bits.collect::<BooleanBuffer>().into_inner(), elements)
             }
-            dtype => (packed.into(), elements * dtype.bytes() / dtype.word_bytes()),
+            dtype => (pool.lend(packed), elements * dtype.bytes() / dtype.word_bytes()),
         };
         let values =
             ArrayData::builder(item.data_type().clone()).len(length).add_buffer(values).build()?;
@@ -110,25 +113,20 @@ impl<'a> TensorView<'a> {
     }
 
     /// The stack in C order and native byte order.
-    fn packed(&self) -> Result<MutableBuffer> {
-        let bytes = self.rows.checked_mul(self.spec.row_bytes());
-        // Strides of 0 make a stack of any size out of nothing, and a buffer that cannot be allocated
-        // ends the process: tried first, by what reports it.
-        let fits = |bytes: &usize| {
-            *bytes <= self.bytes.len() || Vec::<u8>::new().try_reserve_exact(*bytes).is_ok()
-        };
-        let bytes = bytes.filter(fits).ok_or_else(|| {
+    fn packed(&self, pool: &Pool) -> Result<Vec<u8>> {
+        // Strides of 0 make a stack of any size out of nothing.
+        let bytes = self.rows.checked_mul(self.spec.row_bytes()).ok_or_else(|| {
             let (rows, row) = (self.rows, self.spec.row_bytes());
             Error::invalid_argument(format!("{rows} rows of {row} bytes do not fit in memory"))
         })?;
-        let mut out = MutableBuffer::with_capacity(bytes);
+        let mut out = pool.take(bytes)?;
         if bytes != 0 {
             let (dims, run) = self.contiguous_runs();
             self.copy(dims, run, self.layout.before as isize, &mut out);
         }
         let word = self.spec.dtype.word_bytes();
         if self.byte_swapped && word > 1 {
-            out.as_slice_mut().chunks_exact_mut(word).for_each(<[u8]>::reverse);
+            out.chunks_exact_mut(word).for_each(<[u8]>::reverse);
         }
         Ok(out)
     }
@@ -147,7 +145,7 @@ impl<'a> TensorView<'a> {
         (dims, run)
     }
 
-    fn copy(&self, dims: &[(usize, isize)], run: usize, at: isize, out: &mut MutableBuffer) {
+    fn copy(&self, dims: &[(usize, isize)], run: usize, at: isize, out: &mut Vec<u8>) {
         match dims.split_first() {
             None => {
                 // Within bounds: `layout` has computed the reach of all strides.
@@ -178,7 +176,7 @@ mod tests {
         let dtype = DType::RDS_DTYPE_INT16;
         let layout = TensorView::layout(dtype, shape, strides).unwrap();
         let view = TensorView::new(dtype, shape, layout, bytes, swapped).unwrap();
-        let array = view.to_array(&view.spec().arrow_type()).unwrap();
+        let array = view.to_array(&view.spec().arrow_type(), &Pool::new(0)).unwrap();
         assert_eq!(array.len(), view.rows());
         array.as_fixed_size_list().values().as_primitive::<Int16Type>().values().to_vec()
     }

@@ -338,6 +338,6 @@ fn counts_without_memory_behind_them_are_refused() {
     let (shape, dtype) = ([1 << 60, 1], DType::RDS_DTYPE_FLOAT32);
     let layout = TensorView::layout(dtype, &shape, Some(&[0, 4])).unwrap();
     let view = TensorView::new(dtype, &shape, layout, &[0; 4], false).unwrap();
-    let error = view.to_array(&view.spec().arrow_type()).unwrap_err();
+    let error = view.to_array(&view.spec().arrow_type(), &Pool::new(0)).unwrap_err();
     assert_eq!(error.status, Status::RDS_ERR_INVALID_ARGUMENT);
 }

@@ -68,10 +68,38 @@ STRUCTS = {
             "data": 40,
         },
     ),
-    "rds_commit_options": (24, {"struct_size": 0, "progress": 8, "user_data": 16}),
+    "rds_commit_options": (
+        32,
+        {"struct_size": 0, "progress": 8, "user_data": 16, "flags": 24, "reserved": 28},
+    ),
     "rds_commit_info": (
         40,
         {"struct_size": 0, "rows": 8, "tensor_bytes": 16, "version": 24, "data_files": 32},
+    ),
+    "rds_write_stream_options": (24, {"struct_size": 0, "progress": 8, "user_data": 16}),
+    "rds_write_stats": (
+        72,
+        {
+            "struct_size": 0,
+            "accepted_rows": 8,
+            "accepted_bytes": 16,
+            "durable_rows": 24,
+            "durable_bytes": 32,
+            "queued_rows": 40,
+            "queued_bytes": 48,
+            "checkpoints": 56,
+            "blocked_ns": 64,
+        },
+    ),
+    "rds_token": (16, {"data": 0, "length": 8}),
+    "rds_commit_staged_options": (16, {"struct_size": 0, "mode": 8, "flags": 12}),
+    "rds_vacuum_options": (
+        24,
+        {"struct_size": 0, "older_than_ms": 8, "flags": 16, "reserved": 20},
+    ),
+    "rds_vacuum_info": (
+        32,
+        {"struct_size": 0, "removed_files": 8, "removed_bytes": 16, "kept_files": 24},
     ),
 }
 
@@ -81,6 +109,8 @@ MACROS = {
     "RDS_ROW_NONE": "UINT64_MAX",
     "RDS_MAX_NDIM": "64",
     "RDS_TENSOR_BYTE_SWAPPED": "1",
+    "RDS_COMMIT_MERGE_ALL": "1",
+    "RDS_VACUUM_DRY_RUN": "1",
     "RDS_READER_NO_PREFETCH": "1",
     "RDS_STREAM_FIXED_SHAPE_TENSOR": "1",
 }
@@ -131,7 +161,12 @@ ENUMS = {
         "RDS_DTYPE_TIMEDELTA64_US": 22,
         "RDS_DTYPE_TIMEDELTA64_NS": 23,
     },
-    "rds_write_mode": {"RDS_MODE_CREATE": 0, "RDS_MODE_APPEND": 1, "RDS_MODE_OVERWRITE": 2},
+    "rds_write_mode": {
+        "RDS_MODE_CREATE": 0,
+        "RDS_MODE_APPEND": 1,
+        "RDS_MODE_OVERWRITE": 2,
+        "RDS_MODE_STAGED": 3,
+    },
     "rds_durability": {
         "RDS_DURABILITY_INTERVAL": 0,
         "RDS_DURABILITY_BATCH": 1,

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rds.h"
@@ -104,6 +105,11 @@ static inline int check_rounds(int rounds) {
     const char *slow = getenv("CHECK_SLOW");
     int fewer = rounds / 10;
     return slow && *slow ? (fewer ? fewer : 1) : rounds;
+}
+
+static inline void sleep_ms(long milliseconds) {
+    const struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000 * 1000};
+    nanosleep(&time, NULL);
 }
 
 static int check_remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {

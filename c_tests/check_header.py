@@ -180,9 +180,11 @@ def compiles(language: str, source: str, include: Path) -> list[str]:
 
 
 def macros_source(text: str) -> str:
-    """Every INIT macro used as a program would."""
+    """Every INIT macro used as a program would. Structs that never grow have none."""
     lines = [RDS]
-    for name in header.structs(text):
+    for name, fields in header.structs(text).items():
+        if fields[0] != "struct_size":
+            continue
         macro = f"{name.upper()}_INIT"
         lines.append(f"size_t use_{name}(void);")
         lines.append(f"size_t use_{name}(void) {{ {name} it = {macro}; return it.struct_size; }}")

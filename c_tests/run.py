@@ -27,7 +27,17 @@ PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"
 # ASan's allocator does not let go of its locks at fork(): a child of a process whose other threads
 # allocate hangs in it. Valgrind is too slow for many forks, and has threads of its own to be counted.
 FORKING = {"test_fork", "test_fork_load"}
-SKIPPED = {"asan": FORKING, "valgrind": FORKING | {"test_runtime"}}
+# Each step of these is a process of its own, which takes seconds to begin under valgrind; the functions it
+# calls are called by other programs too.
+MANY_PROCESSES = {
+    "test_commit_readers",
+    "test_full_disk",
+    "test_kill",
+    "test_places",
+    "test_race_runs",
+    "test_races",
+}
+SKIPPED = {"asan": FORKING, "valgrind": FORKING | MANY_PROCESSES | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),

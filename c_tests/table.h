@@ -105,6 +105,26 @@ static inline rds_table_info table_info(const rds_reader *reader) {
     return info;
 }
 
+/* The reader has `count` rows, which table_write() wrote as rows first .. first + count - 1. */
+static inline void table_check(const rds_reader *reader, uint64_t first, uint64_t count) {
+    long long wrong = 0, first_wrong = -1;
+    CHECK_NUMBER(table_info(reader).rows, count);
+    for (uint64_t row = 0; row < count; row++) {
+        if (table_row_is(reader, row, first + row)) continue;
+        if (!wrong++) first_wrong = (long long)row;
+    }
+    CHECK_NUMBER(wrong, 0);
+    if (wrong) fprintf(stderr, "    from row %lld on\n", first_wrong);
+}
+
+/* The table has rows 0 .. count - 1, all of them in mapped files. */
+static inline void table_check_all(const char *path, uint64_t count) {
+    rds_reader *reader = table_reader(path);
+    table_check(reader, 0, count);
+    CHECK_NUMBER(table_info(reader).mapped_rows, count);
+    CHECK_OK(rds_reader_close(reader));
+}
+
 /* Rows that a reader opened now sees; -1 if there is no table. */
 static inline long long table_rows(const char *path) {
     rds_reader *reader = NULL;

@@ -10,6 +10,7 @@ struct handles {
     rds_reader *reader;
     rds_writer *writer;
     const char *path;
+    /* Tells threads to end; tells a child to abort rather than close. */
     int stop;
 };
 
@@ -103,7 +104,43 @@ static void use_the_writer(void *data) {
     CHECK_MESSAGE_HAS("rds_write_tensors: ");
     CHECK_STATUS(rds_flush(handles->writer), RDS_ERR_INVALID_STATE);
     CHECK_STATUS(rds_commit(handles->writer, NULL, NULL), RDS_ERR_INVALID_STATE);
-    CHECK_STATUS(rds_writer_close(handles->writer), RDS_ERR_INVALID_STATE);
+    rds_write_stats stats = RDS_WRITE_STATS_INIT;
+    stats.accepted_rows = 77;
+    CHECK_STATUS(rds_writer_stats(handles->writer, &stats), RDS_ERR_INVALID_STATE);
+    CHECK_NUMBER(stats.accepted_rows, 77);
+    CHECK_STATUS(handles->stop ? rds_abort(handles->writer) : rds_writer_close(handles->writer),
+                 RDS_ERR_INVALID_STATE);
+    CHECK_STATUS(rds_writer_close(handles->writer), RDS_ERR_INVALID_HANDLE);
+}
+
+/* Ends the process by an alarm if one of the calls waits for a thread that only the parent has. */
+static void use_the_stream_and_the_token(void *data) {
+    const struct handles *handles = (const struct handles *)data;
+    struct ArrowArrayStream stream;
+    const uint8_t *token = NULL;
+    size_t length = 0;
+    CHECK_OK(rds_reader_stream(handles->reader, NULL, &stream));
+    CHECK_STATUS(rds_write_stream(handles->writer, &stream, NULL, NULL), RDS_ERR_INVALID_STATE);
+    CHECK(stream.release == NULL);
+    CHECK_STATUS(rds_writer_stage(handles->writer, &token, &length), RDS_ERR_INVALID_STATE);
+    CHECK(token == NULL && length == 0);
+    CHECK_STATUS(rds_abort(handles->writer), RDS_ERR_INVALID_STATE);
+}
+
+TEST(a_staged_writer_belongs_to_the_process_that_opened_it) {
+    check_path_text path = check_path(), source = check_path();
+    rds_token token = {NULL, 0};
+    table_make(source.text, 3);
+    struct handles handles = {
+        .writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_COMMIT),
+        .reader = table_reader(source.text)};
+    CHECK_OK(table_write(handles.writer, 0, 3));
+    in_child(use_the_stream_and_the_token, &handles);
+    CHECK_OK(rds_writer_stage(handles.writer, &token.data, &token.length));
+    CHECK_OK(rds_commit_staged(path.text, &token, 1, NULL, NULL));
+    CHECK_OK(rds_writer_close(handles.writer));
+    CHECK_OK(rds_reader_close(handles.reader));
+    CHECK_NUMBER(table_rows(path.text), 3);
 }
 
 TEST(a_writer_belongs_to_the_process_that_opened_it) {
@@ -112,7 +149,7 @@ TEST(a_writer_belongs_to_the_process_that_opened_it) {
     for (int i = 0; i < 3; i++) {
         check_path_text path = check_path();
         struct handles handles = {
-            .writer = table_writer(path.text, RDS_MODE_CREATE, durabilities[i])};
+            .writer = table_writer(path.text, RDS_MODE_CREATE, durabilities[i]), .stop = i % 2};
         CHECK_OK(table_write(handles.writer, 0, 3));
         in_child(use_the_writer, &handles);
         CHECK_OK(table_write(handles.writer, 3, 2));
@@ -157,5 +194,6 @@ CHECK_MAIN(RUN(a_child_reads_through_a_reader_that_nobody_used_yet),
            RUN(a_child_of_a_process_that_reads_at_that_moment_reads_too),
            RUN(many_children_read_at_once), RUN(a_grandchild_reads_too),
            RUN(a_writer_belongs_to_the_process_that_opened_it),
+           RUN(a_staged_writer_belongs_to_the_process_that_opened_it),
            RUN(a_child_writes_tables_of_its_own),
            RUN(a_child_that_does_nothing_ends_while_its_parent_writes))

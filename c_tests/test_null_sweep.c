@@ -64,6 +64,7 @@ TEST(null_to_functions_that_write) {
     rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
     rds_commit_options commit = RDS_COMMIT_OPTIONS_INIT;
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
+    rds_write_stats stats = RDS_WRITE_STATS_INIT;
     const char *name = "a";
     float value = 1;
     int64_t one = 1;
@@ -85,7 +86,60 @@ TEST(null_to_functions_that_write) {
     SWEEP(rds_commit, writer, RDS_ERR_INVALID_HANDLE, (NULL, &commit, &info));
     SWEEP(rds_commit, options, RDS_OK, (writer, NULL, &info));
     SWEEP(rds_commit, out_info, RDS_OK, (writer, &commit, NULL));
+    SWEEP(rds_writer_stats, writer, RDS_ERR_INVALID_HANDLE, (NULL, &stats));
+    SWEEP(rds_writer_stats, out_stats, RDS_ERR_INVALID_ARGUMENT, (writer, NULL));
+    SWEEP(rds_abort, writer, RDS_ERR_INVALID_HANDLE, (NULL));
     SWEEP(rds_writer_close, writer, RDS_ERR_INVALID_HANDLE, (NULL));
+    CHECK_OK(rds_writer_close(writer));
+}
+
+TEST(null_to_the_function_that_writes_streams) {
+    check_path_text source = check_path(), target = check_path();
+    rds_write_stream_options options = RDS_WRITE_STREAM_OPTIONS_INIT;
+    uint64_t rows = 0;
+    struct ArrowArrayStream streams[4];
+    table_make(source.text, 3);
+    rds_reader *reader = table_reader(source.text);
+    for (int i = 0; i < 4; i++) CHECK_OK(rds_reader_stream(reader, NULL, &streams[i]));
+    rds_writer *writer = table_writer(target.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
+    SWEEP(rds_write_stream, writer, RDS_ERR_INVALID_HANDLE, (NULL, &streams[0], &options, &rows));
+    SWEEP(rds_write_stream, stream, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &options, &rows));
+    SWEEP(rds_write_stream, options, RDS_OK, (writer, &streams[1], NULL, &rows));
+    SWEEP(rds_write_stream, out_rows, RDS_OK, (writer, &streams[2], &options, NULL));
+    for (int i = 0; i < 3; i++) CHECK(streams[i].release == NULL);
+    streams[3].release(&streams[3]);
+    CHECK_OK(rds_writer_close(writer));
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(null_to_functions_that_stage_and_clean) {
+    check_path_text path = check_path();
+    rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_COMMIT);
+    rds_commit_staged_options options = RDS_COMMIT_STAGED_OPTIONS_INIT;
+    rds_commit_info info = RDS_COMMIT_INFO_INIT;
+    rds_vacuum_options vacuum = RDS_VACUUM_OPTIONS_INIT;
+    rds_vacuum_info removed = RDS_VACUUM_INFO_INIT;
+    rds_token token = {NULL, 0};
+    CHECK_OK(table_write(writer, 0, 1));
+    SWEEP(rds_writer_stage, writer, RDS_ERR_INVALID_HANDLE, (NULL, &token.data, &token.length));
+    SWEEP(rds_writer_stage, out_token, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &token.length));
+    SWEEP(rds_writer_stage, out_length, RDS_ERR_INVALID_ARGUMENT, (writer, &token.data, NULL));
+    CHECK(token.data == NULL && token.length == 0);
+    CHECK_OK(rds_writer_stage(writer, &token.data, &token.length));
+    const rds_token missing = {NULL, token.length};
+    SWEEP(rds_commit_staged, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &token, 1, &options, &info));
+    SWEEP(rds_commit_staged, tokens, RDS_ERR_INVALID_ARGUMENT,
+          (path.text, NULL, 1, &options, &info));
+    CHECK_STATUS(rds_commit_staged(path.text, &missing, 1, &options, &info),
+                 RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE_HAS("tokens[0].data");
+    SWEEP(rds_commit_staged, options, RDS_OK, (path.text, &token, 1, NULL, &info));
+    CHECK_OK(rds_writer_stage(writer, &token.data, &token.length));
+    options.mode = RDS_MODE_APPEND;
+    SWEEP(rds_commit_staged, out_info, RDS_OK, (path.text, &token, 1, &options, NULL));
+    SWEEP(rds_vacuum, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &vacuum, &removed));
+    SWEEP(rds_vacuum, options, RDS_OK, (path.text, NULL, &removed));
+    SWEEP(rds_vacuum, out_info, RDS_OK, (path.text, &vacuum, NULL));
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -218,7 +272,8 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     uint32_t changed = 77;
     const char *id = "left over";
     size_t length = 9;
-    uint64_t row = 0;
+    const uint8_t *token = (const uint8_t *)&length;
+    uint64_t row = 9;
     rds_reader_options reader_options = RDS_READER_OPTIONS_INIT;
 
     CHECK_STATUS(rds_reader_open(NULL, &reader_options, &reader), RDS_ERR_INVALID_ARGUMENT);
@@ -248,6 +303,12 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     CHECK(tensor == NULL);
     CHECK_STATUS(rds_reader_refresh(NULL, &changed), RDS_ERR_INVALID_HANDLE);
     CHECK_NUMBER(changed, 0);
+    length = 9;
+    CHECK_STATUS(rds_writer_stage(NULL, &token, &length), RDS_ERR_INVALID_HANDLE);
+    CHECK(token == NULL && length == 0);
+    memset(&stream, 0, sizeof stream);
+    CHECK_STATUS(rds_write_stream(NULL, &stream, NULL, &row), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(row, 0);
 }
 
 TEST(the_sweep_misses_no_pointer_of_the_header) {
@@ -267,6 +328,8 @@ TEST(the_sweep_misses_no_pointer_of_the_header) {
 CHECK_MAIN(RUN(functions_without_pointers_return_something),
            RUN(null_is_a_default_where_the_library_is_configured),
            RUN(null_to_functions_that_write), RUN(null_within_ids_and_tensors),
+           RUN(null_to_the_function_that_writes_streams),
+           RUN(null_to_functions_that_stage_and_clean),
            RUN(null_to_functions_that_open), RUN(null_to_functions_that_read_rows),
            RUN(null_to_functions_that_read_ids), RUN(outputs_are_emptied_by_a_failed_call),
            RUN(the_sweep_misses_no_pointer_of_the_header))

@@ -40,6 +40,44 @@ static rds_status use_commit_info(const struct fixture *fixture, void *info) {
     return rds_commit(fixture->writer, NULL, (rds_commit_info *)info);
 }
 
+static rds_status use_write_stream_options(const struct fixture *fixture, void *options) {
+    struct ArrowArrayStream stream;
+    rds_stream_options rows = RDS_STREAM_OPTIONS_INIT;
+    rows.row_count = 1;
+    CHECK_OK(rds_reader_stream(fixture->reader, &rows, &stream));
+    rds_status status = rds_write_stream(fixture->writer, &stream,
+                                         (rds_write_stream_options *)options, NULL);
+    CHECK(stream.release == NULL);
+    return status;
+}
+
+static rds_status use_write_stats(const struct fixture *fixture, void *stats) {
+    return rds_writer_stats(fixture->writer, (rds_write_stats *)stats);
+}
+
+/* Of no tokens, for a table that does not exist: that is no commit. */
+static rds_status use_commit_staged_options(const struct fixture *fixture, void *options) {
+    (void)fixture;
+    check_path_text path = check_path();
+    return rds_commit_staged(path.text, NULL, 0, (rds_commit_staged_options *)options, NULL);
+}
+
+static rds_status vacuum(void *options, void *info) {
+    char path[1100];
+    snprintf(path, sizeof path, "%s/options", check_root);
+    return rds_vacuum(path, (rds_vacuum_options *)options, (rds_vacuum_info *)info);
+}
+
+static rds_status use_vacuum_options(const struct fixture *fixture, void *options) {
+    (void)fixture;
+    return vacuum(options, NULL);
+}
+
+static rds_status use_vacuum_info(const struct fixture *fixture, void *info) {
+    (void)fixture;
+    return vacuum(NULL, info);
+}
+
 static rds_status use_table_info(const struct fixture *fixture, void *info) {
     return rds_reader_info(fixture->reader, (rds_table_info *)info);
 }
@@ -92,8 +130,15 @@ static const struct sized {
     {#type, #macro, sizeof(type), first_size, is_output, use}
     SIZED(rds_writer_options, RDS_WRITER_OPTIONS_INIT, 32, 0, use_writer_options),
     SIZED(rds_reader_options, RDS_READER_OPTIONS_INIT, 16, 0, use_reader_options),
-    SIZED(rds_commit_options, RDS_COMMIT_OPTIONS_INIT, 24, 0, use_commit_options),
+    SIZED(rds_commit_options, RDS_COMMIT_OPTIONS_INIT, 32, 0, use_commit_options),
     SIZED(rds_commit_info, RDS_COMMIT_INFO_INIT, 40, 1, use_commit_info),
+    SIZED(rds_write_stream_options, RDS_WRITE_STREAM_OPTIONS_INIT, 24, 0,
+          use_write_stream_options),
+    SIZED(rds_write_stats, RDS_WRITE_STATS_INIT, 72, 1, use_write_stats),
+    SIZED(rds_commit_staged_options, RDS_COMMIT_STAGED_OPTIONS_INIT, 16, 0,
+          use_commit_staged_options),
+    SIZED(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, 24, 0, use_vacuum_options),
+    SIZED(rds_vacuum_info, RDS_VACUUM_INFO_INIT, 32, 1, use_vacuum_info),
     SIZED(rds_table_info, RDS_TABLE_INFO_INIT, 568, 1, use_table_info),
     SIZED(rds_span, RDS_SPAN_INIT, 40, 1, use_span),
     SIZED(rds_stream_options, RDS_STREAM_OPTIONS_INIT, 40, 0, use_stream_options),

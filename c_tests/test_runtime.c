@@ -1,7 +1,6 @@
 /* The runtime: nothing before the first use, then as configured. The process of these tests never
  * uses the library itself; each case does in a child. */
 #include <dirent.h>
-#include <time.h>
 
 #include "child.h"
 #include "table.h"
@@ -52,7 +51,7 @@ static void check_workers(int expected) {
     for (int waited = 0; waited < 5000; waited += 10) {
         workers = threads_named("rds-worker");
         if (workers >= expected) break;
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        sleep_ms(10);
     }
     CHECK(workers >= expected);
     /* Threads that block for a moment on files bear the same name: the bound tells the configured

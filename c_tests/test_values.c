@@ -4,19 +4,57 @@
 TEST(an_unknown_write_mode_or_durability_is_refused) {
     check_path_text path = check_path();
     rds_writer *writer = NULL;
-    const uint32_t unknown[] = {3, 4, 1000, UINT32_MAX};
+    const uint32_t modes[] = {4, 5, 1000, UINT32_MAX}, durabilities[] = {3, 4, 1000, UINT32_MAX};
     for (size_t i = 0; i < 4; i++) {
         rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
-        options.mode = unknown[i];
+        options.mode = modes[i];
         CHECK_STATUS(rds_writer_open(path.text, &options, &writer), RDS_ERR_INVALID_ARGUMENT);
         CHECK_MESSAGE_HAS("options.mode is ");
         options.mode = RDS_MODE_OVERWRITE;
-        options.durability = unknown[i];
+        options.durability = durabilities[i];
         CHECK_STATUS(rds_writer_open(path.text, &options, &writer), RDS_ERR_INVALID_ARGUMENT);
         CHECK_MESSAGE_HAS("options.durability is ");
         CHECK(writer == NULL);
     }
     CHECK_NUMBER(table_rows(path.text), -1);
+}
+
+TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
+    check_path_text path = check_path();
+    const uint32_t modes[] = {RDS_MODE_STAGED, 4, UINT32_MAX};
+    rds_commit_staged_options staged = RDS_COMMIT_STAGED_OPTIONS_INIT;
+    rds_vacuum_options vacuum = RDS_VACUUM_OPTIONS_INIT;
+    rds_commit_options commit = RDS_COMMIT_OPTIONS_INIT;
+    table_make(path.text, 1);
+    for (size_t i = 0; i < 3; i++) {
+        staged.mode = modes[i];
+        CHECK_STATUS(rds_commit_staged(path.text, NULL, 0, &staged, NULL),
+                     RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("options.mode is ");
+    }
+    staged.mode = RDS_MODE_APPEND;
+    staged.flags = 1;
+    CHECK_STATUS(rds_commit_staged(path.text, NULL, 0, &staged, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.flags is 0x1");
+    vacuum.flags = RDS_VACUUM_DRY_RUN | 2;
+    CHECK_STATUS(rds_vacuum(path.text, &vacuum, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.flags is 0x3");
+    vacuum.flags = 0;
+    vacuum.reserved = 1;
+    CHECK_STATUS(rds_vacuum(path.text, &vacuum, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.reserved is 0x1");
+    rds_writer *writer = table_writer(path.text, RDS_MODE_APPEND, RDS_DURABILITY_COMMIT);
+    CHECK_OK(table_write(writer, 1, 1));
+    commit.flags = 2;
+    CHECK_STATUS(rds_commit(writer, &commit, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.flags is 0x2");
+    commit.flags = 0;
+    commit.reserved = 8;
+    CHECK_STATUS(rds_commit(writer, &commit, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.reserved is 0x8");
+    CHECK_OK(rds_writer_close(writer));
+    /* Nothing was committed by any of it. */
+    CHECK_NUMBER(table_rows(path.text), 1);
 }
 
 /* What is wrong with ids and tensor of a call that would write one row otherwise. */
@@ -150,6 +188,7 @@ TEST(an_unknown_log_level_is_refused) {
 }
 
 CHECK_MAIN(RUN(an_unknown_write_mode_or_durability_is_refused),
+           RUN(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused),
            RUN(unknown_values_in_ids_and_tensors_are_refused_by_name),
            RUN(impossible_shapes_are_refused), RUN(strides_that_overflow_are_refused),
            RUN(unknown_columns_and_flags_of_reads_are_refused),

@@ -1,12 +1,5 @@
 /* Write modes, durability, commits, and what a refused batch leaves behind. */
-#include <time.h>
-
 #include "table.h"
-
-static void sleep_ms(long ms) {
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
-}
 
 static rds_writer *create(const char *path, uint32_t durability) {
     return table_writer(path, RDS_MODE_CREATE, durability);

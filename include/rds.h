@@ -220,13 +220,6 @@ struct DLManagedTensorVersioned;
 #define RDS_ABI_VERSION 1
 
 /**
- * A file ends at either: a table of results has few, large files.
- */
-#define MAX_ROWS (1 << 20)
-
-#define MAX_BYTES (1 << 30)
-
-/**
  * What became of a call.
  *
  * Values are never renumbered; a later version may add to them.

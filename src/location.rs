@@ -3,14 +3,33 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use lance_table::io::commit::ManifestNamingScheme;
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 
 /// The directory of the table within a result directory.
 const TABLE: &str = "lance_db/results.lance";
+
+/// The directory of the manifests within a table.
+pub const VERSIONS: &str = "_versions";
+
+/// The manifests of a table by version.
+pub fn manifests(table: &Path) -> Result<BTreeMap<u64, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(table.join(VERSIONS))? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let scheme = ManifestNamingScheme::detect_scheme(name);
+        if let Some(version) = scheme.and_then(|scheme| scheme.parse_version(name)) {
+            found.insert(version, path);
+        }
+    }
+    Ok(found)
+}
 
 /// A table on a local disk, by its absolute path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +80,15 @@ impl Location {
         }
     }
 
+    /// The newest version that is there.
+    pub fn newest_version(&self) -> Result<Option<u64>> {
+        match manifests(&self.path) {
+            Ok(found) => Ok(found.last_key_value().map(|(version, _)| *version)),
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(None),
+            Err(error) => Err(error.context(self)),
+        }
+    }
+
     /// The table as a `file://` URI: unlike a bare path it means the same to Lance whatever
     /// characters it has.
     pub fn uri(&self) -> Result<String> {
@@ -93,7 +121,6 @@ impl std::fmt::Display for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
 
     #[test]
     fn a_result_directory_holds_its_table_in_lance_db() {

@@ -6,19 +6,54 @@
 
     dataset = rds.ResultDataset({}, "results")
     dataset[17], dataset.get_object_id(17), dataset.index_of("ngc-1")
+
+Arrays from NumPy go in and come out; `dataset.stream()` and `dataset.batch(rows)` speak Arrow, and
+`rds.hyrax.enable()` makes the verbs of Hyrax write and read through this package.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from ._errors import RdsError
 from ._library import build_info
 from ._version import __version__
+from .factories import create_results_writer, load_results_dataset
+from .legacy import InferenceDataset
 from .reader import ResultDataset
-from .writer import ResultDatasetWriter, create_results_writer
+from .staging import commit_staged, vacuum
+from .writer import ResultDatasetWriter
 
 __all__ = [
+    "InferenceDataset",
     "RdsError",
     "ResultDataset",
     "ResultDatasetWriter",
     "__version__",
     "build_info",
+    "commit_staged",
+    "convert",
     "create_results_writer",
+    "hyrax",
+    "load_results_dataset",
+    "vacuum",
 ]
+
+
+if TYPE_CHECKING:
+    from . import hyrax
+    from ._convert import convert
+else:
+
+    def __getattr__(name: str):
+        # Loaded when they are asked for: `import rds` stays quick.
+        if name == "convert":
+            return importlib.import_module("._convert", __name__).convert
+        if name == "hyrax":
+            return importlib.import_module(".hyrax", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

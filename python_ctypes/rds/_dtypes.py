@@ -54,9 +54,12 @@ def from_number(number: int, name: str) -> np.dtype:
     """The dtype of arrays read from a table."""
     if not 1 <= number <= len(NAMES):
         raise UnsupportedDtypeError(f"this version of rds does not know the dtype {name}")
-    if NAMES[number - 1] == "bfloat16":
-        return _bfloat16()
-    return np.dtype(NAMES[number - 1])
+    return from_name(NAMES[number - 1])
+
+
+def from_name(name: str) -> np.dtype:
+    """The dtype of arrays read from a table, by the name that its metadata has."""
+    return _bfloat16() if name == "bfloat16" else np.dtype(name)
 
 
 def _bfloat16() -> np.dtype:

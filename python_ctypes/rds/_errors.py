@@ -13,6 +13,18 @@ class InvalidArgumentError(RdsError, ValueError):
     status = 1
 
 
+class InvalidTypeError(RdsError, TypeError):
+    """An argument is of a type that cannot be meant."""
+
+    status = 1
+
+
+class InvalidIndexError(RdsError, IndexError):
+    """What selects rows is no row, no rows and no mask."""
+
+    status = 1
+
+
 class InvalidHandleError(RdsError, ValueError):
     """The reader or the writer is closed."""
 
@@ -69,6 +81,22 @@ class InternalError(RdsError, RuntimeError):
 
 class UnsupportedDtypeError(NotSupportedError, TypeError):
     """No column of a table can hold this dtype."""
+
+
+class ExportError(NotSupportedError, BufferError):
+    """DLPack cannot pass the tensors on as asked for."""
+
+
+class LegacyOnlyError(NotSupportedError, AttributeError):
+    """Only results in Hyrax's earlier format have this."""
+
+
+class UnknownIdError(RdsError, KeyError):
+    """No row carries the id."""
+
+    status = 4
+    # That of KeyError shows the message in quotes.
+    __str__ = Exception.__str__
 
 
 class MissingResultsError(NotFoundError, RuntimeError):

@@ -8,6 +8,8 @@ from ctypes import byref, c_char_p, c_int64, c_void_p
 import numpy as np
 
 from . import _structs as c
+from . import _utf8
+from ._errors import InvalidArgumentError, InvalidTypeError, UnknownIdError
 from ._library import library
 
 
@@ -15,7 +17,7 @@ class _One(ctypes.Structure):
     """An `rds_ids` of one string, and behind it what it points to and room for the row."""
 
     _fields_ = [
-        *((name, c_char_p if name == "data" else kind) for name, kind in c.Ids._fields_),
+        *((field[0], c_char_p if field[0] == "data" else field[1]) for field in c.Ids._fields_),
         ("begin", c_int64),
         ("end", c_int64),
         ("row", c_int64),
@@ -37,9 +39,29 @@ def find(handle: c_void_p, object_ids) -> np.ndarray:
     return rows
 
 
+def is_one(object_ids) -> bool:
+    """Whether this is a single id, not a sequence of them."""
+    if isinstance(object_ids, (str, bytes)) or not hasattr(object_ids, "__iter__"):
+        return True
+    return getattr(object_ids, "ndim", None) == 0
+
+
+def rows_of(handle: c_void_p, object_ids) -> np.ndarray:
+    """As `find`, of ids that are all there."""
+    rows = find(handle, object_ids)
+    absent = np.flatnonzero(rows < 0)
+    if len(absent):
+        one = object_ids[int(absent[0])]
+        raise UnknownIdError(f"no row carries the id {one!r}: {len(absent)} of {len(rows)} ids are absent")
+    return rows
+
+
 def find_one(handle: c_void_p, text: str) -> int:
     """As `find`, for one string, without the time that arrays take."""
-    data = text.encode()
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"object_ids: {error}") from error
     # A struct of its own for each call: threads search at once.
     one = _One(_IDS_BYTES, c.IDS_UTF8, 0, 1, data, None, 0, 0, len(data))
     here = ctypes.addressof(one)
@@ -51,27 +73,29 @@ def find_one(handle: c_void_p, text: str) -> int:
 def to_struct(ids) -> c.Ids:
     """The struct for `ids`; it keeps the memory it points to alive."""
     if isinstance(ids, (str, bytes)):
-        raise TypeError(f"object_ids is the single id {ids!r}; a sequence of ids is expected")
+        raise InvalidTypeError(f"object_ids is the single id {ids!r}; a sequence of ids is expected")
     if isinstance(ids, (list, tuple)):
         return _from_list(ids)
     return _from_array(np.asarray(ids))
 
 
 def _from_list(ids) -> c.Ids:
-    try:
+    kinds = set(map(type, ids))
+    if all(issubclass(kind, str) for kind in kinds):
         return _from_strings(ids)
-    except TypeError:
-        pass
-    array = np.asarray(ids)
-    if array.ndim != 1 or array.dtype.kind in "Siu":
-        return _from_array(array)
-    # A mix: NumPy would turn a None or a NaN among strings into text.
+    if all(issubclass(kind, bytes) for kind in kinds):
+        return _from_bytes(ids)
+    if not any(issubclass(kind, (str, bytes)) for kind in kinds):
+        array = np.asarray(ids)
+        if array.ndim != 1 or array.dtype.kind in "iu":
+            return _from_array(array)
+    # A mix: NumPy would turn a None or a NaN among strings into text, and large integers into floats.
     return _from_strings([_as_text(index, value) for index, value in enumerate(ids)])
 
 
 def _from_array(array: np.ndarray) -> c.Ids:
     if array.ndim != 1:
-        raise ValueError(f"object_ids has the shape {array.shape}; one dimension is expected")
+        raise InvalidArgumentError(f"object_ids has the shape {array.shape}; one dimension is expected")
     kind = array.dtype.kind
     if kind in "OT":
         return _from_list(array.tolist())
@@ -85,7 +109,7 @@ def _from_array(array: np.ndarray) -> c.Ids:
         return _from_numpy(array, c.IDS_UINT64, np.dtype(np.uint64))
     if not array.size:
         return _from_strings([])
-    raise TypeError(f"object_ids has the dtype {array.dtype}; strings or integers are expected")
+    raise InvalidTypeError(f"object_ids has the dtype {array.dtype}; strings or integers are expected")
 
 
 def _from_numpy(array: np.ndarray, kind: int, dtype: np.dtype) -> c.Ids:
@@ -98,17 +122,37 @@ def _from_numpy(array: np.ndarray, kind: int, dtype: np.dtype) -> c.Ids:
 
 def _from_strings(strings) -> c.Ids:
     text = "".join(strings)
-    data = text.encode()
-    offsets = np.zeros(len(strings) + 1, np.int64)
-    if len(data) == len(text):
-        lengths = map(len, strings)
-    else:
-        lengths = (len(string.encode()) for string in strings)
-    np.cumsum(np.fromiter(lengths, np.int64, len(strings)), out=offsets[1:])
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"object_ids: {error}") from error
+    offsets = _offsets(strings)
+    if len(data) != len(text):
+        offsets = _utf8.byte_offsets(np.frombuffer(data, np.uint8), offsets)
+    return _from_parts(data, offsets)
+
+
+def _from_bytes(parts) -> c.Ids:
+    data, offsets = b"".join(parts), _offsets(parts)
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        index = int(np.searchsorted(offsets, error.start, "right")) - 1
+        raise InvalidArgumentError(f"object_ids: the id at index {index} is not UTF-8: {error}") from error
+    return _from_parts(data, offsets)
+
+
+def _offsets(parts) -> np.ndarray:
+    offsets = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=offsets[1:])
+    return offsets
+
+
+def _from_parts(data: bytes, offsets: np.ndarray) -> c.Ids:
     buffer = np.frombuffer(data, np.uint8)
     ids = c.Ids(
         kind=c.IDS_UTF8,
-        count=len(strings),
+        count=len(offsets) - 1,
         data=buffer.ctypes.data,
         offsets=offsets.ctypes.data,
     )
@@ -117,11 +161,16 @@ def _from_strings(strings) -> c.Ids:
 
 
 def _as_text(index: int, value) -> str:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
     if isinstance(value, bytes):
-        return value.decode()
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidArgumentError(f"object_ids: the id at index {index}: {error}") from error
     if isinstance(value, (str, int, np.integer)):
         return str(value)
-    raise TypeError(
+    raise InvalidTypeError(
         f"object_ids: the id at index {index} is {value!r} of type {type(value).__name__}; "
         "a string or an integer is expected"
     )

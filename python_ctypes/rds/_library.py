@@ -9,7 +9,7 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_voi
 from pathlib import Path
 
 from . import _structs as c
-from ._errors import RdsError, from_status
+from ._errors import InvalidArgumentError, RdsError, from_status
 
 # Marks a function whose result is an rds_status: any but RDS_OK is raised.
 STATUS = object()
@@ -27,9 +27,27 @@ FUNCTIONS = {
     "rds_writer_open": (STATUS, [c_char_p, POINTER(c.WriterOptions), POINTER(c_void_p)]),
     "rds_write_batch": (STATUS, [c_void_p, POINTER(c.ArrowSchema), POINTER(c.ArrowArray)]),
     "rds_write_tensors": (STATUS, [c_void_p, POINTER(c.Ids), POINTER(c.Tensor)]),
+    "rds_write_stream": (
+        STATUS,
+        [c_void_p, POINTER(c.ArrowArrayStream), POINTER(c.WriteStreamOptions), POINTER(c_uint64)],
+    ),
     "rds_flush": (STATUS, [c_void_p]),
     "rds_commit": (STATUS, [c_void_p, POINTER(c.CommitOptions), POINTER(c.CommitInfo)]),
+    "rds_writer_stats": (STATUS, [c_void_p, POINTER(c.WriteStats)]),
+    "rds_writer_stage": (STATUS, [c_void_p, POINTER(c_void_p), POINTER(c_size_t)]),
     "rds_writer_close": (STATUS, [c_void_p]),
+    "rds_abort": (STATUS, [c_void_p]),
+    "rds_commit_staged": (
+        STATUS,
+        [
+            c_char_p,
+            POINTER(c.Token),
+            c_size_t,
+            POINTER(c.CommitStagedOptions),
+            POINTER(c.CommitInfo),
+        ],
+    ),
+    "rds_vacuum": (STATUS, [c_char_p, POINTER(c.VacuumOptions), POINTER(c.VacuumInfo)]),
     "rds_reader_open": (STATUS, [c_char_p, POINTER(c.ReaderOptions), POINTER(c_void_p)]),
     "rds_reader_close": (STATUS, [c_void_p]),
     "rds_reader_refresh": (STATUS, [c_void_p, POINTER(c_uint32)]),
@@ -97,7 +115,7 @@ def path_bytes(location: str | os.PathLike) -> bytes:
     """A location as the C interface takes it."""
     path = os.fsencode(location)
     if b"\0" in path:
-        raise ValueError(f"path {os.fspath(location)!r} has a NUL character")
+        raise InvalidArgumentError(f"path {os.fspath(location)!r} has a NUL character")
     return path
 
 

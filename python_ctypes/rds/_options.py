@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ._errors import InvalidArgumentError
+
 
 def choice(name: str, value: str, choices: dict[str, int]) -> int:
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}; {', '.join(map(repr, choices))} are possible")
+        raise InvalidArgumentError(f"{name} is {value!r}; {', '.join(map(repr, choices))} are possible")
     return choices[value]
 
 
@@ -13,5 +15,5 @@ def positive(name: str, value: int | None) -> int:
     if value is None:
         return 0
     if value < 1:
-        raise ValueError(f"{name} is {value}; it must be at least 1")
+        raise InvalidArgumentError(f"{name} is {value}; it must be at least 1")
     return value

@@ -12,6 +12,7 @@ from . import _structs as c
 from ._address import address
 from ._errors import OutOfRangeError
 from ._library import library
+from ._strings import Strings
 
 
 class _Handle(c_void_p):
@@ -40,7 +41,7 @@ class Snapshot:
         # All rows as one array, once it is known that they lie so.
         self.whole: np.ndarray | None = None
         self._spans: tuple[list[int], list] | None = None
-        self._ids: _arrow.Strings | None = None
+        self._ids: Strings | None = None
 
     @classmethod
     def open(cls, path: bytes, options: c.ReaderOptions) -> Snapshot:
@@ -69,19 +70,31 @@ class Snapshot:
         """The tensor of one row: memory of the mapped file, or a copy if the row is not mapped."""
         if not 0 <= row < self.rows:
             raise self.out_of_range(row)
-        # Threads that come here at once make the same, and either may stay.
-        spans = self._spans
-        if spans is None:
-            spans = self._spans = _spans.find(self.handle, self.rows)
-        firsts, stacks = spans
+        firsts, stacks = self._runs()
         number = bisect_right(firsts, row) - 1
-        stack = stacks[number]
-        if type(stack) is c.Span:
-            stack = stacks[number] = self._stack(stack)
+        stack = self._run(stacks, number)
         if stack is None:
             return self.read(np.array([row]))[0, ...]
         # With the dots a number, too, is an array.
         return stack[row - firsts[number], ...]
+
+    def view(self) -> np.ndarray | None:
+        """The tensors of all rows without a copy, if they lie in one run of a mapped file."""
+        _, stacks = self._runs()
+        return self._run(stacks, 0) if len(stacks) == 1 else None
+
+    def _runs(self) -> tuple[list[int], list]:
+        # Threads that come here at once make the same, and either may stay.
+        spans = self._spans
+        if spans is None:
+            spans = self._spans = _spans.find(self.handle, self.rows)
+        return spans
+
+    def _run(self, stacks: list, number: int) -> np.ndarray | None:
+        stack = stacks[number]
+        if type(stack) is c.Span:
+            stack = stacks[number] = self._stack(stack)
+        return stack
 
     def _stack(self, span: c.Span) -> np.ndarray | None:
         memory = _spans.memory(self.handle, span)
@@ -95,6 +108,12 @@ class Snapshot:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The tensors of rows, which are contiguous 64-bit integers."""
         array = np.empty((len(rows), *self.shape), self.dtype)
+        self.read_into(rows, array)
+        array.setflags(write=False)
+        return array
+
+    def read_into(self, rows: np.ndarray, array: np.ndarray) -> None:
+        """As `read`, into the memory of an array that has the shape and the dtype."""
         try:
             library().rds_reader_read(
                 self.handle, address(rows), len(rows), address(array), array.nbytes
@@ -102,10 +121,17 @@ class Snapshot:
         except OutOfRangeError:
             # To librds a negative number is one beyond all rows.
             if rows.min() < 0:
-                raise self.out_of_range(int(rows[rows < 0][0])) from None
+                self.check(rows)
             raise
-        array.setflags(write=False)
-        return array
+
+    def take(self, rows: np.ndarray, columns: int, array: c.ArrowArray) -> None:
+        """Makes `array` the record batch of these rows, contiguous 64-bit integers."""
+        library().rds_reader_take(self.handle, address(rows), len(rows), columns, None, byref(array))
+
+    def schema(self, columns: int, schema: c.ArrowSchema) -> None:
+        """Makes `schema` that of record batches with these columns."""
+        nothing = _arrow.OwnedArray()
+        library().rds_reader_take(self.handle, None, 0, columns, byref(schema), byref(nothing))
 
     def read_range(self, first: int, count: int) -> np.ndarray:
         """The tensors of `count` rows from `first` on."""
@@ -115,13 +141,21 @@ class Snapshot:
         return array
 
     @property
-    def ids(self) -> _arrow.Strings:
+    def ids(self) -> Strings:
         """The ids of all rows."""
         if self._ids is None:
             array = _arrow.OwnedArray()
             library().rds_reader_ids(self.handle, 0, self.rows, None, byref(array))
-            self._ids = _arrow.Strings(array)
+            self._ids = Strings(array)
         return self._ids
+
+    def check(self, rows: np.ndarray) -> None:
+        """Names the first of the rows that is out of range, a negative one before others."""
+        odd = np.flatnonzero(rows < 0)
+        if not len(odd):
+            odd = np.flatnonzero(rows >= self.rows)
+        if len(odd):
+            raise self.out_of_range(int(rows[odd[0]]))
 
     def out_of_range(self, row: int) -> OutOfRangeError:
         return OutOfRangeError(f"row {row} is out of range (the table has {self.rows} rows)")

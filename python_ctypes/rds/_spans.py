@@ -42,15 +42,15 @@ def memory(handle: c_void_p, span: c.Span) -> np.ndarray | None:
     values = batch.children[0].contents.children[0].contents
     if batch.length != span.row_count or values.buffers[1] != span.data:
         return None
-    return np.asarray(_Mapped(batch, span.data, span.row_count * span.stride))
+    return np.asarray(Mapped(batch, span.data, span.row_count * span.stride))
 
 
-class _Mapped:
-    """What NumPy makes an array of, and keeps."""
+class Mapped:
+    """Memory that an Arrow array keeps, read-only: what NumPy makes an array of."""
 
     __slots__ = ("__array_interface__", "_batch")
 
-    def __init__(self, batch: _arrow.OwnedArray, address: int, size: int):
+    def __init__(self, batch: c.ArrowArray, address: int, size: int):
         self._batch = batch
         read_only = True
         self.__array_interface__ = {

@@ -8,7 +8,7 @@ from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint
 ABI_VERSION = 1
 MAX_NDIM = 64
 
-MODES = {"create": 0, "append": 1, "overwrite": 2}
+MODES = {"create": 0, "append": 1, "overwrite": 2, "staged": 3}
 DURABILITIES = {"interval": 0, "batch": 1, "commit": 2}
 ACCESSES = {"auto": 0, "mapped": 1, "lance": 2}
 
@@ -21,6 +21,7 @@ IDS_UINT64 = 6
 TENSOR_BYTE_SWAPPED = 1
 READER_NO_PREFETCH = 1
 STREAM_FIXED_SHAPE_TENSOR = 1
+VACUUM_DRY_RUN = 1
 COLUMN_OBJECT_ID = 1
 COLUMN_DATA = 2
 
@@ -74,6 +75,8 @@ class CommitOptions(_Sized):
         ("struct_size", c_size_t),
         ("progress", ProgressCallback),
         ("user_data", c_void_p),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -84,6 +87,54 @@ class CommitInfo(_Sized):
         ("tensor_bytes", c_uint64),
         ("version", c_uint64),
         ("data_files", c_uint64),
+    ]
+
+
+class WriteStreamOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("progress", ProgressCallback),
+        ("user_data", c_void_p),
+    ]
+
+
+class WriteStats(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("accepted_rows", c_uint64),
+        ("accepted_bytes", c_uint64),
+        ("durable_rows", c_uint64),
+        ("durable_bytes", c_uint64),
+        ("queued_rows", c_uint64),
+        ("queued_bytes", c_uint64),
+        ("checkpoints", c_uint64),
+        ("blocked_ns", c_uint64),
+    ]
+
+
+class Token(ctypes.Structure):
+    _fields_ = [("data", c_char_p), ("length", c_size_t)]
+
+
+class CommitStagedOptions(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("mode", c_uint32), ("flags", c_uint32)]
+
+
+class VacuumOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("older_than_ms", c_uint64),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class VacuumInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("removed_files", c_uint64),
+        ("removed_bytes", c_uint64),
+        ("kept_files", c_uint64),
     ]
 
 
@@ -174,11 +225,17 @@ ArrowArray._fields_ = [
 ]
 
 
+GetSchema = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowSchema))
+GetNext = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowArray))
+# An address, not bytes: a callback in Python cannot return those.
+GetLastError = ctypes.CFUNCTYPE(c_void_p, c_void_p)
+
+
 class ArrowArrayStream(ctypes.Structure):
     _fields_ = [
-        ("get_schema", ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowSchema))),
-        ("get_next", ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(ArrowArray))),
-        ("get_last_error", ctypes.CFUNCTYPE(c_char_p, c_void_p)),
+        ("get_schema", GetSchema),
+        ("get_next", GetNext),
+        ("get_last_error", GetLastError),
         ("release", Release),
         ("private_data", c_void_p),
     ]

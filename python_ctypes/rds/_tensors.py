@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _dtypes
 from . import _structs as c
-from ._errors import SchemaMismatchError
+from ._errors import InvalidArgumentError, InvalidTypeError, SchemaMismatchError
 
 Spec = tuple[np.dtype, tuple[int, ...]]
 
@@ -19,19 +19,19 @@ def stack(data, expected: Spec | None) -> np.ndarray:
     `expected` is the dtype and shape of the tensors of earlier batches.
     """
     if isinstance(data, np.ma.MaskedArray):
-        raise TypeError("data is a masked array; its mask cannot be stored, fill it first")
+        raise InvalidTypeError("data is a masked array; its mask cannot be stored, fill it first")
     if isinstance(data, (list, tuple)) and data:
         stacked = _stack_list(data, expected)
     else:
         stacked = np.asarray(data)
     if stacked.ndim == 0:
-        raise ValueError("data is one scalar; a sequence of tensors is expected")
+        raise InvalidArgumentError("data is one scalar; a sequence of tensors is expected")
     if not len(stacked):
         return stacked
     _dtypes.number_and_flags(stacked.dtype)
     if not stacked.size:
         shape = list(stacked.shape[1:])
-        raise ValueError(f"tensors of shape {shape} have no elements; they cannot be stored")
+        raise InvalidArgumentError(f"tensors of shape {shape} have no elements; they cannot be stored")
     if expected is not None and spec(stacked) != expected:
         raise _mismatch(0, spec(stacked), expected)
     return stacked

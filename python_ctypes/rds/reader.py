@@ -4,82 +4,143 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 import threading
-from ctypes import byref
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from ctypes import c_void_p
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import _arrow, _ids, _options
+from . import _ids, _options, _select, _stream
 from . import _structs as c
+from ._batch import Batch
 from ._errors import (
     InvalidHandleError,
     MissingResultsError,
+    NotFoundError,
     NotResultsError,
     SchemaMismatchError,
+    UnknownIdError,
 )
-from ._library import library, path_bytes
-from ._location import is_local, table_path
+from ._interop import Interop
+from ._library import path_bytes
+from ._location import absolute, is_local, table_path
 from ._snapshot import Snapshot
+from ._stream import Stream
 
 
-class ResultDataset:
+class ResultDataset(Interop):
     """A snapshot of one table of results: later writes do not change it, `refresh` moves it on.
 
     Parameters
     ----------
-    config
+    config : dict
         Kept as it is; may be empty.
-    data_location
+    data_location : str or path
         The result directory, the path of a table (ending in `.lance`), or one of these as a
         `file://` URI.
-    version
+    version : int, optional
         The version of the table to read; default the newest.
-    access
+    access : {"auto", "mapped", "lance"}
         How tensors are read: "auto" from mapped files where they lie plain and through Lance where
         they do not, "mapped" from mapped files only, which a table with other rows refuses, "lance"
         through Lance only.
-    prefetch
+    prefetch : bool
         Whether rows of a gather that are not in memory are read from disk all at once; without, one
         after the other as they are reached.
 
-    A dataset may be used from any number of threads at once, and in forked processes.
+    Attributes
+    ----------
+    config, data_location
+        As they were given.
+    lance_dir : Path
+        The directory that the table is in.
+    tensor_shape : list of int
+        The shape of the tensor of one row; `[]` for a scalar.
+    tensor_dtype : numpy.dtype
+        Its dtype, in the byte order of this machine. bfloat16 is that of `ml_dtypes` if it is
+        installed, else its bits as uint16.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no table, or no such version. Also a RuntimeError if there is no `lance_db` at all.
+    RuntimeError
+        The table is none of results: a column or the metadata of the tensors is missing.
+    NotImplementedError
+        This build cannot read the location, the dtype or the rows in that way.
+    OSError
+        The table is damaged, or the operating system refused.
+
+    Notes
+    -----
+    A dataset may be used from any number of threads at once, and in forked processes. It is pickled
+    as its location and version: another process opens the same version of the same table. Every
+    error is an `RdsError` too.
     """
+
+    def __new__(cls, *_args, **_options):
+        # In a process that has loaded Hyrax a dataset is one of Hyrax's too.
+        if cls is ResultDataset and "hyrax.datasets.result_dataset" in sys.modules:
+            from .hyrax import dataset_class
+
+            cls = dataset_class()
+        return super().__new__(cls)
 
     def __init__(
         self,
-        config: dict,
-        data_location: str | os.PathLike,
+        config: Mapping[str, Any],
+        data_location: str | os.PathLike[str],
         *,
         version: int | None = None,
         access: str = "auto",
         prefetch: bool = True,
     ):
-        self.config = config
+        self._config = config
         self.data_location = data_location
-        self._table_path = table_path(data_location)
-        self.lance_dir = self._table_path.parent
+        # A later change of the working directory changes nothing.
+        self._place = absolute(data_location)
+        self._path = path_bytes(self._place)
         self._version = version
-        self._options = {
-            "access": _options.choice("access", access, c.ACCESSES),
-            "flags": 0 if prefetch else c.READER_NO_PREFETCH,
-        }
+        self._options: dict[str, Any] = {"access": access, "prefetch": prefetch}
         # One lock for each process: a forked child may have a copy that stays locked.
         self._turns: dict[int, threading.Lock] = {}
         self._snapshot = self._open(_options.positive("version", version))
-        self.tensor_dtype = self._snapshot.dtype
-        self.tensor_shape = list(self._snapshot.shape)
+        self.tensor_dtype: np.dtype = self._snapshot.dtype
+        self.tensor_shape: list[int] = list(self._snapshot.shape)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._config
+
+    @property
+    def lance_dir(self) -> Path:
+        return table_path(self.data_location).parent
 
     def __len__(self) -> int:
         return self._snapshot.rows
 
     def __getitem__(self, index) -> np.ndarray:
-        """The tensor of one row, or the tensors of many stacked, as a read-only array.
+        """The tensor of one row, or the tensors of many, stacked.
 
-        `index` is an integer, a slice, or a list, tuple or array of integers in any order, or a
-        mask of one bool per row. Rows count from 0 to len - 1. The tensor of one row is the memory
-        of the mapped file itself where the row is mapped, all else is a copy; both stay valid
-        whatever becomes of the dataset and of the files.
+        Parameters
+        ----------
+        index : int, slice, or sequence of int or of bool
+            A row, from 0 to len - 1; or rows in any order, also twice; or a mask of one bool per row.
+
+        Returns
+        -------
+        numpy.ndarray
+            Read-only, of `tensor_dtype`. Of one row: `tensor_shape`, the memory of the mapped file
+            itself where the row is mapped. Of k rows: `(k, *tensor_shape)`, a copy. Both stay valid
+            whatever becomes of the dataset and of the files.
+
+        Raises
+        ------
+        IndexError
+            There is no such row, or `index` is none of these.
         """
         snapshot = self._snapshot
         if type(index) is int:
@@ -93,28 +154,127 @@ class ResultDataset:
         if isinstance(index, (np.ndarray, list)):
             rows = np.asarray(index)
             if rows.ndim:
-                return snapshot.read(_rows(rows, snapshot.rows))
+                return snapshot.read(_select.rows(rows, snapshot.rows))
         elif isinstance(index, slice):
-            start, stop, step = index.indices(snapshot.rows)
-            if step == 1:
-                return snapshot.read_range(start, max(stop - start, 0))
-            return snapshot.read(np.arange(start, stop, step))
+            run = _select.run(index, snapshot.rows)
+            if run is not None:
+                return snapshot.read_range(run.start, len(run))
+            return snapshot.read(np.arange(*index.indices(snapshot.rows)))
         try:
             row = operator.index(index)
         except TypeError:
-            return snapshot.read(_rows(np.asarray(index), snapshot.rows))
+            return snapshot.read(_select.rows(np.asarray(index), snapshot.rows))
         return snapshot.row(row)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         snapshot = self._snapshot
         return map(snapshot.row, range(snapshot.rows))
+
+    def __getitems__(self, rows) -> list[np.ndarray]:
+        """The tensors of rows, one by one, for a `torch.utils.data.DataLoader`.
+
+        They lie in one block of memory of their own, which may be written.
+        """
+        return list(self.take(rows))
+
+    def take(self, rows, out=None):
+        """The tensors of rows, stacked, in memory that may be written.
+
+        Parameters
+        ----------
+        rows : sequence of int or of bool
+            Rows in any order, also twice; or a mask of one bool per row.
+        out : array, optional
+            Where to put them: an array of NumPy, or another that NumPy sees without a copy (a tensor
+            of torch, pinned or not), of `tensor_dtype`, `(len(rows), *tensor_shape)`, in C order.
+
+        Returns
+        -------
+        numpy.ndarray
+            `out`, or a new array `(len(rows), *tensor_shape)` of `tensor_dtype`.
+
+        Raises
+        ------
+        IndexError
+            There is no such row; what `out` holds is unspecified then.
+        ValueError
+            `out` is of another dtype, shape or layout, or read-only.
+        """
+        snapshot = self._snapshot
+        chosen = _select.rows(np.asarray(rows), snapshot.rows)
+        shape = (len(chosen), *snapshot.shape)
+        if out is None:
+            target = out = np.empty(shape, snapshot.dtype)
+        else:
+            target = _select.target(out, shape, snapshot.dtype)
+        snapshot.read_into(chosen, target)
+        return out
+
+    def batch(self, rows, columns: str | Iterable[str] | None = None) -> Batch:
+        """Rows as one Arrow record batch.
+
+        Parameters
+        ----------
+        rows : sequence of int or of bool
+            Rows in any order, also twice; or a mask of one bool per row.
+        columns : {"object_id", "data"} or a sequence of these, optional
+            Default both.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        ValueError
+            There is no such column.
+        """
+        snapshot = self._snapshot
+        chosen = _select.rows(np.asarray(rows), snapshot.rows)
+        snapshot.check(chosen)
+        return Batch(snapshot, _select.columns(columns), chosen)
+
+    def stream(
+        self, columns: str | Iterable[str] | None = None, batch_size: int | None = None, rows=None
+    ) -> Stream:
+        """Rows as a stream of Arrow record batches, to be read any number of times.
+
+        Parameters
+        ----------
+        columns : {"object_id", "data"} or a sequence of these, optional
+            Default both.
+        batch_size : int, optional
+            Rows in a batch at most; default 8192. Batches of mapped rows end with their file.
+        rows : slice, range, or sequence of int or of bool, optional
+            Which rows, in which order; default all. Rows that follow each other and are mapped are
+            passed on without a copy.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        ValueError
+            There is no such column, or `batch_size` is below 1.
+        """
+        snapshot = self._snapshot
+        size = _options.positive("batch_size", batch_size) or _stream.BATCH_ROWS
+        if rows is None:
+            rows = slice(None)
+        run = _select.run(rows, snapshot.rows) if isinstance(rows, (slice, range)) else None
+        if run is None:
+            if isinstance(rows, slice):
+                rows = range(*rows.indices(snapshot.rows))
+            chosen = _select.rows(np.asarray(rows), snapshot.rows)
+            snapshot.check(chosen)
+            return Stream(snapshot, _select.columns(columns), size, chosen)
+        if run:
+            snapshot.check(np.array([run[0], run[-1]]))
+        return Stream(snapshot, _select.columns(columns), size, run)
 
     def get_data(self, index) -> np.ndarray:
         """As `dataset[index]`."""
         return self[index]
 
     def get_object_id(self, index) -> str:
-        """The id of one row."""
+        """The id of one row; IndexError if there is no such row."""
         snapshot = self._snapshot
         row = operator.index(index)
         if 0 <= row < snapshot.rows:
@@ -126,18 +286,42 @@ class ResultDataset:
         return self._snapshot.ids.tolist()
 
     def find(self, object_ids) -> np.ndarray:
-        """The row of each id as int64, the first one if several rows carry it; -1 if none does."""
+        """The rows that carry ids.
+
+        Parameters
+        ----------
+        object_ids : sequence of str, bytes or int
+            A list, or an array of NumPy of kind `U`, `S`, `i`, `u`, `O` or `T`.
+
+        Returns
+        -------
+        numpy.ndarray
+            int64, one row per id: the first one that carries it, -1 if none does.
+        """
         return _ids.find(self._snapshot.handle, object_ids)
 
-    def index_of(self, object_id) -> int:
-        """The first row that carries the id; KeyError if none does."""
+    def index_of(self, object_ids):
+        """The first row that carries an id, or the rows of many; KeyError if none carries one of them.
+
+        Parameters
+        ----------
+        object_ids : str, bytes, int, or a sequence of these
+            As for `find`.
+
+        Returns
+        -------
+        int or numpy.ndarray
+            The row of a single id; the rows of a sequence, int64.
+        """
         handle = self._snapshot.handle
-        if type(object_id) is str:
-            row = _ids.find_one(handle, object_id)
+        if type(object_ids) is str:
+            row = _ids.find_one(handle, object_ids)
+        elif _ids.is_one(object_ids):
+            row = int(_ids.find(handle, [object_ids])[0])
         else:
-            row = int(_ids.find(handle, [object_id])[0])
+            return _ids.rows_of(handle, object_ids)
         if row < 0:
-            raise KeyError(object_id)
+            raise UnknownIdError(f"no row carries the id {object_ids!r}")
         return row
 
     def refresh(self) -> bool:
@@ -166,59 +350,6 @@ class ResultDataset:
                 self.__dict__.pop(name, None)
             return True
 
-    def __get_all__(self) -> np.ndarray:
-        """The tensors of all rows, stacked."""
-        snapshot = self._snapshot
-        return snapshot.read_range(0, snapshot.rows)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("a ResultDataset lies on disk; an array of it is always a copy")
-        array = self.__get_all__()
-        if dtype is not None:
-            array = array.astype(dtype, copy=False)
-        if copy:
-            array.setflags(write=True)
-        return array
-
-    def __arrow_c_schema__(self):
-        """The schema of the table, as the Arrow PyCapsule interface has it."""
-        schema = c.ArrowSchema()
-        library().rds_reader_schema(self._snapshot.handle, byref(schema))
-        return _arrow.capsule(schema)
-
-    def __arrow_c_stream__(self, requested_schema=None):
-        """All rows as record batches; the schema is the table's, whatever was requested."""
-        stream = c.ArrowArrayStream()
-        library().rds_reader_stream(self._snapshot.handle, byref(c.StreamOptions()), byref(stream))
-        return _arrow.capsule(stream)
-
-    @cached_property
-    def lance_dataset(self):
-        """The table as pylance opens it."""
-        try:
-            import lance
-        except ImportError as error:
-            raise ImportError("the attribute `lance_dataset` needs pylance; install pylance") from error
-        return lance.dataset(str(self._table_path), version=self._version)
-
-    @cached_property
-    def db(self):
-        """The directory of the table as lancedb opens it."""
-        try:
-            import lancedb
-        except ImportError as error:
-            raise ImportError("the attributes `db` and `table` need lancedb; install lancedb") from error
-        return lancedb.connect(str(self.lance_dir))
-
-    @cached_property
-    def table(self):
-        """The table as lancedb opens it."""
-        table = self.db.open_table(self._table_path.stem)
-        if self._version is not None:
-            table.checkout(self._version)
-        return table
-
     def close(self) -> None:
         """Frees the snapshot; arrays that were read stay valid. A second call does nothing."""
         with self._turn():
@@ -234,14 +365,26 @@ class ResultDataset:
         rows = f"{len(self)} rows of {self.tensor_dtype} {self.tensor_shape}"
         return f"<ResultDataset {str(self.data_location)!r}, {rows}>"
 
+    def __reduce__(self):
+        snapshot = self._snapshot
+        if not snapshot.handle:
+            raise InvalidHandleError("the dataset is closed; it cannot be pickled")
+        shown = snapshot.info.version, snapshot.info.committed_at
+        return _reopen, (type(self), self.config, self.data_location, self._place, shown, self._options)
+
     def _open(self, version: int) -> Snapshot:
-        if is_local(self.data_location) and not self.lance_dir.exists():
+        table = table_path(self._place)
+        if is_local(self._place) and not table.parent.exists():
             raise MissingResultsError(
                 f"{self.lance_dir} does not exist: there are no results in {self.data_location}"
             )
-        options = c.ReaderOptions(version=version, **self._options)
+        options = c.ReaderOptions(
+            version=version,
+            access=_options.choice("access", self._options["access"], c.ACCESSES),
+            flags=0 if self._options["prefetch"] else c.READER_NO_PREFETCH,
+        )
         try:
-            return Snapshot.open(path_bytes(self.data_location), options)
+            return Snapshot.open(self._path, options)
         except SchemaMismatchError as error:
             raise NotResultsError(str(error)) from error
 
@@ -250,19 +393,11 @@ class ResultDataset:
         return self._turns.setdefault(os.getpid(), threading.Lock())
 
 
-def _rows(index: np.ndarray, count: int) -> np.ndarray:
-    """The rows that an array selects of `count`, as contiguous 64-bit integers."""
-    if index.ndim != 1:
-        raise IndexError(f"rows have the shape {index.shape}; one dimension is expected")
-    kind = index.dtype.kind
-    if kind == "i":
-        return np.ascontiguousarray(index, np.int64)
-    if kind == "u":
-        return np.ascontiguousarray(index, np.uint64)
-    if not index.size:
-        return np.empty(0, np.int64)
-    if kind != "b":
-        raise IndexError(f"rows have the dtype {index.dtype}; integers are expected")
-    if len(index) != count:
-        raise IndexError(f"the mask has {len(index)} values, the table {count} rows")
-    return np.flatnonzero(index)
+def _reopen(cls, config, data_location, place, shown, options):
+    """What a pickled dataset is read as."""
+    version, committed_at = shown
+    dataset = cls(config, place, version=version, **options)
+    if dataset._snapshot.info.committed_at != committed_at:
+        raise NotFoundError(f"{data_location}: the table with the version {version} was replaced by another")
+    dataset.data_location = data_location
+    return dataset

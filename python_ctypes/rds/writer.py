@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from ctypes import byref, c_void_p
+from collections.abc import Mapping, Set
+from ctypes import byref, c_size_t, c_void_p, string_at
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from . import _arrow, _ids, _options, _tensors
+from . import _arrow, _ids, _options, _schema, _tensors
 from . import _structs as c
-from ._errors import CancelledError
+from ._errors import CancelledError, InvalidArgumentError, InvalidTypeError
 from ._library import library, path_bytes
 from ._location import is_local, local_path, table_path
+
+
+class WriterStats(NamedTuple):
+    """What `ResultDatasetWriter.stats` tells, since the writer was opened."""
+
+    accepted_rows: int
+    accepted_bytes: int
+    durable_rows: int
+    durable_bytes: int
+    queued_rows: int
+    queued_bytes: int
+    checkpoints: int
+    blocked_ns: int
 
 
 class ResultDatasetWriter:
@@ -25,22 +40,49 @@ class ResultDatasetWriter:
 
     Parameters
     ----------
-    result_dir
+    result_dir : str or path
         Directory of the results, made with its parents; the table appears in
         `result_dir/lance_db` with the first batch.
-    mode
+    mode : {"overwrite", "append", "create", "staged"}
         What becomes of a table that is already there: "overwrite" replaces it with the first
-        batch, "append" adds rows to it, "create" refuses it.
-    durability
+        batch, "append" adds rows to it, "create" refuses it. "staged" leaves it as it is: many
+        writers, in many processes, write files of one table, and `rds.commit_staged` publishes the
+        tokens that their `stage` gives.
+    durability : {"interval", "batch", "commit"}
         When accepted rows become durable and visible to new readers: "interval" after
         `checkpoint_ms` at most, "batch" before `write_batch` returns, "commit" by `commit` only.
-    checkpoint_ms
+    checkpoint_ms : int, optional
         The interval in milliseconds; default 1000.
-    max_queued_bytes
+    max_queued_bytes : int, optional
         How much may wait to be written before `write_batch` waits too; default 64 MiB.
 
+    Attributes
+    ----------
+    result_dir, lance_dir : Path
+        The directory of the results, and the one that the table is in.
+    tensor_dtype : numpy.dtype or None
+        The dtype of the tensors written so far, in the byte order of this machine.
+    tensor_shape : list of int or None
+        The shape of one tensor; `[]` for a scalar.
+    batch_count : int
+        How many batches were written; those without rows do not count.
+
+    Raises
+    ------
+    FileExistsError
+        The mode is "create", and there is a table.
+    FileNotFoundError
+        The mode is "append", and there is no table.
+    ValueError
+        An option is none of those, or the mode is "append" and the table is none of results.
+    OSError
+        The operating system refused.
+
+    Notes
+    -----
     A writer belongs to the process that opened it. Its methods may be called from any thread;
-    calls take turns.
+    calls take turns. One that is still open when the interpreter ends, or that is forgotten, is
+    closed as `close` does. Every error is an `RdsError` too.
     """
 
     def __init__(
@@ -63,6 +105,7 @@ class ResultDatasetWriter:
         self.tensor_dtype: np.dtype | None = None
         self.tensor_shape: list[int] | None = None
         self.batch_count = 0
+        self._staged = mode == "staged"
 
         lib = library()
         handle = c_void_p()
@@ -79,25 +122,41 @@ class ResultDatasetWriter:
         """The pyarrow schema of the table; None before the first batch."""
         if self.tensor_dtype is None:
             return None
-        return _arrow.pyarrow_schema(self.tensor_dtype, self.tensor_shape)
+        return _schema.to_pyarrow(self.tensor_dtype, self.tensor_shape or [])
 
-    def write_batch(self, object_ids, data) -> None:
-        """Writes one tensor per id.
+    def write_batch(self, object_ids, data=None) -> None:
+        """Writes one tensor per id, or whatever speaks Arrow.
 
         Parameters
         ----------
-        object_ids
-            One-dimensional array or list of strings, UTF-8 bytes or integers.
-        data
-            A list of arrays of equal dtype and shape, or one array with the tensors stacked along
-            its first dimension, in any memory layout and byte order. It is copied.
+        object_ids : sequence of str, bytes or int, or an Arrow table, batch or stream
+            One id per tensor: a list, or an array of NumPy of kind `U`, `S`, `i`, `u`, `O` or `T`.
+            bytes are decoded as UTF-8, integers become decimal. Without `data`: anything with
+            `__arrow_c_stream__` or `__arrow_c_array__` that has the columns `object_id` and `data`
+            (a fixed-size list); a stream is written batch by batch.
+        data : sequence of array_like, or array_like of shape (len(object_ids), ...)
+            Tensors of equal dtype and shape, or one array with the tensors stacked along its first
+            dimension, in any memory layout and byte order. It is copied. The first batch of a table
+            fixes dtype and shape.
+
+        Raises
+        ------
+        ValueError
+            The numbers of ids and tensors differ; a tensor has another dtype or shape than earlier
+            ones, which names its index; a dimension is 0; an id is not UTF-8. The writer stays
+            usable, and nothing of the batch is written; of a stream the batches before it stay.
+        TypeError
+            The dtype cannot be stored, or an id is no text and no integer. The writer stays usable.
+        OSError, RuntimeError
+            Writing failed, perhaps that of an earlier batch: what was durable stays so, and the
+            writer accepts nothing more. Also if the stream itself fails.
         """
-        if not hasattr(object_ids, "__len__"):
-            object_ids = list(object_ids)
-        if not hasattr(data, "__len__"):
-            data = list(data)
+        if data is None:
+            self._write_arrow(object_ids)
+            return
+        object_ids, data = _sized("object_ids", object_ids), _sized("data", data)
         if len(object_ids) != len(data):
-            raise ValueError("Length of object_ids must match length of data")
+            raise InvalidArgumentError("Length of object_ids must match length of data")
         stacked = _tensors.stack(data, self._spec())
         if not len(stacked):
             return
@@ -106,6 +165,19 @@ class ResultDatasetWriter:
         self.tensor_dtype, shape = _tensors.spec(stacked)
         self.tensor_shape = list(shape)
         self.batch_count += 1
+
+    def _write_arrow(self, batches) -> None:
+        if not (hasattr(batches, "__arrow_c_stream__") or hasattr(batches, "__arrow_c_array__")):
+            raise InvalidTypeError(
+                f"write_batch got {type(batches).__name__} without data; ids with their tensors, or an "
+                "object that speaks Arrow, are expected"
+            )
+        for schema, array in _arrow.batches_of_others(batches):
+            rows = array.length
+            library().rds_write_batch(self._handle, byref(schema), byref(array))
+            if rows:
+                self.tensor_dtype, self.tensor_shape = _schema.spec(schema)
+                self.batch_count += 1
 
     def flush(self) -> None:
         """Makes everything accepted durable and visible to readers that open afterwards."""
@@ -138,6 +210,28 @@ class ResultDatasetWriter:
                 raise raised[0] from None
             raise
 
+    def stats(self) -> WriterStats:
+        """How far the writer is: what was accepted, what of it is durable, what waits to be written."""
+        stats = c.WriteStats()
+        library().rds_writer_stats(self._handle, byref(stats))
+        return WriterStats(*(getattr(stats, name) for name in WriterStats._fields))
+
+    def stage(self) -> bytes:
+        """Makes durable what was written since the last token, and gives the token for it.
+
+        For a writer whose mode is "staged", a RuntimeError with any other. The rows become visible by
+        `rds.commit_staged`, in any process that sees the same directory. The writer stays open.
+        """
+        token, length = c_void_p(), c_size_t()
+        library().rds_writer_stage(self._handle, byref(token), byref(length))
+        return string_at(token, length.value)
+
+    def abort(self) -> None:
+        """Drops what is not durable, and frees the writer. After `close` it does nothing."""
+        if self._finalizer.detach() is not None:
+            handle, self._handle = self._handle, c_void_p()
+            library().rds_abort(handle)
+
     def close(self) -> None:
         """Makes durable what was accepted (with durability "commit": drops what was not
         committed) and frees the writer. A second call does nothing."""
@@ -149,24 +243,37 @@ class ResultDatasetWriter:
         return self
 
     def __exit__(self, error_type, error, traceback):
-        """Commits, unless the block raised, and closes."""
+        """Commits, unless the block raised or the rows are staged, and closes."""
         try:
-            if error_type is None:
+            if error_type is None and not self._staged:
                 self.commit()
         finally:
             self.close()
+
+    def __reduce__(self):
+        raise InvalidTypeError("a writer belongs to the process that opened it; it cannot be pickled")
 
     def __repr__(self):
         state = "open" if self._finalizer.alive else "closed"
         return f"<ResultDatasetWriter {str(self.result_dir)!r}, {self.batch_count} batches, {state}>"
 
     def _spec(self):
-        return None if self.tensor_dtype is None else (self.tensor_dtype, tuple(self.tensor_shape))
+        return None if self.tensor_dtype is None else (self.tensor_dtype, tuple(self.tensor_shape or ()))
 
 
-def create_results_writer(result_dir: str | os.PathLike) -> ResultDatasetWriter:
-    """A writer for the results of one run."""
-    return ResultDatasetWriter(result_dir)
+def _sized(name: str, values):
+    """What has a length, made of what can be iterated."""
+    if isinstance(values, (Mapping, Set)):
+        raise InvalidTypeError(f"{name} is a {type(values).__name__}; a sequence is expected")
+    try:
+        len(values)
+        return values
+    except TypeError:
+        pass
+    try:
+        return list(values)
+    except TypeError as error:
+        raise InvalidTypeError(f"{name} is {values!r}; a sequence is expected") from error
 
 
 def _close_forgotten(handle: c_void_p, pid: int) -> None:

@@ -119,6 +119,80 @@ def test_a_wrong_struct_size_is_an_error(tmp_path):
     assert handle.value is None
 
 
+def open_twice(path):
+    with rds.ResultDatasetWriter(path) as writer:
+        writer.write_batch(["a"], np.ones((1, 2)))
+    return rds.ResultDataset({}, path)
+
+
+MISTAKES = {
+    "row": (IndexError, lambda ds: ds[7]),
+    "negative row": (IndexError, lambda ds: ds[-1]),
+    "row that is none": (IndexError, lambda ds: ds["a"]),
+    "rows": (IndexError, lambda ds: ds[[0, 7]]),
+    "rows of floats": (IndexError, lambda ds: ds[[0.5]]),
+    "mask": (IndexError, lambda ds: ds[[True, False]]),
+    "id of a row": (IndexError, lambda ds: ds.get_object_id(1)),
+    "absent id": (KeyError, lambda ds: ds.index_of("x")),
+    "single id": (TypeError, lambda ds: ds.find("x")),
+    "id that is none": (TypeError, lambda ds: ds.find([None])),
+    "id that is no text": (ValueError, lambda ds: ds.find(["\ud800"])),
+    "one id that is no text": (ValueError, lambda ds: ds.index_of("\ud800")),
+    "bytes that are no text": (ValueError, lambda ds: ds.find([b"\xff", "a"])),
+    "ids of two dimensions": (ValueError, lambda ds: ds.find(np.array([["a"]]))),
+    "column": (ValueError, lambda ds: ds.stream("x")),
+    "batch size": (ValueError, lambda ds: ds.stream(batch_size=0)),
+    "version": (FileNotFoundError, lambda ds: rds.ResultDataset({}, ds.data_location, version=99)),
+    "access": (ValueError, lambda ds: rds.ResultDataset({}, ds.data_location, access="x")),
+    "mode": (ValueError, lambda ds: rds.ResultDatasetWriter(ds.data_location, mode="x")),
+    "create": (FileExistsError, lambda ds: rds.ResultDatasetWriter(ds.data_location, mode="create")),
+    "out": (ValueError, lambda ds: ds.take([0], out=np.empty(1))),
+    "array without a copy": (ValueError, lambda ds: np.asarray(ds, "f4", copy=False)),
+    "device": (BufferError, lambda ds: ds.__dlpack__(dl_device=(2, 0))),
+    "metadata": (NotImplementedError, lambda ds: ds.metadata([0], ["x"])),
+    "original_config": (AttributeError, lambda ds: ds.original_config),
+    "path": (ValueError, lambda ds: rds.ResultDataset({}, "a\0b")),
+    "closed": (ValueError, lambda ds: (ds.close(), ds.ids())),
+}
+
+
+@pytest.mark.parametrize(("kind", "mistake"), MISTAKES.values(), ids=MISTAKES)
+def test_every_mistake_of_a_reader_is_pythons_error_and_an_rds_error(tmp_path, kind, mistake):
+    with pytest.raises(kind) as caught:
+        mistake(open_twice(tmp_path))
+    assert isinstance(caught.value, rds.RdsError)
+    assert caught.value.status in _errors.BY_STATUS
+    assert str(caught.value) and pickle.loads(pickle.dumps(caught.value)).status == caught.value.status
+
+
+WRONG_BATCHES = {
+    "lengths": (ValueError, ["a"], np.ones((2, 2))),
+    "dtype": (TypeError, ["a"], np.array([["x"]])),
+    "shape": (ValueError, ["a"], np.ones((1, 3))),
+    "odd tensor": (ValueError, ["a", "b"], [np.ones(2), np.ones(3)]),
+    "no elements": (ValueError, ["a"], np.ones((1, 0))),
+    "scalar": (TypeError, ["a"], np.array(1.0)),
+    "columns": (TypeError, ["a"], {"data": np.ones((1, 2))}),
+    "ids without order": (TypeError, {"a"}, np.ones((1, 2))),
+    "masked": (TypeError, ["a"], np.ma.ones((1, 2))),
+    "id": (TypeError, [None], np.ones((1, 2))),
+    "single id": (TypeError, "a", np.ones((1, 2))),
+    "text": (ValueError, ["\ud800"], np.ones((1, 2))),
+    "no data": (TypeError, ["a"], None),
+}
+
+
+@pytest.mark.parametrize(("kind", "ids", "data"), WRONG_BATCHES.values(), ids=WRONG_BATCHES)
+def test_every_wrong_batch_is_pythons_error_and_an_rds_error(tmp_path, kind, ids, data):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(["first"], np.ones((1, 2)))
+        with pytest.raises(kind) as caught:
+            writer.write_batch(ids, data)
+        assert isinstance(caught.value, rds.RdsError)
+        writer.write_batch(["last"], np.ones((1, 2)))
+    assert rds.ResultDataset({}, tmp_path).ids() == ["first", "last"]
+
+
 def test_a_failed_open_makes_no_directory(result_dir):
     with pytest.raises(FileNotFoundError):
         rds.ResultDatasetWriter(result_dir, mode="append")

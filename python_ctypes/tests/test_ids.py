@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rds
-from rds import _arrow
+from rds import _arrow, _strings
 from rds._library import library
 
 UNICODE = ["ngc-1", "", "β Lyrae", "星", "👾👾", "a\0b", "x" * 300]
@@ -33,6 +33,8 @@ FORMS = {
     "strided U array": np.array(["a", "-", "bc", "-"])[::2],
     "strided S array": np.array([b"bc", b"a"])[::-1],
     "object array of str": np.array(["a", "bc"], dtype=object),
+    "StringDType array": np.array(["a", "bc"], dtype=np.dtypes.StringDType()),
+    "list of U arrays without dimensions": [np.array("a"), np.array("bc")],
 }
 
 
@@ -142,6 +144,37 @@ def test_what_is_no_id_is_not_searched_for(result_dir, one):
         dataset.find("a")
 
 
+def test_the_rows_of_many_ids_are_found_at_once(result_dir):
+    dataset = write(result_dir, ["a", "b", "c", "7"])
+    for ids in (["c", "a", "c"], ("c", "a", "c"), np.array(["c", "a", "c"]), np.array([b"c", b"a", b"c"])):
+        rows = dataset.index_of(ids)
+        assert rows.dtype == np.int64 and rows.tolist() == [2, 0, 2]
+    assert dataset.index_of([7]).tolist() == [3] and dataset.index_of(np.array([7])).tolist() == [3]
+    assert dataset.index_of([]).tolist() == []
+    for one in (7, np.int64(7), np.array("7"), "7", b"7", np.str_("7")):
+        assert dataset.index_of(one) == 3 and type(dataset.index_of(one)) is int
+
+
+def test_absent_ids_are_a_key_error_that_names_the_first_and_counts(result_dir):
+    dataset = write(result_dir, ["a", "b"])
+    with pytest.raises(KeyError) as caught:
+        dataset.index_of(["a", "x", "b", "y"])
+    assert str(caught.value) == "no row carries the id 'x': 2 of 4 ids are absent"
+    assert isinstance(caught.value, rds.RdsError)
+    with pytest.raises(KeyError) as caught:
+        dataset.index_of("nobody")
+    assert str(caught.value) == "no row carries the id 'nobody'"
+
+
+def test_long_lists_of_any_text_keep_every_id(result_dir):
+    alphabet = ["a", "ß", "星", "👾", "\0", ""]
+    rng = np.random.default_rng(0)
+    ids = ["".join(alphabet[pick] for pick in rng.integers(0, 6, 5)) + str(row) for row in range(20_000)]
+    dataset = write(result_dir, ids)
+    assert dataset.ids() == ids
+    assert dataset.find(ids).tolist() == list(range(20_000))
+
+
 def test_threads_search_for_different_ids_at_once(result_dir):
     dataset = write(result_dir, [f"id-{number}" for number in range(1000)])
 
@@ -158,7 +191,7 @@ def test_ids_of_a_range_of_rows(result_dir, first, count):
     array = _arrow.OwnedArray()
     library().rds_reader_ids(dataset._snapshot.handle, first, count, None, ctypes.byref(array))
     del dataset
-    assert _arrow.Strings(array).tolist() == UNICODE[first : first + count]
+    assert _strings.Strings(array).tolist() == UNICODE[first : first + count]
 
 
 def test_ids_outlive_a_closed_dataset(result_dir):

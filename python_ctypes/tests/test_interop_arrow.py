@@ -15,7 +15,8 @@ import pytest
 from samples import DTYPES, column_bytes, dtype_name, list_type, numbered_ids, random_array, to_arrow
 
 import rds
-from rds import _arrow
+from rds import _arrow, _capsules, _strings
+from rds import _structs as c
 
 IDS = numbered_ids(3000)
 DATA = random_array("f4", (3000, 6))
@@ -93,36 +94,64 @@ def test_a_requested_schema_is_no_obstacle(dataset):
     assert "arrow_array_stream" in repr(capsule)
 
 
-def spy_on_release(monkeypatch, held):
-    """Notes at every release whether there was still something to release."""
-    release = _arrow.release
-
-    def spy(struct):
-        held.append(bool(struct.release))
-        release(struct)
-
-    monkeypatch.setattr(_arrow, "release", spy)
-
-
-@pytest.mark.parametrize("method", ["__arrow_c_stream__", "__arrow_c_schema__"])
-def test_a_capsule_that_nobody_consumes_is_released_once(dataset, monkeypatch, method):
+def counting(kind):
+    """A struct whose release is counted, as the specification has it."""
     released = []
-    spy_on_release(monkeypatch, released)
-    before = len(_arrow._owned)
-    capsule = getattr(dataset, method)()
-    assert len(_arrow._owned) == before + 1
+
+    @c.Release
+    def release(address):
+        released.append(address)
+        kind.from_address(address).release = c.Release()
+
+    struct = kind(release=release)
+    struct.callback = release
+    return struct, released
+
+
+@pytest.mark.parametrize("kind", [c.ArrowSchema, c.ArrowArray, c.ArrowArrayStream])
+def test_a_capsule_that_nobody_consumes_is_released_once(kind):
+    struct, released = counting(kind)
+    capsule = _arrow.capsule(struct)
+    gc.collect()
+    assert not released
     del capsule
     gc.collect()
-    assert len(_arrow._owned) == before
-    assert released == [True]
-
-
-def test_a_capsule_that_was_consumed_is_not_released_again(dataset, monkeypatch):
-    released = []
-    spy_on_release(monkeypatch, released)
-    pa.RecordBatchReader._import_from_c_capsule(dataset.__arrow_c_stream__()).read_all()
     gc.collect()
-    assert released == [False]
+    assert len(released) == 1
+
+
+def test_the_next_capsule_releases_one_that_nobody_has():
+    gc.disable()
+    try:
+        struct, released = counting(c.ArrowSchema)
+        capsule = _arrow.capsule(struct)
+        kept = _arrow.capsule(c.ArrowSchema())
+        assert not released
+        del capsule
+        _arrow.capsule(c.ArrowSchema())
+        assert len(released) == 1
+        del kept
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("kind", [c.ArrowSchema, c.ArrowArray, c.ArrowArrayStream])
+def test_a_capsule_that_was_consumed_is_released_by_its_consumer_alone(kind):
+    struct, released = counting(kind)
+    capsule = _arrow.capsule(struct)
+    taken = kind()
+    _arrow.take_over(capsule, taken)
+    del capsule
+    gc.collect()
+    assert not released
+    _arrow.release(taken)
+    assert len(released) == 1
+
+
+def test_a_capsule_of_another_kind_is_refused():
+    capsule = _arrow.capsule(c.ArrowSchema())
+    with pytest.raises(TypeError, match="arrow_array_stream"):
+        _arrow.take_over(capsule, c.ArrowArrayStream())
 
 
 def test_a_capsule_cannot_be_consumed_twice(dataset):
@@ -130,14 +159,17 @@ def test_a_capsule_cannot_be_consumed_twice(dataset):
     pa.RecordBatchReader._import_from_c_capsule(capsule)
     with pytest.raises(pa.ArrowInvalid, match="released"):
         pa.RecordBatchReader._import_from_c_capsule(capsule)
+    with pytest.raises(TypeError, match="taken by somebody else"):
+        _arrow.take_over(capsule, c.ArrowArrayStream())
 
 
 def test_many_capsules_leak_nothing(dataset):
-    before = len(_arrow._owned)
+    gc.collect()
+    before = len(_capsules._made)
     for _ in range(2000):
         dataset.__arrow_c_stream__()
         dataset.__arrow_c_schema__()
-    assert len(_arrow._owned) == before
+    assert len(_capsules._made) <= before + 1
 
 
 def test_ids_come_in_order_over_many_batches(make_dataset):
@@ -156,7 +188,7 @@ def strings_of(column):
     """The strings of an array of pyarrow's, which librds would have given."""
     array = _arrow.OwnedArray()
     column._export_to_c(ctypes.addressof(array))
-    return _arrow.Strings(array)
+    return _strings.Strings(array)
 
 
 @pytest.mark.parametrize("texts", [["a", "", "bcd"], ["β", "", "星x"], ["a\0b", "c\0"], ["", ""], []], ids=str)

@@ -22,6 +22,12 @@ STRUCTS = {
     "rds_span": _structs.Span,
     "rds_stream_options": _structs.StreamOptions,
     "rds_runtime_options": _structs.RuntimeOptions,
+    "rds_write_stream_options": _structs.WriteStreamOptions,
+    "rds_write_stats": _structs.WriteStats,
+    "rds_token": _structs.Token,
+    "rds_commit_staged_options": _structs.CommitStagedOptions,
+    "rds_vacuum_options": _structs.VacuumOptions,
+    "rds_vacuum_info": _structs.VacuumInfo,
     "struct ArrowSchema": _structs.ArrowSchema,
     "struct ArrowArray": _structs.ArrowArray,
     "struct ArrowArrayStream": _structs.ArrowArrayStream,
@@ -123,7 +129,7 @@ def test_constants_have_the_values_of_the_header(header):
     macros = declarations()[1]
     assert _structs.ABI_VERSION == int(macros["RDS_ABI_VERSION"])
     assert _structs.MAX_NDIM == int(macros["RDS_MAX_NDIM"])
-    for name in ("TENSOR_BYTE_SWAPPED", "READER_NO_PREFETCH", "STREAM_FIXED_SHAPE_TENSOR"):
+    for name in ("TENSOR_BYTE_SWAPPED", "READER_NO_PREFETCH", "STREAM_FIXED_SHAPE_TENSOR", "VACUUM_DRY_RUN"):
         assert getattr(_structs, name) == int(macros[f"RDS_{name}"])
     kinds = header.typeof("rds_ids_kind").relements
     for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):

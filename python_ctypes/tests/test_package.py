@@ -34,6 +34,23 @@ def test_import_loads_nothing_heavy():
     assert run(code) == "[]"
 
 
+def test_import_and_loading_of_the_library_are_quick(tmp_path):
+    """The least of several runs, after one that writes the byte code."""
+    code = (
+        "import time, numpy\n"
+        "begin = time.perf_counter(); import rds; imported = time.perf_counter()\n"
+        "rds.build_info(); print(imported - begin, time.perf_counter() - imported)"
+    )
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+        for _ in range(8)
+    ]
+    imported, loaded = (min(map(float, times)) for times in zip(*(run.stdout.split() for run in runs)))
+    assert imported < 0.030
+    assert loaded < 0.080
+
+
 def test_import_does_not_open_the_library():
     code = "import rds; print(open('/proc/self/maps').read().count('librds.so'))"
     assert run(code, library=_library.library()._name) == "0"
@@ -99,12 +116,18 @@ def test_package_and_library_have_the_same_version():
 
 def test_public_names_are_exactly_the_contract():
     assert sorted(rds.__all__) == [
+        "InferenceDataset",
         "RdsError",
         "ResultDataset",
         "ResultDatasetWriter",
         "__version__",
         "build_info",
+        "commit_staged",
+        "convert",
         "create_results_writer",
+        "hyrax",
+        "load_results_dataset",
+        "vacuum",
     ]
     assert all(hasattr(rds, name) for name in rds.__all__)
 

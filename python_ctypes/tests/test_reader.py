@@ -189,11 +189,6 @@ def test_a_numpy_copy_is_writable(dataset):
     assert_same_bits(dataset[0], DATA[0])
 
 
-def test_numpy_without_a_copy_is_refused(dataset):
-    with pytest.raises(ValueError, match="copy"):
-        np.asarray(dataset, copy=False)
-
-
 def test_a_tree_takes_it(make_dataset):
     from sklearn.neighbors import KDTree
 

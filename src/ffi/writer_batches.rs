@@ -158,12 +158,12 @@ pub unsafe extern "C" fn rds_write_stream(
         // First of all, so that the stream is released on every path.
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let stream = unsafe { arrow::StreamIn::take(stream) };
+        // SAFETY: as above.
+        let out = unsafe { args::optional_out(scope, out_rows, 0, "out_rows") }?;
         let writer = writer::writer(scope, writer)?;
         // SAFETY: as above.
-        let (options, out): (rds_write_stream_options, _) = unsafe {
-            let out = args::optional_out(scope, out_rows, 0, "out_rows")?;
-            (options::read(scope, options, "options")?, out)
-        };
+        let options: rds_write_stream_options =
+            unsafe { options::read(scope, options, "options") }?;
         let mut stream = stream?;
         let schema = stream.schema()?;
         let mut progress = convert::progress(options.progress, options.user_data);

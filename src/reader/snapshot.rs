@@ -50,6 +50,28 @@ impl Snapshot {
         access: Access,
         known: Option<&Snapshot>,
     ) -> Result<Self> {
+        let mut newest = location.newest_version().unwrap_or(None);
+        loop {
+            match Self::open_once(location.clone(), version, access, known) {
+                // A writer may remove a version of its own while it is opened: then there is a newer one.
+                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && version.is_none() => {
+                    let now = location.newest_version()?;
+                    if now == newest {
+                        return Err(error);
+                    }
+                    newest = now;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(
+        location: Location,
+        version: Option<u64>,
+        access: Access,
+        known: Option<&Snapshot>,
+    ) -> Result<Self> {
         let dataset = load(&location, version)?;
         let schema = caught(async { Arc::new(Schema::from(dataset.schema())) });
         let schema = schema.map_err(|error| error.context(&location))?;

@@ -15,14 +15,25 @@ use lance_file::version::{ConcreteFileVersion, LanceFileVersion};
 use lance_table::format::Fragment;
 
 use crate::error::{Error, Result, Status};
-use crate::location::Location;
+use crate::location::{Location, VERSIONS, manifests};
 use crate::writer::data_file::{DATA, Finished};
 use crate::writer::durable::{sync, sync_directories};
-use crate::writer::history::{History, Keep, VERSIONS, manifests};
+use crate::writer::history::{History, Keep};
 use crate::writer::{CommitInfo, Mode};
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
 pub const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
+
+const CONFLICT: Status = Status::RDS_ERR_COMMIT_CONFLICT;
+const INVALID: Status = Status::RDS_ERR_INVALID_ARGUMENT;
+const NOT_FOUND: Status = Status::RDS_ERR_NOT_FOUND;
+
+/// How often something is tried that another writer can get in the way of.
+const ATTEMPTS: u32 = 50;
+
+/// The distance between ids of fragments. Lance sorts fragments by their ids, none of which is ever used
+/// again: what fragments are merged into needs one that is free, and lies between those of its neighbours.
+const ID_STEP: u64 = 16;
 
 pub struct Head {
     pub location: Location,
@@ -66,6 +77,12 @@ impl Snapshot {
 
 fn identity(file: &Metadata) -> (u64, u64, i64, i64) {
     (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())
+}
+
+/// The version that a transaction names as the one it has read, and the newest one.
+struct Base {
+    dataset: Arc<Dataset>,
+    newest: Arc<Dataset>,
 }
 
 impl Head {
@@ -121,14 +138,15 @@ impl Head {
 
     /// Makes a version that has `merged` in the place of `old`, which follow each other. False, if the
     /// table has changed there: then nothing is done.
-    pub async fn rewrite(&mut self, old: Vec<Fragment>, merged: Finished) -> Result<bool> {
+    pub async fn rewrite(&mut self, old: Vec<Fragment>, mut merged: Finished) -> Result<bool> {
         self.sync_files(std::slice::from_ref(&merged))?;
         let base = self.catch_up().await?;
-        let ids = |fragments: &[Fragment]| fragments.iter().map(|f| f.id).collect::<Vec<_>>();
-        let now = &base.manifest().fragments;
-        if !now.windows(old.len()).any(|window| ids(window) == ids(&old) && window == old) {
+        let now = &base.newest.manifest().fragments;
+        let place = now.windows(old.len()).position(|window| window == old);
+        let Some(id) = place.and_then(|place| id_after(now.get(place..)?, old.len())) else {
             return Ok(false);
-        }
+        };
+        merged.fragment.id = id;
         let group = RewriteGroup {
             old_fragments: old.clone(),
             new_fragments: vec![merged.fragment.clone()],
@@ -138,8 +156,9 @@ impl Head {
             rewritten_indices: Vec::new(),
             frag_reuse_index: None,
         };
-        match self.execute(base, operation).await {
-            Err(error) if error.status == Status::RDS_ERR_COMMIT_CONFLICT => Ok(false),
+        match execute(base.dataset, operation).await {
+            // The id may be taken meanwhile, which is invalid too.
+            Err(error) if matches!(error.status, CONFLICT | INVALID) => Ok(false),
             committed => self.settle(committed, vec![merged], &old).await.map(|()| true),
         }
     }
@@ -152,6 +171,9 @@ impl Head {
 
     /// Data before the manifest that names it.
     pub fn sync_files(&self, finished: &[Finished]) -> Result<()> {
+        if finished.is_empty() {
+            return Ok(());
+        }
         for Finished { file, .. } in finished {
             let path = file.path().display();
             file.sync().map_err(|e| Error::from(e).context(format!("fsync of {path}")))?;
@@ -171,8 +193,8 @@ impl Head {
         finished: Vec<Finished>,
         retired: &[Fragment],
     ) -> Result<()> {
-        let conflict = [Status::RDS_ERR_COMMIT_CONFLICT, Status::RDS_ERR_ALREADY_EXISTS];
-        if committed.as_ref().is_err_and(|error| conflict.contains(&error.status)) {
+        let never_landed = [CONFLICT, INVALID, Status::RDS_ERR_ALREADY_EXISTS];
+        if committed.as_ref().is_err_and(|error| never_landed.contains(&error.status)) {
             return committed.map(drop);
         }
         let fragments: Vec<Fragment> = finished.iter().map(|f| f.fragment.clone()).collect();
@@ -191,49 +213,63 @@ impl Head {
         Ok(())
     }
 
-    async fn execute(&self, base: Arc<Dataset>, operation: Operation) -> Result<Dataset> {
-        let transaction = TransactionBuilder::new(base.manifest().version, operation).build();
-        let commit =
-            CommitBuilder::new(WriteDestination::Dataset(base)).with_skip_auto_cleanup(true);
-        Ok(commit.execute(transaction).await?)
-    }
-
     async fn append(&self, fragments: Vec<Fragment>) -> Result<Dataset> {
-        let base = self.catch_up().await?;
-        self.execute(base, Operation::Append { fragments }).await
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            let base = self.catch_up().await?;
+            let newest = base.newest.manifest();
+            let fragments =
+                with_ids(fragments.clone(), newest.max_fragment_id().map_or(0, |id| id + 1));
+            match execute(base.dataset, Operation::Append { fragments }).await {
+                // Another writer may have taken the ids, or have removed a version that it no longer
+                // needs while it was looked at. Then the table has gone on.
+                Err(error)
+                    if matches!(error.status, INVALID | NOT_FOUND) && attempts.next().is_some() =>
+                {
+                    if self.location.newest_version()? == Some(newest.version) {
+                        return Err(error);
+                    }
+                }
+                committed => return committed,
+            }
+        }
     }
 
-    /// The version that a commit may build on.
+    /// What a commit may build on.
     ///
     /// Lance finds out what came since the version it is given, and whether that is compatible, from the
     /// manifests between; but runs remove theirs. So if some are missing, the newest version must still
     /// have what ours had. Besides, Lance commits to a table whose directory is gone.
-    async fn catch_up(&self) -> Result<Arc<Dataset>> {
+    async fn catch_up(&self) -> Result<Base> {
         let ours = self.table.as_ref().ok_or_else(|| Error::internal("no table to add to"))?;
         let found = match self.location.exists()? {
             true => manifests(self.location.path()),
             false => Err(Error::not_found("")),
         };
         let found = match found {
-            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => return Err(self.is_gone()),
+            Err(error) if error.status == NOT_FOUND => return Err(self.is_gone()),
             found => found?,
         };
         let Some((newest, _)) = found.last_key_value() else { return Err(self.is_gone()) };
         let unchanged =
-            || std::fs::metadata(&ours.manifest).is_ok_and(|file| identity(&file) == ours.identity);
-        let since = ours.version()..=*newest;
-        let complete = found.range(since.clone()).count() as u64 == newest - ours.version() + 1;
-        if !since.is_empty() && complete && unchanged() {
-            return Ok(ours.dataset.clone());
+            std::fs::metadata(&ours.manifest).is_ok_and(|file| identity(&file) == ours.identity);
+        if unchanged && *newest == ours.version() {
+            return Ok(Base { dataset: ours.dataset.clone(), newest: ours.dataset.clone() });
         }
+        let since = ours.version()..=*newest;
+        let complete = unchanged
+            && !since.is_empty()
+            && found.range(since).count() as u64 == newest - ours.version() + 1;
         let newest = load(&self.location, &self.session).await?.ok_or_else(|| self.is_gone())?;
         let descends = match self.committed {
+            _ if complete => true,
             true => self.history.is_in(&newest.dataset),
             false => newest.version() > ours.version() && has_files_of(&newest, ours),
         };
-        match descends {
-            true => Ok(newest.dataset),
-            false => Err(self.was_replaced()),
+        match (descends, complete) {
+            (false, _) => Err(self.was_replaced()),
+            (_, true) => Ok(Base { dataset: ours.dataset.clone(), newest: newest.dataset }),
+            (_, false) => Ok(Base { dataset: newest.dataset.clone(), newest: newest.dataset }),
         }
     }
 
@@ -292,6 +328,25 @@ impl Head {
     }
 }
 
+/// Fragments with ids from `first` on.
+fn with_ids(fragments: Vec<Fragment>, first: u64) -> Vec<Fragment> {
+    let id = |at: usize| first.next_multiple_of(ID_STEP) + at as u64 * ID_STEP;
+    let numbered = fragments.into_iter().enumerate();
+    numbered.map(|(at, fragment)| Fragment { id: id(at), ..fragment }).collect()
+}
+
+/// The id of what the first `count` of some neighbours are merged into; none, if the next one has it.
+fn id_after(fragments: &[Fragment], count: usize) -> Option<u64> {
+    let id = fragments.get(..count)?.last()?.id + 1;
+    fragments.get(count).is_none_or(|next| next.id > id).then_some(id)
+}
+
+async fn execute(base: Arc<Dataset>, operation: Operation) -> Result<Dataset> {
+    let transaction = TransactionBuilder::new(base.manifest().version, operation).build();
+    let commit = CommitBuilder::new(WriteDestination::Dataset(base)).with_skip_auto_cleanup(true);
+    Ok(commit.execute(transaction).await?)
+}
+
 fn is_same(one: &Option<Snapshot>, other: &Option<Snapshot>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.is(other),
@@ -320,15 +375,24 @@ fn exists(location: &Location) -> Error {
     ))
 }
 
-/// The newest version of the table, if there is one.
+/// The newest version of the table, if there is one. A run may remove a version of its own between its
+/// being found and its being read: then there is a newer one.
 async fn load(location: &Location, session: &Arc<Session>) -> Result<Option<Snapshot>> {
-    if !location.exists()? {
-        return Ok(None);
-    }
-    let builder = DatasetBuilder::from_uri(location.uri()?).with_session(session.clone());
-    match builder.load().await.map_err(Error::reading) {
-        Ok(dataset) => Ok(Some(Snapshot::new(location, dataset)?)),
-        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(None),
-        Err(error) => Err(error.context(location)),
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        if !location.exists()? {
+            return Ok(None);
+        }
+        let builder = DatasetBuilder::from_uri(location.uri()?).with_session(session.clone());
+        let loaded = builder.load().await.map_err(Error::reading);
+        match loaded.and_then(|dataset| Snapshot::new(location, dataset)) {
+            Ok(table) => return Ok(Some(table)),
+            Err(error) if error.status == NOT_FOUND => {
+                if location.newest_version()?.is_none() || attempts.next().is_none() {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error.context(location)),
+        }
     }
 }

@@ -1,19 +1,19 @@
 //! What a run leaves behind on its way: versions that a newer one of its own has replaced, and data
 //! files that were merged into others. It removes these, and nothing that is not its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lance::Dataset;
 use lance_table::format::Fragment;
-use lance_table::io::commit::{ManifestNamingScheme, write_version_hint};
+use lance_table::io::commit::write_version_hint;
 
 use crate::error::{Error, Result};
+use crate::location::{VERSIONS, manifests};
 use crate::writer::data_file::DATA;
 
-pub const VERSIONS: &str = "_versions";
 pub const TRANSACTIONS: &str = "_transactions";
 
 /// How long something outlives what replaces it: versions until whoever looked for the newest one has
@@ -31,21 +31,6 @@ impl Keep {
 
 /// How long what has expired is let accumulate, as it costs a look at the directory to remove it.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// The manifests of a table by version.
-pub fn manifests(table: &Path) -> Result<BTreeMap<u64, PathBuf>> {
-    let directory = table.join(VERSIONS);
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(&directory)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let scheme = ManifestNamingScheme::detect_scheme(name);
-        if let Some(version) = scheme.and_then(|scheme| scheme.parse_version(name)) {
-            found.insert(version, path);
-        }
-    }
-    Ok(found)
-}
 
 struct Commit {
     version: u64,
@@ -161,7 +146,7 @@ async fn pinned(dataset: &Dataset) -> Result<BTreeSet<u64>> {
 }
 
 /// What is gone already is fine.
-fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::from(error).context(format!("cannot remove {}", path.display())))

@@ -80,11 +80,20 @@ impl Merges {
     }
 
     /// Commits that nobody waits for any more are given up.
-    pub fn drop_cancelled(&mut self) {
+    pub async fn drop_cancelled(&mut self, queue: &Queue) {
         let first_is_cancelled = self.commits.front().is_some_and(CommitRequest::is_cancelled);
         self.commits.retain(|commit| !commit.is_cancelled());
         if first_is_cancelled && self.last.take().is_some() {
-            self.running = None;
+            queue.set_to_merge(0);
+            self.stop().await;
+        }
+    }
+
+    /// Gives up the merge that runs. When this returns nothing is left of its file.
+    pub async fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.abort.abort();
+            let _ = (&mut running.result).await;
         }
     }
 

@@ -7,8 +7,7 @@ use lance_io::object_store::ObjectStore;
 use lance_table::io::manifest::read_manifest;
 
 use crate::error::{Error, Result, Status};
-use crate::location::Location;
-use crate::writer::history::{VERSIONS, manifests};
+use crate::location::{Location, VERSIONS, manifests};
 
 /// Where Lance keeps the branches of a table, each a table of its own that may name files of this one.
 const BRANCHES: &str = "tree";

@@ -130,7 +130,7 @@ impl Pipeline<'_> {
                 Ok(_) => self.merges.finish_for(request),
                 Err(error) => self.answer(&request.reply, Err(error))?,
             },
-            Message::CancelCommit => self.merges.drop_cancelled(),
+            Message::CancelCommit => self.merges.drop_cancelled(self.queue).await,
             Message::Stage { layout, reply } => {
                 let result = self.table.stage(layout.as_deref()).await;
                 self.answer(&reply, result)?;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
@@ -40,7 +40,9 @@ impl Pool {
     /// The memory as a buffer, which comes back when nobody uses it any more.
     pub fn lend(self: &Arc<Self>, memory: Vec<u8>) -> Buffer {
         match memory.capacity() {
-            ..MIN_BYTES => memory.into(),
+            // A vector without memory points to nowhere, aligned for bytes only.
+            0 => MutableBuffer::new(0).into(),
+            1..MIN_BYTES => memory.into(),
             _ => Bytes::from_owner(Lent { memory, pool: self.clone() }).into(),
         }
     }

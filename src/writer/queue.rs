@@ -164,9 +164,11 @@ impl Queue {
         let cancelled = Arc::new(AtomicBool::new(false));
         let request = CommitRequest { scope, reply, cancelled: cancelled.clone() };
         self.send_unless_failed(Message::Commit(request))?;
+        let mut last = 0;
         loop {
             let (done, total) = self.progress();
-            if !progress(done, total) {
+            last = total.max(last);
+            if !progress(done, last) {
                 cancelled.store(true, Ordering::Relaxed);
                 // If the task has failed there is nothing to cancel.
                 let _ = self.send_unless_failed(Message::CancelCommit);
@@ -176,7 +178,7 @@ impl Queue {
                 Ok(result) => {
                     let info = result?;
                     // The last word is that everything is done; too late to stop.
-                    progress(info.rows, info.rows);
+                    progress(last.max(info.rows), last.max(info.rows));
                     return Ok(info);
                 }
                 Err(RecvTimeoutError::Timeout) => {}

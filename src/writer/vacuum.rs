@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::location::Location;
+use crate::location::{Location, VERSIONS};
 use crate::writer::data_file::{DATA, is_ours, is_staged};
-use crate::writer::history::{TRANSACTIONS, VERSIONS};
+use crate::writer::history::{TRANSACTIONS, remove};
 use crate::writer::named::Named;
 use crate::writer::sink::LockedFile;
 
@@ -69,9 +69,7 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
             continue;
         }
         if !options.dry_run {
-            std::fs::remove_file(&candidate.path).map_err(|e| {
-                Error::from(e).context(format!("cannot remove {}", candidate.path.display()))
-            })?;
+            remove(&candidate.path)?;
         }
         info.removed_files += 1;
         info.removed_bytes += candidate.bytes;

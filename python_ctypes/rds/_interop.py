@@ -1,0 +1,142 @@
+"""A dataset for others: NumPy, Arrow, DLPack, pylance and lancedb."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_void_p
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from . import _arrow, _dlpack
+from . import _structs as c
+from ._errors import ExportError, InvalidArgumentError, LegacyOnlyError
+from ._library import library
+from ._location import table_path
+from ._snapshot import Snapshot
+
+_METADATA = (
+    "{} is what results in Hyrax's earlier format have, through the dataset they were made from; a table "
+    "of results has ids and tensors only. Make that dataset from the configuration of the run, and ask it."
+)
+
+
+class Interop:
+    """The protocols of a `ResultDataset`."""
+
+    _place: str
+    _snapshot: Snapshot
+    _version: int | None
+
+    def __get_all__(self) -> np.ndarray:
+        """The tensors of all rows, `(len, *tensor_shape)`, read into memory."""
+        snapshot = self._snapshot
+        return snapshot.read_range(0, snapshot.rows)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """The tensors of all rows, `(len, *tensor_shape)`.
+
+        Without `copy` the array is read-only, and the memory of the mapped file itself if all rows lie
+        in one; with `copy=False` anything else is a ValueError. With `copy=True` it may be written.
+        """
+        snapshot = self._snapshot
+        view = None if copy else snapshot.view()
+        if view is not None and (dtype is None or view.dtype == dtype):
+            return view
+        if copy is False:
+            raise InvalidArgumentError(
+                "without a copy there is no such array: it has another dtype, or the rows do not lie in "
+                "one mapped file"
+            )
+        array = snapshot.read_range(0, snapshot.rows)
+        if dtype is not None:
+            array = array.astype(dtype, copy=False)
+        if copy:
+            array.setflags(write=True)
+        return array
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The CPU."""
+        return _dlpack.CPU
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """The tensors of all rows, `(len, *tensor_shape)`, as a DLPack tensor.
+
+        A consumer of version 1.0 or later gets the memory of the mapped file itself, marked as
+        read-only, if all rows lie in one. Any other, and `copy=True`, gets a copy. A BufferError if
+        that cannot be: another device, `copy=False` where a copy is needed, or a dtype that DLPack
+        does not have (datetime64, timedelta64).
+        """
+        if stream is not None:
+            raise InvalidArgumentError(f"stream is {stream!r}; tensors on the CPU have none")
+        if dl_device not in (None, _dlpack.CPU):
+            raise ExportError(f"the tensors are on the CPU, not on the device {dl_device}")
+        snapshot = self._snapshot
+        if snapshot.dtype.kind in "mM":
+            raise ExportError(f"DLPack has no {snapshot.dtype}")
+        versioned = max_version is not None and max_version[0] >= 1
+        if versioned and not copy:
+            if copy is False and snapshot.view() is None:
+                raise ExportError("the rows do not lie in one mapped file; they cannot be had without a copy")
+            tensor = c_void_p()
+            library().rds_reader_dlpack(snapshot.handle, 0, snapshot.rows, byref(tensor))
+            return _dlpack.capsule(tensor)
+        if copy is False:
+            raise ExportError("before DLPack 1.0 a tensor could not be read-only; it must be a copy")
+        array = snapshot.read_range(0, snapshot.rows)
+        array.setflags(write=True)
+        try:
+            return array.__dlpack__()
+        except (BufferError, TypeError) as error:
+            raise ExportError(f"a copy of {snapshot.dtype} needs max_version=(1, 0) and copy=None") from error
+
+    def __arrow_c_schema__(self):
+        """The schema of the table, as the Arrow PyCapsule interface has it."""
+        schema = c.ArrowSchema()
+        library().rds_reader_schema(self._snapshot.handle, byref(schema))
+        return _arrow.capsule(schema)
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """All rows as record batches; the schema is the table's, whatever was requested."""
+        stream = c.ArrowArrayStream()
+        library().rds_reader_stream(self._snapshot.handle, byref(c.StreamOptions()), byref(stream))
+        return _arrow.capsule(stream)
+
+    @cached_property
+    def lance_dataset(self):
+        """The table as pylance opens it."""
+        try:
+            import lance
+        except ImportError as error:
+            raise ImportError("the attribute `lance_dataset` needs pylance; install pylance") from error
+        return lance.dataset(str(self._table_path), version=self._version)
+
+    @cached_property
+    def db(self):
+        """The directory of the table as lancedb opens it."""
+        try:
+            import lancedb
+        except ImportError as error:
+            raise ImportError("the attributes `db` and `table` need lancedb; install lancedb") from error
+        return lancedb.connect(str(self._table_path.parent))
+
+    @cached_property
+    def table(self):
+        """The table as lancedb opens it."""
+        table = self.db.open_table(self._table_path.stem)
+        if self._version is not None:
+            table.checkout(self._version)
+        return table
+
+    @property
+    def original_config(self):
+        """Not to be had of a table: an AttributeError that says where it is."""
+        raise LegacyOnlyError(_METADATA.format("original_config"))
+
+    def metadata(self, idxs, fields):
+        """Not to be had of a table: an error that says where it is."""
+        raise LegacyOnlyError(_METADATA.format("metadata"))
+
+    @property
+    def _table_path(self) -> Path:
+        return table_path(self._place)

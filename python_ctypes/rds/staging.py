@@ -1,0 +1,103 @@
+"""One table from many writers: their tokens are published at once, what was left behind is removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from ctypes import byref
+from typing import NamedTuple
+
+from . import _options
+from . import _structs as c
+from ._errors import InvalidTypeError
+from ._library import library, path_bytes
+
+_MODES = {name: number for name, number in c.MODES.items() if name != "staged"}
+
+
+class Commit(NamedTuple):
+    """What `commit_staged` has published."""
+
+    rows: int
+    tensor_bytes: int
+    version: int
+    data_files: int
+
+
+class Vacuum(NamedTuple):
+    """What `vacuum` has removed, or would, and how many files it left that no version names."""
+
+    removed_files: int
+    removed_bytes: int
+    kept_files: int
+
+
+def commit_staged(
+    result_dir: str | os.PathLike[str], tokens: Sequence[bytes], mode: str = "create"
+) -> Commit:
+    """Publishes what writers in the mode "staged" have written: one version, or nothing at all.
+
+    Parameters
+    ----------
+    result_dir : str or path
+        The directory that the writers were opened with.
+    tokens : sequence of bytes
+        What their `stage` gave; rows come in the order of the tokens.
+    mode : {"create", "append", "overwrite"}
+        What becomes of a table that is already there, as for `ResultDatasetWriter`.
+
+    Raises
+    ------
+    FileExistsError
+        A token was published before or is given twice, or the mode is "create" and there is a table.
+    FileNotFoundError
+        A token is of another table, its files are gone, or the mode is "append" and there is no table.
+    ValueError
+        One of `tokens` is no token, or they differ in dtype or shape.
+    RuntimeError
+        Another writer replaced the table meanwhile.
+    OSError
+        A token or a file is damaged, or the operating system refused. After any error nothing is
+        published, and the tokens may be published still.
+    """
+    if isinstance(tokens, bytes) or not all(isinstance(token, bytes) for token in tokens):
+        raise InvalidTypeError("tokens is no sequence of bytes, as `stage` gives them")
+    given = (c.Token * len(tokens))(*(c.Token(token, len(token)) for token in tokens))
+    options = c.CommitStagedOptions(mode=_options.choice("mode", mode, _MODES))
+    info = c.CommitInfo()
+    library().rds_commit_staged(
+        path_bytes(result_dir), given, len(tokens), byref(options), byref(info)
+    )
+    return Commit(*(getattr(info, name) for name in Commit._fields))
+
+
+def vacuum(
+    result_dir: str | os.PathLike[str], *, older_than_ms: int | None = None, dry_run: bool = False
+) -> Vacuum:
+    """Removes files of a table that no version names: of writers that were killed, and staged rows that
+    were never published.
+
+    Parameters
+    ----------
+    result_dir : str or path
+        As for `ResultDataset`.
+    older_than_ms : int, optional
+        The age in milliseconds from which staged files, and files of other writers than librds, are taken
+        for abandoned; default 7 days. What a writer of librds holds is never touched.
+    dry_run : bool
+        Whether files are only counted.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at `result_dir`.
+    OSError
+        A version of the table cannot be read, or the operating system refused.
+    """
+    options = c.VacuumOptions(
+        older_than_ms=_options.positive("older_than_ms", older_than_ms),
+        flags=c.VACUUM_DRY_RUN if dry_run else 0,
+    )
+    info = c.VacuumInfo()
+    library().rds_vacuum(path_bytes(result_dir), byref(options), byref(info))
+    return Vacuum(*(getattr(info, name) for name in Vacuum._fields))

@@ -19,11 +19,13 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python bench header lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python test-torch test-hyrax bench header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
 	@echo "make test         every test, with a closing count"
+	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
+	@echo "make test-hyrax   Hyrax's own verbs over librds; HYRAX_PYTHON=... names a Python that has Hyrax"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
@@ -59,7 +61,22 @@ test-c: build
 	$(PYTHON) c_tests/run.py --library $(LIBRARY) --build $(CARGO_TARGET_DIR)/c_tests --asan --valgrind
 
 test-python: build $(VENV)/.installed
+	@scripts/need-tools cc
 	$(PY) -m pytest -q python_ctypes/tests
+
+# With Debian's python3-torch, which is small, and the last NumPy that it was built for.
+TORCH_VENV := .venv-torch
+test-torch: build $(TORCH_VENV)/.installed
+	PYTHONPATH=python_ctypes $(TORCH_VENV)/bin/python -m pytest -q python_ctypes/torch_tests
+
+$(TORCH_VENV)/.installed:
+	/usr/bin/python3 -m venv --system-site-packages $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.26.4 pytest==9.2.0
+	@touch $@
+
+# HYRAX_PYTHON: an interpreter that has hyrax==0.12 and pytest.
+test-hyrax: build
+	PYTHONPATH=python_ctypes $(HYRAX_PYTHON) -m pytest -q python_ctypes/hyrax_tests
 
 bench: | $(VENV)/.build-tools
 	$(CARGO) bench --locked --bench rows -- $(BENCH)
@@ -86,10 +103,10 @@ $(VENV)/.build-tools: python_ctypes/build-requirements.txt
 	@touch $@
 
 # The package itself, with what its tests and the demo need.
-$(VENV)/.installed: python_ctypes/pyproject.toml | $(VENV)/.build-tools
+$(VENV)/.installed: python_ctypes/pyproject.toml python_ctypes/setup.py | $(VENV)/.build-tools
 	@echo "Installing the Python packages of the demo and the tests into $(VENV)"
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable "./python_ctypes[test,demo]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) $(TORCH_VENV) demo_output

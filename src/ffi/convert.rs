@@ -208,11 +208,11 @@ pub fn write_stats(stats: &WriteStats) -> rds_write_stats {
 
 /// # Safety
 /// If not NULL, `pointer` must point to `count` tokens, whose pointers are as their lengths say.
-pub unsafe fn tokens<'a>(
-    scope: &'a Scope,
+pub unsafe fn tokens(
+    scope: &Scope,
     pointer: *const rds_token,
     length: usize,
-) -> Result<Vec<&'a [u8]>> {
+) -> Result<Vec<&[u8]>> {
     // SAFETY: as this function's own contract.
     let tokens = unsafe { args::slice(scope, pointer, length, "tokens") }?;
     let bytes = |(index, token): (usize, &rds_token)| {

@@ -101,7 +101,8 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 ///
 /// What is full already is not rewritten, what was there before is not touched, and at most one file
 /// at a time is on disk twice. It may be called again; with nothing new it only reports. The writer stays
-/// open.
+/// open. A reader that opened one of the removed versions keeps the rows that are mapped; what goes through
+/// Lance, and ids not read yet, are RDS_ERR_NOT_FOUND there until rds_reader_refresh().
 ///
 /// @param[in] writer a writer.
 /// @param[in] options NULL means all defaults. Borrowed during the call.

@@ -121,8 +121,8 @@ impl OpenFile {
         Ok(())
     }
 
-    pub fn is_full(&self) -> bool {
-        fullness(self.rows, self.bytes) >= 1.0
+    pub fn fullness(&self) -> f64 {
+        fullness(self.rows, self.bytes)
     }
 
     /// Ends the file.

@@ -46,10 +46,10 @@ impl Merge {
         let sizes = self.fragments.iter().flat_map(|f| &f.files).map(|f| f.file_size_bytes.get());
         let bytes: u64 = sizes.map(|size| size.map_or(0, u64::from)).sum();
         let inputs = self.inputs().await?;
-        if bytes >= LARGE_FILE * inputs.len() as u64 {
-            if let Some(finished) = self.copy(&inputs).await? {
-                return Ok(finished);
-            }
+        if bytes >= LARGE_FILE * inputs.len() as u64
+            && let Some(finished) = self.copy(&inputs).await?
+        {
+            return Ok(finished);
         }
         self.encode(&inputs).await
     }

@@ -19,6 +19,9 @@ use crate::writer::{CommitInfo, Durability};
 
 /// The part of an interval after which a checkpoint begins; the rest is for its commit.
 const CHECKPOINT_BEGINS: f64 = 0.75;
+/// The same while a file is about to be full: one that is need not be merged later.
+const CHECKPOINT_OF_NEARLY_FULL: f64 = 0.9;
+const NEARLY_FULL: f64 = 0.75;
 
 pub fn start(table: Table, durability: Durability, queue: &Arc<Queue>) -> Result<()> {
     let mut fuse = Fuse { receiver: queue.receiver()?, queue: queue.clone() };
@@ -147,7 +150,11 @@ impl Pipeline<'_> {
         match self.durability {
             Durability::Interval(interval) => self.oldest.and_then(|oldest| {
                 let since = oldest.max(self.last_checkpoint);
-                since.checked_add(interval.mul_f64(CHECKPOINT_BEGINS))
+                let part = match self.table.fullness() {
+                    NEARLY_FULL.. => CHECKPOINT_OF_NEARLY_FULL,
+                    _ => CHECKPOINT_BEGINS,
+                };
+                since.checked_add(interval.mul_f64(part))
             }),
             Durability::Batch | Durability::Commit => None,
         }

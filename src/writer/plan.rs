@@ -9,6 +9,7 @@ use crate::writer::data_file::fullness;
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     pub rows: u64,
+    /// Of tensors, as in the caller's memory.
     pub bytes: u64,
     /// Of this run, and nothing but its rows: it may be merged with its neighbours.
     pub mergeable: bool,

@@ -74,12 +74,17 @@ impl Table {
         file.write(batch, bytes).await?;
         self.written.rows += batch.num_rows() as u64;
         self.written.tensor_bytes += bytes;
-        if !file.is_full() {
+        if file.fullness() < 1.0 {
             self.open_file = Some(file);
             return Ok(false);
         }
         self.finished.push(file.finish().await?);
         Ok(true)
+    }
+
+    /// How full the open data file is.
+    pub fn fullness(&self) -> f64 {
+        self.open_file.as_ref().map_or(0.0, OpenFile::fullness)
     }
 
     fn create_file(&mut self, layout: &Layout) -> Result<OpenFile> {
@@ -145,22 +150,24 @@ impl Table {
     }
 
     fn pieces(&self, table: &Dataset, scope: CommitScope) -> Vec<Piece> {
-        let may_merge = |name: &str| scope == CommitScope::Table || self.names.has(name);
         let manifest = table.manifest();
+        let row_bytes = self.layout().ok().flatten().map(|layout| layout.spec.row_bytes() as u64);
         // An index, or ids of rows, would have to be rewritten too.
         let plain = manifest.index_section.is_none() && !manifest.uses_stable_row_ids();
+        let is_ours = |fragment: &Fragment| match fragment.files.as_slice() {
+            [file] => {
+                let of_scope = scope == CommitScope::Table || self.names.has(&file.path);
+                of_scope && file.base_id.is_none() && file.file_size_bytes.get().is_some()
+            }
+            _ => false,
+        };
         let piece = |fragment: &Fragment| {
-            let file = match fragment.files.as_slice() {
-                [file] if file.base_id.is_none() && may_merge(&file.path) => {
-                    file.file_size_bytes.get()
-                }
-                _ => None,
-            };
             let unchanged = fragment.deletion_file.is_none() && fragment.overlays.is_empty();
+            let rows = fragment.physical_rows.unwrap_or(0) as u64;
             Piece {
-                rows: fragment.physical_rows.unwrap_or(0) as u64,
-                bytes: file.map_or(0, u64::from),
-                mergeable: plain && unchanged && file.is_some(),
+                rows,
+                bytes: rows * row_bytes.unwrap_or(0),
+                mergeable: plain && unchanged && row_bytes.is_some() && is_ours(fragment),
             }
         };
         manifest.fragments.iter().map(piece).collect()

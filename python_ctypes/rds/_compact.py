@@ -7,12 +7,9 @@ from ctypes import byref
 from dataclasses import dataclass
 
 from . import _structs as c
-from ._errors import CancelledError
 from ._library import library, path_bytes
 from ._progress import Progress, reporting
 from .writer import ResultDatasetWriter
-
-_COMMIT_MERGE_ALL = 1
 
 
 @dataclass(frozen=True)
@@ -33,30 +30,7 @@ def compact(location: str | os.PathLike[str], progress: Progress | None = None) 
     their files. What `progress` raises, and Ctrl-C, end it: files not merged until then stay as they are.
     """
     with reporting(progress) as report, ResultDatasetWriter(location, mode="append") as writer:
-        info = _merge(writer, report)
+        info = writer._commit(lambda done, total: report("merge", done, total), c.COMMIT_MERGE_ALL)
     removed = c.VacuumInfo()
     library().rds_vacuum(path_bytes(location), byref(c.VacuumOptions()), byref(removed))
     return Compaction(info.data_files, info.version, removed.removed_files, removed.removed_bytes)
-
-
-def _merge(writer: ResultDatasetWriter, report: Progress) -> c.CommitInfo:
-    raised: list[BaseException] = []
-
-    @c.ProgressCallback
-    def tell(_user_data, done, total):
-        try:
-            report("merge", done, total)
-        except BaseException as error:  # pylint: disable=broad-exception-caught
-            raised.append(error)
-            return 1
-        return 0
-
-    info = c.CommitInfo()
-    options = c.CommitOptions(progress=tell, flags=_COMMIT_MERGE_ALL)
-    try:
-        library().rds_commit(writer._handle, byref(options), byref(info))
-    except CancelledError:
-        if raised:
-            raise raised[0] from None
-        raise
-    return info

@@ -190,6 +190,9 @@ class ResultDatasetWriter:
         raises, or Ctrl-C is pressed, the wait ends with that exception; what was accepted stays
         accepted.
         """
+        self._commit(progress)
+
+    def _commit(self, progress=None, flags=0) -> c.CommitInfo:
         raised: list[BaseException] = []
 
         @c.ProgressCallback
@@ -202,13 +205,15 @@ class ResultDatasetWriter:
                 return 1
             return 0
 
-        options = c.CommitOptions(progress=report)
+        info = c.CommitInfo()
+        options = c.CommitOptions(progress=report, flags=flags)
         try:
-            library().rds_commit(self._handle, byref(options), None)
+            library().rds_commit(self._handle, byref(options), byref(info))
         except CancelledError:
             if raised:
                 raise raised[0] from None
             raise
+        return info
 
     def stats(self) -> WriterStats:
         """How far the writer is: what was accepted, what of it is durable, what waits to be written."""

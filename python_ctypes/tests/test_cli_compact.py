@@ -109,11 +109,3 @@ def test_what_is_stopped_leaves_the_results_whole(results, error):
 def test_no_results_are_3(tmp_path, capsys):
     assert cli.main(["compact", str(tmp_path)]) == 3
     assert "does not exist" in capsys.readouterr().err
-
-
-def test_the_flag_is_the_one_of_the_header():
-    from test_library import declarations
-
-    from rds import _compact
-
-    assert _compact._COMMIT_MERGE_ALL == int(declarations()[1]["RDS_COMMIT_MERGE_ALL"])

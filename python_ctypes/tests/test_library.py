@@ -129,7 +129,13 @@ def test_constants_have_the_values_of_the_header(header):
     macros = declarations()[1]
     assert _structs.ABI_VERSION == int(macros["RDS_ABI_VERSION"])
     assert _structs.MAX_NDIM == int(macros["RDS_MAX_NDIM"])
-    for name in ("TENSOR_BYTE_SWAPPED", "READER_NO_PREFETCH", "STREAM_FIXED_SHAPE_TENSOR", "VACUUM_DRY_RUN"):
+    for name in (
+        "TENSOR_BYTE_SWAPPED",
+        "READER_NO_PREFETCH",
+        "STREAM_FIXED_SHAPE_TENSOR",
+        "COMMIT_MERGE_ALL",
+        "VACUUM_DRY_RUN",
+    ):
         assert getattr(_structs, name) == int(macros[f"RDS_{name}"])
     kinds = header.typeof("rds_ids_kind").relements
     for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 
 use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
+use crate::ffi::types::*;
 
 /// No struct comes near it: a larger size is not a size.
 const MAX_SIZE: usize = 4096;
@@ -133,4 +134,34 @@ unsafe fn size<T: SizedStruct>(pointer: *const T, name: &str) -> Result<usize> {
         )));
     }
     Ok(size)
+}
+
+macro_rules! sized {
+    ($($name:ident: $first_size:literal;)*) => {$(
+        // SAFETY: repr(C), begins with `struct_size: usize`, made of integers and pointers only,
+        // for which zero is a value; the size below rules out padding at the end.
+        unsafe impl SizedStruct for $name {
+            const NAME: &'static str = stringify!($name);
+            const FIRST_SIZE: usize = $first_size;
+        }
+        const _: () = assert!(size_of::<$name>() >= $first_size);
+    )*};
+}
+
+sized! {
+    rds_ids: 48;
+    rds_tensor: 48;
+    rds_writer_options: 32;
+    rds_commit_options: 32;
+    rds_commit_info: 40;
+    rds_write_stream_options: 24;
+    rds_write_stats: 72;
+    rds_commit_staged_options: 16;
+    rds_vacuum_options: 24;
+    rds_vacuum_info: 32;
+    rds_reader_options: 16;
+    rds_span: 40;
+    rds_table_info: 568;
+    rds_stream_options: 40;
+    rds_runtime_options: 16;
 }

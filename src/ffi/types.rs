@@ -4,7 +4,6 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use crate::ffi::options;
 use crate::tensor::MAX_NDIM;
 
 /// A writer: one run that writes one table. Opaque; made by rds_writer_open().
@@ -27,6 +26,7 @@ pub enum rds_write_mode {
     /// A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
     RDS_MODE_OVERWRITE = 2,
     /// Nothing is committed: rows go into tokens of rds_writer_stage(), which rds_commit_staged() publishes.
+    /// The durability is of no meaning then.
     RDS_MODE_STAGED = 3,
 }
 
@@ -390,33 +390,3 @@ pub type rds_log_callback = Option<
         user_data: *mut c_void,
     ),
 >;
-
-macro_rules! sized {
-    ($($name:ident: $first_size:literal;)*) => {$(
-        // SAFETY: repr(C), begins with `struct_size: usize`, made of integers and pointers only,
-        // for which zero is a value; the size below rules out padding at the end.
-        unsafe impl options::SizedStruct for $name {
-            const NAME: &'static str = stringify!($name);
-            const FIRST_SIZE: usize = $first_size;
-        }
-        const _: () = assert!(size_of::<$name>() >= $first_size);
-    )*};
-}
-
-sized! {
-    rds_ids: 48;
-    rds_tensor: 48;
-    rds_writer_options: 32;
-    rds_commit_options: 32;
-    rds_commit_info: 40;
-    rds_write_stream_options: 24;
-    rds_write_stats: 72;
-    rds_commit_staged_options: 16;
-    rds_vacuum_options: 24;
-    rds_vacuum_info: 32;
-    rds_reader_options: 16;
-    rds_span: 40;
-    rds_table_info: 568;
-    rds_stream_options: 40;
-    rds_runtime_options: 16;
-}

@@ -12,13 +12,13 @@ use lance::dataset::{CommitBuilder, Dataset, WriteDestination};
 use lance::session::Session;
 use lance_core::datatypes::Schema;
 use lance_file::version::{ConcreteFileVersion, LanceFileVersion};
-use lance_table::format::Fragment;
+use lance_table::format::{Fragment, Manifest};
 
 use crate::error::{Error, Result, Status};
 use crate::location::{Location, VERSIONS, manifests};
 use crate::writer::data_file::{DATA, Finished};
 use crate::writer::durable::{sync, sync_directories};
-use crate::writer::history::{History, Keep};
+use crate::writer::history::{History, Keep, remove};
 use crate::writer::{CommitInfo, Mode};
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
@@ -138,28 +138,28 @@ impl Head {
 
     /// Makes a version that has `merged` in the place of `old`, which follow each other. False, if the
     /// table has changed there: then nothing is done.
-    pub async fn rewrite(&mut self, old: Vec<Fragment>, mut merged: Finished) -> Result<bool> {
+    pub async fn rewrite(&mut self, old: Vec<Fragment>, merged: Finished) -> Result<bool> {
         self.sync_files(std::slice::from_ref(&merged))?;
-        let base = self.catch_up().await?;
-        let now = &base.newest.manifest().fragments;
-        let place = now.windows(old.len()).position(|window| window == old);
-        let Some(id) = place.and_then(|place| id_after(now.get(place..)?, old.len())) else {
-            return Ok(false);
+        let fragment = merged.fragment.clone();
+        let operation = |newest: &Manifest| {
+            let now = &newest.fragments;
+            let place = now.windows(old.len()).position(|window| window == old)?;
+            let id = id_after(now.get(place..)?, old.len())?;
+            let new_fragments = vec![Fragment { id, ..fragment.clone() }];
+            let groups = vec![RewriteGroup { old_fragments: old.clone(), new_fragments }];
+            Some(Operation::Rewrite {
+                groups,
+                rewritten_indices: Vec::new(),
+                frag_reuse_index: None,
+            })
         };
-        merged.fragment.id = id;
-        let group = RewriteGroup {
-            old_fragments: old.clone(),
-            new_fragments: vec![merged.fragment.clone()],
-        };
-        let operation = Operation::Rewrite {
-            groups: vec![group],
-            rewritten_indices: Vec::new(),
-            frag_reuse_index: None,
-        };
-        match execute(base.dataset, operation).await {
-            // The id may be taken meanwhile, which is invalid too.
-            Err(error) if matches!(error.status, CONFLICT | INVALID) => Ok(false),
-            committed => self.settle(committed, vec![merged], &old).await.map(|()| true),
+        match self.land(std::slice::from_ref(&merged.fragment), operation).await {
+            Ok(None) => Ok(false),
+            Err(error) if error.status == CONFLICT && self.catch_up().await.is_ok() => Ok(false),
+            committed => {
+                let committed = committed.and_then(|dataset| dataset.ok_or_else(|| self.is_gone()));
+                self.settle(committed, vec![merged], &old).await.map(|()| true)
+            }
         }
     }
 
@@ -214,32 +214,68 @@ impl Head {
     }
 
     async fn append(&self, fragments: Vec<Fragment>) -> Result<Dataset> {
+        let operation = |newest: &Manifest| {
+            let first = newest.max_fragment_id().map_or(0, |id| id + 1);
+            Some(Operation::Append { fragments: with_ids(fragments.clone(), first) })
+        };
+        let landed = self.land(&fragments, operation).await?;
+        landed.ok_or_else(|| Error::internal("nothing to append"))
+    }
+
+    /// Commits what `operation` makes of the newest version; none, if that is nothing.
+    ///
+    /// Whether a commit has landed is told by the newest version alone, which then names the `fragments`.
+    /// Versions are removed while others look for the newest one: Lance may then put a commit on top of an
+    /// older one, where nobody will see it, or fail after it has landed.
+    async fn land(
+        &self,
+        fragments: &[Fragment],
+        operation: impl Fn(&Manifest) -> Option<Operation>,
+    ) -> Result<Option<Dataset>> {
         let mut attempts = 0..ATTEMPTS;
         loop {
             let base = self.catch_up().await?;
-            let newest = base.newest.manifest();
-            let fragments =
-                with_ids(fragments.clone(), newest.max_fragment_id().map_or(0, |id| id + 1));
-            match execute(base.dataset, Operation::Append { fragments }).await {
-                // Another writer may have taken the ids, or have removed a version that it no longer
-                // needs while it was looked at. Then the table has gone on.
-                Err(error)
-                    if matches!(error.status, INVALID | NOT_FOUND) && attempts.next().is_some() =>
-                {
-                    if self.location.newest_version()? == Some(newest.version) {
+            let before = base.newest.manifest().version;
+            let Some(operation) = operation(base.newest.manifest()) else { return Ok(None) };
+            let committed = execute(base.dataset, operation).await;
+            if let Ok(dataset) = &committed
+                && self.location.newest_version()? == Some(dataset.manifest().version)
+            {
+                return committed.map(Some);
+            }
+            let newest =
+                load(&self.location, &self.session).await?.ok_or_else(|| self.is_gone())?;
+            if names_all(newest.dataset.manifest(), fragments) {
+                return Ok(Some(newest.dataset.as_ref().clone()));
+            }
+            match committed {
+                // Beside the line of versions.
+                Ok(dataset) => {
+                    let lost = Snapshot::new(&self.location, dataset)?;
+                    remove(&lost.manifest)?;
+                }
+                // Another writer has taken the ids, or has removed what Lance was reading.
+                Err(error) if matches!(error.status, INVALID | NOT_FOUND) => {
+                    if newest.version() == before {
                         return Err(error);
                     }
                 }
-                committed => return committed,
+                Err(error) => return Err(error),
+            }
+            if attempts.next().is_none() {
+                return Err(Error::commit_conflict(format!(
+                    "other writers changed the table at {} {ATTEMPTS} times in a row",
+                    self.location
+                )));
             }
         }
     }
 
     /// What a commit may build on.
     ///
-    /// Lance finds out what came since the version it is given, and whether that is compatible, from the
-    /// manifests between; but runs remove theirs. So if some are missing, the newest version must still
-    /// have what ours had. Besides, Lance commits to a table whose directory is gone.
+    /// That is the newest version, if it has what ours had. If it has not, Lance finds out from the manifests
+    /// between whether what came is compatible; runs remove theirs, so if some are missing, the table counts as
+    /// replaced. Besides, Lance commits to a table whose directory is gone.
     async fn catch_up(&self) -> Result<Base> {
         let ours = self.table.as_ref().ok_or_else(|| Error::internal("no table to add to"))?;
         let found = match self.location.exists()? {
@@ -262,14 +298,18 @@ impl Head {
             && found.range(since).count() as u64 == newest - ours.version() + 1;
         let newest = load(&self.location, &self.session).await?.ok_or_else(|| self.is_gone())?;
         let descends = match self.committed {
-            _ if complete => true,
             true => self.history.is_in(&newest.dataset),
-            false => newest.version() > ours.version() && has_files_of(&newest, ours),
+            false => {
+                let fragments = &ours.dataset.manifest().fragments;
+                newest.version() > ours.version()
+                    && !fragments.is_empty()
+                    && names_all(newest.dataset.manifest(), fragments)
+            }
         };
         match (descends, complete) {
-            (false, _) => Err(self.was_replaced()),
-            (_, true) => Ok(Base { dataset: ours.dataset.clone(), newest: newest.dataset }),
-            (_, false) => Ok(Base { dataset: newest.dataset.clone(), newest: newest.dataset }),
+            (true, _) => Ok(Base { dataset: newest.dataset.clone(), newest: newest.dataset }),
+            (false, true) => Ok(Base { dataset: ours.dataset.clone(), newest: newest.dataset }),
+            (false, false) => Err(self.was_replaced()),
         }
     }
 
@@ -336,7 +376,7 @@ fn with_ids(fragments: Vec<Fragment>, first: u64) -> Vec<Fragment> {
 }
 
 /// The id of what the first `count` of some neighbours are merged into; none, if the next one has it.
-fn id_after(fragments: &[Fragment], count: usize) -> Option<u64> {
+pub fn id_after(fragments: &[Fragment], count: usize) -> Option<u64> {
     let id = fragments.get(..count)?.last()?.id + 1;
     fragments.get(count).is_none_or(|next| next.id > id).then_some(id)
 }
@@ -355,13 +395,12 @@ fn is_same(one: &Option<Snapshot>, other: &Option<Snapshot>) -> bool {
     }
 }
 
-/// Whether every data file of `older` is in `newer`.
-fn has_files_of(newer: &Snapshot, older: &Snapshot) -> bool {
-    let files = |table: &Snapshot| -> HashSet<String> {
-        let fragments = &table.dataset.manifest().fragments;
+/// Whether a version names every data file of some fragments.
+fn names_all(manifest: &Manifest, fragments: &[Fragment]) -> bool {
+    let files = |fragments: &[Fragment]| -> HashSet<String> {
         fragments.iter().flat_map(|f| &f.files).map(|file| file.path.clone()).collect()
     };
-    files(older).is_subset(&files(newer))
+    files(fragments).is_subset(&files(&manifest.fragments))
 }
 
 /// A writer reads manifests only: Lance's caches, gigabytes by default, would hold nothing of use.

@@ -23,6 +23,8 @@ pub struct Merges {
     last: Option<VecDeque<Vec<Fragment>>>,
     /// A merge along the way has failed: the next would too, and rows are safe without it.
     failed: bool,
+    /// The version of the table in which nothing was to be merged.
+    looked_at: u64,
 }
 
 /// A merge that another thread is at. It is given up when dropped.
@@ -101,8 +103,11 @@ impl Merges {
     pub async fn go_on(&mut self, table: &mut Table, queue: &Queue) {
         while self.running.is_none() {
             let next = match (&mut self.last, self.commits.front()) {
-                (None, None) if self.failed => None,
-                (None, None) => table.next_merge(),
+                (None, None) if self.failed || self.looked_at == table.version() => None,
+                (None, None) => {
+                    self.looked_at = table.version();
+                    table.next_merge()
+                }
                 (None, Some(commit)) => {
                     let last = VecDeque::from(table.last_merges(commit.scope));
                     let rows = last.iter().flatten().filter_map(|fragment| fragment.physical_rows);

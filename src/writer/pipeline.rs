@@ -161,7 +161,7 @@ impl Pipeline<'_> {
     }
 
     async fn checkpoint(&mut self) -> Result<CommitInfo> {
-        let before = self.table.info().version;
+        let before = self.table.version();
         let info = self.table.checkpoint().await?;
         self.oldest = None;
         self.last_checkpoint = Instant::now();

@@ -36,12 +36,8 @@ impl LockedFile {
     fn create(path: PathBuf) -> io::Result<Self> {
         loop {
             let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-            match file.lock() {
-                Ok(()) => {}
-                // Then its age is all that tells whether it was abandoned.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-                Err(error) => return Err(error),
-            }
+            // Where files cannot be locked their age is all that tells whether they were abandoned.
+            file.lock().unwrap_or_else(|e| log::debug!("cannot lock {}: {e}", path.display()));
             // Between the two a vacuum may have found it without a lock.
             if file.metadata()?.nlink() != 0 {
                 return Ok(Self { path, file: Arc::new(file), unfinished: true });

@@ -1,6 +1,7 @@
 //! The table as its writer sees it: rows encoded into data files, the checkpoints that commit these, and
 //! the merging of what checkpoints leave.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::writer::batch::Layout;
 use crate::writer::data_file::{DATA, Finished, Names, OpenFile};
-use crate::writer::head::{FILE_VERSION, Head};
+use crate::writer::head::{FILE_VERSION, Head, id_after};
 use crate::writer::merge::Merge;
 use crate::writer::plan::{self, Piece};
 use crate::writer::staging::Token;
@@ -116,6 +117,11 @@ impl Table {
         CommitInfo { rows, tensor_bytes, ..self.head.info() }
     }
 
+    /// 0 before the first commit.
+    pub fn version(&self) -> u64 {
+        self.head.appends_to().map_or(0, |table| table.manifest().version)
+    }
+
     async fn finish_file(&mut self) -> Result<()> {
         if let Some(file) = self.open_file.take() {
             self.finished.push(file.finish().await?);
@@ -135,18 +141,17 @@ impl Table {
     }
 
     /// A merge that is due along the way.
-    pub fn next_merge(&mut self) -> Option<Vec<Fragment>> {
+    pub fn next_merge(&self) -> Option<Vec<Fragment>> {
         let table = self.head.appends_to()?;
         let group = plan::along_the_way(&self.pieces(table, CommitScope::Run))?;
-        table.manifest().fragments.get(group).map(<[Fragment]>::to_vec)
+        neighbours(table, group)
     }
 
     /// The merges that leave one file per million rows or gibibyte.
     pub fn last_merges(&self, scope: CommitScope) -> Vec<Vec<Fragment>> {
         let Some(table) = self.head.appends_to() else { return Vec::new() };
         let groups = plan::at_the_end(&self.pieces(table, scope)).into_iter();
-        let fragments = &table.manifest().fragments;
-        groups.filter_map(|group| fragments.get(group).map(<[Fragment]>::to_vec)).collect()
+        groups.filter_map(|group| neighbours(table, group)).collect()
     }
 
     fn pieces(&self, table: &Dataset, scope: CommitScope) -> Vec<Piece> {
@@ -204,4 +209,11 @@ impl Table {
         let pruned = self.head.prune().await;
         pruned.unwrap_or_else(|error| log::warn!("{}: {error}", self.head.location));
     }
+}
+
+/// The fragments at these places, if there is an id for what they are merged into.
+fn neighbours(table: &Dataset, group: Range<usize>) -> Option<Vec<Fragment>> {
+    let rest = table.manifest().fragments.get(group.start..)?;
+    id_after(rest, group.len())?;
+    rest.get(..group.len()).map(<[Fragment]>::to_vec)
 }

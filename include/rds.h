@@ -220,6 +220,11 @@ struct DLManagedTensorVersioned;
 #define RDS_ABI_VERSION 1
 
 /**
+ * How often something is tried that another writer can get in the way of.
+ */
+#define ATTEMPTS 50
+
+/**
  * What became of a call.
  *
  * Values are never renumbered; a later version may add to them.
@@ -354,6 +359,7 @@ typedef enum {
   RDS_MODE_OVERWRITE = 2,
   /**
    * Nothing is committed: rows go into tokens of rds_writer_stage(), which rds_commit_staged() publishes.
+   * The durability is of no meaning then.
    */
   RDS_MODE_STAGED = 3,
 } rds_write_mode;

@@ -1,12 +1,9 @@
 //! The newest version of the table, as this run knows it, and the commits that put another one on top.
 
 use std::collections::HashSet;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::transaction::{Operation, RewriteGroup, TransactionBuilder};
 use lance::dataset::{CommitBuilder, Dataset, WriteDestination};
 use lance::session::Session;
@@ -19,6 +16,7 @@ use crate::location::{Location, VERSIONS, manifests};
 use crate::writer::data_file::{DATA, Finished};
 use crate::writer::durable::{sync, sync_directories};
 use crate::writer::history::{History, Keep, remove};
+use crate::writer::version::{ATTEMPTS, Snapshot, identity, is_same, load, small_session};
 use crate::writer::{CommitInfo, Mode};
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
@@ -27,9 +25,6 @@ pub const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
 const CONFLICT: Status = Status::RDS_ERR_COMMIT_CONFLICT;
 const INVALID: Status = Status::RDS_ERR_INVALID_ARGUMENT;
 const NOT_FOUND: Status = Status::RDS_ERR_NOT_FOUND;
-
-/// How often something is tried that another writer can get in the way of.
-const ATTEMPTS: u32 = 50;
 
 /// The distance between ids of fragments. Lance sorts fragments by their ids, none of which is ever used
 /// again: what fragments are merged into needs one that is free, and lies between those of its neighbours.
@@ -48,35 +43,6 @@ pub struct Head {
     /// Whether this run has committed: from then on it appends.
     committed: bool,
     history: History,
-}
-
-/// A version, and what tells its manifest from that of another table which took its place.
-#[derive(Clone)]
-struct Snapshot {
-    dataset: Arc<Dataset>,
-    manifest: PathBuf,
-    identity: (u64, u64, i64, i64),
-}
-
-impl Snapshot {
-    fn new(location: &Location, dataset: Dataset) -> Result<Self> {
-        let name = dataset.manifest_location().path.filename().unwrap_or_default();
-        let manifest = location.path().join(VERSIONS).join(name);
-        let identity = identity(&std::fs::metadata(&manifest)?);
-        Ok(Self { dataset: Arc::new(dataset), manifest, identity })
-    }
-
-    fn version(&self) -> u64 {
-        self.dataset.manifest().version
-    }
-
-    fn is(&self, other: &Snapshot) -> bool {
-        self.version() == other.version() && self.identity == other.identity
-    }
-}
-
-fn identity(file: &Metadata) -> (u64, u64, i64, i64) {
-    (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())
 }
 
 /// The version that a transaction names as the one it has read, and the newest one.
@@ -387,14 +353,6 @@ async fn execute(base: Arc<Dataset>, operation: Operation) -> Result<Dataset> {
     Ok(commit.execute(transaction).await?)
 }
 
-fn is_same(one: &Option<Snapshot>, other: &Option<Snapshot>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.is(other),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
 /// Whether a version names every data file of some fragments.
 fn names_all(manifest: &Manifest, fragments: &[Fragment]) -> bool {
     let files = |fragments: &[Fragment]| -> HashSet<String> {
@@ -403,35 +361,8 @@ fn names_all(manifest: &Manifest, fragments: &[Fragment]) -> bool {
     files(fragments).is_subset(&files(&manifest.fragments))
 }
 
-/// A writer reads manifests only: Lance's caches, gigabytes by default, would hold nothing of use.
-fn small_session() -> Session {
-    Session::new(0, 4 << 20, Arc::default())
-}
-
 fn exists(location: &Location) -> Error {
     Error::already_exists(format!(
         "there is a table at {location}; append to it, overwrite it, or choose another path"
     ))
-}
-
-/// The newest version of the table, if there is one. A run may remove a version of its own between its
-/// being found and its being read: then there is a newer one.
-async fn load(location: &Location, session: &Arc<Session>) -> Result<Option<Snapshot>> {
-    let mut attempts = 0..ATTEMPTS;
-    loop {
-        if !location.exists()? {
-            return Ok(None);
-        }
-        let builder = DatasetBuilder::from_uri(location.uri()?).with_session(session.clone());
-        let loaded = builder.load().await.map_err(Error::reading);
-        match loaded.and_then(|dataset| Snapshot::new(location, dataset)) {
-            Ok(table) => return Ok(Some(table)),
-            Err(error) if error.status == NOT_FOUND => {
-                if location.newest_version()?.is_none() || attempts.next().is_none() {
-                    return Ok(None);
-                }
-            }
-            Err(error) => return Err(error.context(location)),
-        }
-    }
 }

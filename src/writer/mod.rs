@@ -25,6 +25,7 @@ mod staging;
 mod table;
 mod tensor_view;
 mod vacuum;
+mod version;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

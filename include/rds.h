@@ -220,11 +220,6 @@ struct DLManagedTensorVersioned;
 #define RDS_ABI_VERSION 1
 
 /**
- * How often something is tried that another writer can get in the way of.
- */
-#define ATTEMPTS 50
-
-/**
  * What became of a call.
  *
  * Values are never renumbered; a later version may add to them.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result, Status};
 use crate::location::{Location, VERSIONS};
 
 /// How often something is tried that another writer can get in the way of.
-pub const ATTEMPTS: u32 = 50;
+pub(super) const ATTEMPTS: u32 = 50;
 
 /// A version, and what tells its manifest from that of another table which took its place.
 #[derive(Clone)]

@@ -46,7 +46,8 @@ static inline int files_named(const char *path, const char *directory, const cha
     DIR *entries = opendir(parent);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
         size_t length = strlen(entry->d_name), end = strlen(suffix);
-        if (entry->d_name[0] == '.' || length < end) continue;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (length < end) continue;
         count += strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
                  strcmp(entry->d_name + length - end, suffix) == 0;
     }

@@ -20,6 +20,7 @@ pub mod ffi;
 pub mod ids;
 pub mod location;
 pub mod map;
+pub mod plain;
 pub mod reader;
 pub mod runtime;
 pub mod tensor;

@@ -12,7 +12,6 @@ mod footer;
 mod gather;
 mod ids;
 mod once;
-mod plain;
 mod rows;
 mod snapshot;
 mod spans;

@@ -14,7 +14,7 @@ use lance_table::format::Fragment;
 
 use crate::error::{Error, Result, Status, panic_text};
 use crate::location::Location;
-use crate::reader::plain::RowLayout;
+use crate::plain::RowLayout;
 use crate::reader::spans::{Source, Spans};
 use crate::reader::{Access, Columns};
 use crate::runtime;

@@ -14,8 +14,8 @@ use lance_table::format::{DataFile, Fragment};
 
 use crate::error::{Error, Result};
 use crate::map::Map;
+use crate::plain::RowLayout;
 use crate::reader::footer::Footer;
-use crate::reader::plain::RowLayout;
 use crate::runtime;
 
 /// The directory of a table's data files.

@@ -12,14 +12,15 @@ use lance_table::format::{DataFile, Fragment};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::writer::page_file::PageFile;
 use crate::writer::sink::{LockedFile, Sink};
 
 /// A file ends at either: a table of results has few, large files.
 pub(super) const MAX_ROWS: u64 = 1 << 20;
 pub(super) const MAX_BYTES: u64 = 1 << 30;
 
-/// What is collected for a page of a column. An encoder holds it up to three times.
-const PAGE_BYTES: u64 = 4 << 20;
+/// What an encoder collects for a page of a column. It holds that up to three times.
+pub(super) const PAGE_BYTES: u64 = 4 << 20;
 
 /// Data files in the directory of a table.
 pub const DATA: &str = "data";
@@ -95,27 +96,41 @@ impl Finished {
 pub struct OpenFile {
     schema: Schema,
     version: ConcreteFileVersion,
-    writer: FileWriter,
+    writer: Writer,
     file: LockedFile,
     rows: u64,
     bytes: u64,
 }
 
+enum Writer {
+    Pages(Box<PageFile>),
+    /// Of file versions that only tables of others have.
+    Lance(FileWriter),
+}
+
 impl OpenFile {
     pub fn create(path: PathBuf, schema: &Schema, version: ConcreteFileVersion) -> Result<Self> {
         let (sink, file) = Sink::create(path)?;
-        let options = FileWriterOptions {
-            data_cache_bytes: Some(PAGE_BYTES * schema.fields.len() as u64),
-            // Batches are small and owned: a copy on their way into a page would be of no use.
-            keep_original_array: Some(true),
-            ..FileWriterOptions::default()
+        let writer = match PageFile::knows(version) {
+            true => Writer::Pages(Box::new(PageFile::new(sink, schema, version)?)),
+            false => {
+                let options = FileWriterOptions {
+                    data_cache_bytes: Some(PAGE_BYTES * schema.fields.len() as u64),
+                    // Batches are small and owned: a copy on their way into a page would be of no use.
+                    keep_original_array: Some(true),
+                    ..FileWriterOptions::default()
+                };
+                Writer::Lance(create_writer(version, Box::new(sink), schema.clone(), options)?)
+            }
         };
-        let writer = create_writer(version, Box::new(sink), schema.clone(), options)?;
         Ok(Self { schema: schema.clone(), version, writer, file, rows: 0, bytes: 0 })
     }
 
     pub async fn write(&mut self, batch: &RecordBatch, bytes: u64) -> Result<()> {
-        self.writer.write_batch(batch).await?;
+        match &mut self.writer {
+            Writer::Pages(file) => file.write(batch).await?,
+            Writer::Lance(file) => file.write_batch(batch).await?,
+        }
         self.rows += batch.num_rows() as u64;
         self.bytes += bytes;
         Ok(())
@@ -126,8 +141,11 @@ impl OpenFile {
     }
 
     /// Ends the file.
-    pub async fn finish(mut self) -> Result<Finished> {
-        let summary = self.writer.finish().await?;
+    pub async fn finish(self) -> Result<Finished> {
+        let summary = match self.writer {
+            Writer::Pages(file) => file.finish().await?,
+            Writer::Lance(mut file) => file.finish().await?,
+        };
         Finished::new(self.file, &self.schema, self.version, summary)
     }
 }

@@ -16,6 +16,7 @@ mod history;
 mod merge;
 mod merges;
 mod named;
+mod page_file;
 mod pipeline;
 mod plan;
 mod pool;

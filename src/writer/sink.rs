@@ -103,6 +103,10 @@ impl Sink {
         Ok((sink, locked))
     }
 
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// The result of a sync that has ended; starts another one if there is enough to sync.
     fn sync_behind(&mut self, context: &mut Context) -> io::Result<()> {
         if let Some(syncing) = &mut self.syncing {

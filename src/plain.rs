@@ -6,25 +6,32 @@
 //! (`encodings_v2_0.proto`). Anything that is not exactly this, new fields and layouts of later
 //! versions too, is not plain and left to Lance.
 
+#![forbid(unsafe_code)]
+
 use std::ops::Range;
 
+use arrow::array::{Array, FixedSizeListArray};
+use arrow::buffer::Buffer;
+use lance_encoding::decoder::PageEncoding;
 use lance_encoding::format::pb::array_encoding::ArrayEncoding as Encoding20;
 use lance_encoding::format::pb::nullable::Nullability;
 use lance_encoding::format::pb::{self, ArrayEncoding};
 use lance_encoding::format::pb21::compressive_encoding::Compression;
 use lance_encoding::format::pb21::full_zip_layout::Details;
 use lance_encoding::format::pb21::page_layout::Layout;
-use lance_encoding::format::pb21::{self, CompressiveEncoding, FullZipLayout, PageLayout};
+use lance_encoding::format::pb21::{
+    self, CompressiveEncoding, FixedSizeList, FullZipLayout, PageLayout, RepDefLayer,
+};
 use lance_file::format::pbfile::column_metadata::Page;
 use lance_file::format::pbfile::encoding::Location;
 use prost::Message;
 use prost_types::Any;
 
 use crate::error::{Error, Result};
-use crate::tensor::TensorSpec;
+use crate::tensor::{TensorSpec, first_null};
 
 /// Where pages begin in files of these versions: Lance refuses others. It is more than Arrow asks for.
-const ALIGNMENT: usize = 64;
+pub(crate) const ALIGNMENT: usize = 64;
 
 /// How the rows of a table lie in a plain page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +53,44 @@ impl RowLayout {
             bits: bits as u64,
             stride: row / 8,
         })
+    }
+
+    /// How a plain page of so many rows is described in files 2.1 and 2.2; none, if one cannot have as many.
+    pub fn description(&self, rows: u64) -> Option<PageEncoding> {
+        let items = u32::try_from(rows).ok()?;
+        let flat = pb21::Flat { bits_per_value: self.bits, data: None };
+        let list = FixedSizeList {
+            items_per_value: self.numbers,
+            has_validity: false,
+            values: Some(Box::new(compressive(Compression::Flat(flat)))),
+        };
+        let layout = Layout::FullZipLayout(FullZipLayout {
+            bits_rep: 0,
+            bits_def: 0,
+            details: Some(Details::BitsPerValue(u32::try_from(self.stride * 8).ok()?)),
+            num_items: items,
+            num_visible_items: items,
+            value_compression: Some(compressive(Compression::FixedSizeList(Box::new(list)))),
+            // A list of fixed size is no layer of its own.
+            layers: vec![RepDefLayer::RepdefAllValidItem as i32],
+        });
+        Some(PageLayout { layout: Some(layout) }.into())
+    }
+
+    /// The rows as they lie in a plain page; none, if there is a null or they are of another width.
+    pub fn bytes(&self, rows: &FixedSizeListArray) -> Option<Buffer> {
+        let values = rows.values().to_data();
+        let expected = (rows.len() as u64).checked_mul(self.numbers)?;
+        if cfg!(target_endian = "big")
+            || first_null(rows).is_some()
+            || values.len() as u64 != expected
+        {
+            return None;
+        }
+        let (offset, bits) =
+            (values.offset() * self.bits as usize, values.len() * self.bits as usize);
+        let buffer = values.buffers().first()?;
+        (buffer.len() >= (offset + bits).div_ceil(8)).then(|| buffer.bit_slice(offset, bits))
     }
 
     /// Where in the file the rows of `page` lie, if they are plain. The buffers of the page are known
@@ -120,6 +165,10 @@ impl RowLayout {
     }
 }
 
+fn compressive(compression: Compression) -> CompressiveEncoding {
+    CompressiveEncoding { compression: Some(compression) }
+}
+
 fn without_nulls(encoding: ArrayEncoding) -> Option<Encoding20> {
     match encoding.array_encoding? {
         Encoding20::Nullable(nullable) => match nullable.nullability? {
@@ -161,7 +210,7 @@ mod tests {
             value_compression: Some(CompressiveEncoding {
                 compression: Some(Compression::FixedSizeList(Box::new(list))),
             }),
-            layers: vec![1, 1],
+            layers: vec![1],
         }
     }
 

@@ -136,6 +136,14 @@ impl OpenFile {
         Ok(())
     }
 
+    /// The pages, if this file can have plain ones.
+    pub fn pages(&mut self) -> Option<&mut PageFile> {
+        match &mut self.writer {
+            Writer::Pages(file) => Some(file),
+            Writer::Lance(_) => None,
+        }
+    }
+
     pub fn fullness(&self) -> f64 {
         fullness(self.rows, self.bytes)
     }

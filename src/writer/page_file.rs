@@ -1,9 +1,12 @@
 //! A data file of version 2.1 or 2.2, page by page.
 //!
-//! Rows that can lie plain in the file are written as they are, each batch as it comes: a page of them ends
-//! when it is large, or when a page of another column comes. Everything else is encoded by Lance: ids,
-//! and rows that have nulls or do not fill their last byte. The footer is Lance's.
+//! Rows that can lie plain in the file are written as they are, each batch as it comes, or copied from
+//! where they lie plain in another file: a page of them ends when it is large, or when a page of another
+//! column comes. Everything else is encoded by Lance: ids, and rows that have nulls or do not fill their
+//! last byte. The footer is Lance's.
 
+use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -14,6 +17,7 @@ use lance_encoding::encoder::{
     BatchEncoder, EncodeTask, EncodedPage, EncodingOptions, FieldEncoder, OutOfLineBuffers,
 };
 use lance_encoding::repdef::RepDefBuilder;
+use lance_file::reader::CachedFileMetadata;
 use lance_file::version::ConcreteFileVersion;
 use lance_file::versions::{create_lazy_writer, v2_1, v2_2};
 use lance_file::writer::{FileWriteSummary, FileWriterOptions};
@@ -35,7 +39,6 @@ pub struct PageFile {
     columns: Vec<Column>,
     /// The page of plain rows that is being written.
     open: Option<OpenPage>,
-    rows: u64,
 }
 
 struct Column {
@@ -43,6 +46,7 @@ struct Column {
     /// Of rows that may lie plain.
     plain: Option<RowLayout>,
     encoder: Box<dyn FieldEncoder>,
+    rows: u64,
     /// Rows that the encoder has, and has made no page of, may be there.
     collects: bool,
     pages: Vec<PageInfo>,
@@ -55,6 +59,38 @@ struct OpenPage {
     rows: u64,
     start: u64,
     bytes: usize,
+}
+
+/// Rows as they are stored, one after the other.
+enum Plain<'a> {
+    Memory(&'a [u8]),
+    File(&'a File, Range<u64>),
+}
+
+impl Plain<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(_, range) => (range.end - range.start) as usize,
+        }
+    }
+
+    /// The first `bytes`, or all there are, which are no longer here.
+    fn take(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes());
+        match self {
+            Self::Memory(rest) => {
+                let (first, later) = rest.split_at(bytes);
+                *rest = later;
+                Self::Memory(first)
+            }
+            Self::File(file, range) => {
+                let start = range.start;
+                range.start += bytes as u64;
+                Self::File(file, start..range.start)
+            }
+        }
+    }
 }
 
 impl PageFile {
@@ -79,11 +115,12 @@ impl PageFile {
             plain: layout.filter(|_| field.name == DATA_COLUMN),
             name: field.name.clone(),
             encoder,
+            rows: 0,
             collects: false,
             pages: Vec::new(),
         });
         let (columns, schema) = (columns.collect(), schema.clone());
-        Ok(Self { sink, schema, version, columns, open: None, rows: 0 })
+        Ok(Self { sink, schema, version, columns, open: None })
     }
 
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -97,44 +134,77 @@ impl PageFile {
             let layout = column.plain;
             let bytes = layout.and_then(|layout| layout.bytes(array.as_fixed_size_list_opt()?));
             match layout.zip(bytes) {
-                Some((layout, bytes)) => self.write_plain(index, layout, &bytes).await?,
+                Some((layout, bytes)) => {
+                    self.write_plain(index, layout, Plain::Memory(&bytes)).await?;
+                }
                 None => self.encode(index, array).await?,
             }
         }
-        self.rows += batch.num_rows() as u64;
         Ok(())
     }
 
-    async fn write_plain(&mut self, index: usize, layout: RowLayout, bytes: &[u8]) -> Result<()> {
+    /// Adds the rows of `data` of another file of the same schema, if all of them lie plain in it.
+    pub async fn copy_plain(&mut self, file: &File, metadata: &CachedFileMetadata) -> Result<bool> {
+        let place = self.columns.iter().position(|column| column.plain.is_some());
+        let layout = place.and_then(|index| self.columns.get(index)?.plain);
+        // A field has one column.
+        let names = metadata.file_schema.fields.iter().map(|field| &field.name);
+        let same = names.eq(self.columns.iter().map(|column| &column.name));
+        let pages = place.filter(|_| same).and_then(|index| metadata.column_metadatas.get(index));
+        let (Some(index), Some(layout), Some(column)) = (place, layout, pages) else {
+            return Ok(false);
+        };
+        let places = column.pages.iter().map(|page| layout.plain(page));
+        let Some(places) = places.collect::<Result<Option<Vec<_>>>>()? else { return Ok(false) };
+        for place in places {
+            let rows = Plain::File(file, place.start as u64..place.end as u64);
+            self.write_plain(index, layout, rows).await?;
+        }
+        Ok(true)
+    }
+
+    /// Adds values of one column.
+    pub async fn write_column(&mut self, name: &str, array: &ArrayRef) -> Result<()> {
+        let index = self.columns.iter().position(|column| column.name == name);
+        let index = index.ok_or_else(|| Error::internal("a column that is not there"))?;
+        self.encode(index, array.clone()).await
+    }
+
+    async fn write_plain(
+        &mut self,
+        index: usize,
+        layout: RowLayout,
+        mut rows: Plain<'_>,
+    ) -> Result<()> {
         // In the order of the rows.
         if self.column(index)?.collects {
             self.flush(index).await?;
         }
-        let mut row = self.rows;
-        let mut rest = bytes;
-        while !rest.is_empty() {
+        while rows.bytes() > 0 {
             let mut page = match self.open.take() {
                 Some(page) if page.column == index => page,
                 other => {
                     self.open = other;
                     self.end_page()?;
-                    let start = self.align().await?;
-                    OpenPage { column: index, layout, first_row: row, rows: 0, start, bytes: 0 }
+                    let (start, first_row) = (self.align().await?, self.column(index)?.rows);
+                    OpenPage { column: index, layout, first_row, rows: 0, start, bytes: 0 }
                 }
             };
             let room = (PLAIN_PAGE_BYTES.saturating_sub(page.bytes) / layout.stride).max(1);
-            let (now, later) = rest.split_at(rest.len().min(room * layout.stride));
-            self.sink.write_all(now).await?;
-            let rows = (now.len() / layout.stride) as u64;
-            page.rows += rows;
-            page.bytes += now.len();
+            let now = rows.take(room * layout.stride);
+            let bytes = now.bytes();
+            match now {
+                Plain::Memory(bytes) => self.sink.write_all(bytes).await?,
+                Plain::File(file, range) => self.sink.copy(file, range).await?,
+            }
+            page.rows += (bytes / layout.stride) as u64;
+            page.bytes += bytes;
             let full = page.bytes + layout.stride > PLAIN_PAGE_BYTES;
             self.open = Some(page);
+            self.column(index)?.rows += (bytes / layout.stride) as u64;
             if full {
                 self.end_page()?;
             }
-            row += rows;
-            rest = later;
         }
         Ok(())
     }
@@ -157,8 +227,10 @@ impl PageFile {
         if self.open.as_ref().is_some_and(|page| page.column == index) {
             self.end_page()?;
         }
-        let (row, rows) = (self.rows, array.len() as u64);
+        let rows = array.len() as u64;
         let column = self.column(index)?;
+        let row = column.rows;
+        column.rows += rows;
         column.collects = true;
         let array = column.encoder.prepare_array(array)?;
         let mut buffers = in_pages_only();
@@ -225,6 +297,10 @@ impl PageFile {
     /// Ends the file.
     pub async fn finish(mut self) -> Result<FileWriteSummary> {
         self.end_page()?;
+        let rows = self.columns.first().map_or(0, |column| column.rows);
+        if self.columns.iter().any(|column| column.rows != rows) {
+            return Err(Error::internal("columns of different lengths"));
+        }
         let mut infos = Vec::new();
         for index in 0..self.columns.len() {
             self.flush(index).await?;
@@ -247,7 +323,7 @@ impl PageFile {
         self.align().await?;
         let options = FileWriterOptions::default();
         let mut footer = create_lazy_writer(self.version, Box::new(self.sink), options)?;
-        footer.initialize_with_external_columns(self.schema, &infos, self.rows)?;
+        footer.initialize_with_external_columns(self.schema, &infos, rows)?;
         Ok(footer.finish().await?)
     }
 }

@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::future::Future;
-use std::io::{self, Write};
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -23,6 +24,9 @@ use tokio::task::JoinHandle;
 
 /// How much is written before the disk is set to work on it.
 const SYNC_BYTES: u64 = 32 << 20;
+
+/// What is copied between two looks at whether it is still wanted.
+const COPY_BYTES: u64 = 8 << 20;
 
 /// A data file that is held: locked, which tells `rds_vacuum` in any process that somebody is at it.
 pub struct LockedFile {
@@ -105,6 +109,25 @@ impl Sink {
 
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Adds a part of another file. The system copies it, without a way through our memory if it can.
+    pub async fn copy(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let (mut source, mut left) = (file, range.end - range.start);
+        source.seek(SeekFrom::Start(range.start))?;
+        while left > 0 {
+            let copied = io::copy(&mut source.take(left.min(COPY_BYTES)), &mut &*self.file)?;
+            if copied == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left -= copied;
+            self.written += copied;
+            self.unsynced += copied;
+            poll_fn(|context| Poll::Ready(self.sync_behind(context))).await?;
+            // Where this is given up, if it is.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// The result of a sync that has ended; starts another one if there is enough to sync.

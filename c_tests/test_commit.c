@@ -2,7 +2,7 @@
  * and nothing of the way there. */
 #include "files.h"
 
-enum { BATCH = 4 };
+enum { BATCH = 4, FEW = 24 };
 
 static rds_commit_info commit(rds_writer *writer, uint32_t flags) {
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
@@ -64,10 +64,15 @@ TEST(rows_are_in_order_and_files_are_few_while_a_run_goes_on) {
         if (i % 10 != 9) continue;
         table_check_all(path.text, (uint64_t)(i + 1) * BATCH);
         int named = (int)named_files(path.text);
+        /* Merging goes on beside the run, and may be behind. */
+        for (int waited = 0; named > FEW && waited < 500; waited++) {
+            sleep_ms(10);
+            named = (int)named_files(path.text);
+        }
         if (named > most) most = named;
     }
-    /* Of each size at most a few: without merging there were as many as batches. */
-    CHECK(most <= 40);
+    /* Of each size at most seven: without merging there were as many as batches. */
+    CHECK(most <= FEW);
     CHECK_OK(rds_writer_close(writer));
     table_check_all(path.text, (uint64_t)batches * BATCH);
 }

@@ -126,7 +126,7 @@ static void kill_one(uint64_t durability, int in_commit) {
     pid_t child = child_start(write_on, NULL);
     if (in_commit) {
         shared_await(&run->committing, 1);
-        sleep_ms((long)random_below(60));
+        sleep_ms((long)random_below(random_below(4) ? 5 : 60));
     } else {
         if (random_below(4)) shared_await(&run->opened, 1);
         sleep_ms((long)random_below(random_below(2) ? 30 : 400));

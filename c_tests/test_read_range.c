@@ -39,7 +39,7 @@ TEST(every_range_of_a_table_of_several_files) {
 
 TEST(ranges_across_pages_and_files) {
     made_table made =
-        made_new(RDS_DTYPE_FLOAT32, 2, wide, (const uint64_t[]){5000, 1, 700, 0});
+        made_new(RDS_DTYPE_FLOAT32, 2, wide, (const uint64_t[]){10000, 1, 700, 0});
     for (int a = 0; a < 2; a++) {
         rds_reader *reader = made_open(&made, accesses[a]);
         rds_reader *mapped = made_open(&made, RDS_ACCESS_MAPPED);

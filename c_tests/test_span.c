@@ -5,7 +5,7 @@
 #include "maps.h"
 
 /* Three data files, the first of several pages. */
-static const uint64_t runs[] = {5000, 1, 700, 0};
+static const uint64_t runs[] = {10000, 1, 700, 0};
 static const int64_t wide[2] = {32, 32}, narrow[1] = {8};
 
 static rds_span span_at(const rds_reader *reader, uint64_t row) {

@@ -785,7 +785,7 @@ typedef struct {
    */
   size_t struct_size;
   /**
-   * Told about ten times a second how many rows are durable, and how many of those that are merged
+   * Told some forty times a second how many rows are durable, and how many of those that are merged
    * have been; default none.
    */
   rds_progress_callback progress;

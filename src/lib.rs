@@ -4,11 +4,12 @@
 //! Lance dataset; this crate adds a writer that costs its caller one copy per batch and a reader
 //! made for rows.
 //!
-//! Way in: [`ffi`] → [`writer`] (validate → queue → encode → checkpoint).
+//! Way in: [`ffi`] → [`writer`] (validate → queue → data file → checkpoint).
 //! Way out: [`ffi`] → [`reader`] (row → mapped file, or Lance) → Arrow, DLPack or the caller's buffer.
 //!
-//! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`tensor`] its rows, [`ids`] its
-//! identifiers, [`runtime`] runs what is asynchronous, [`error`] is what all of them return.
+//! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`tensor`]
+//! its rows, [`plain`] how these lie in a file, [`ids`] its identifiers, [`runtime`] runs what is
+//! asynchronous, [`error`] is what all of them return.
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
 const _: () = assert!(cfg!(panic = "unwind"), "librds needs panic = \"unwind\"");

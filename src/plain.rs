@@ -1,5 +1,5 @@
-//! Which pages of `data` are plain: the rows of the page one after the other, as they are in memory,
-//! in one buffer of the file.
+//! Plain pages of `data`, as they are written and found: the rows of the page one after the other, as they
+//! are in memory, in one buffer of the file.
 //!
 //! In Lance files 2.1 and 2.2 that is the full-zip layout without repetition and definition levels
 //! (`encodings_v2_1.proto` of lance-encoding), in 2.0 the flat fixed-size list without nulls

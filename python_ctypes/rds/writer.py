@@ -186,7 +186,7 @@ class ResultDatasetWriter:
     def commit(self, progress=None) -> None:
         """Makes everything accepted durable and visible, whatever the durability is.
 
-        `progress(done, total)` is called about ten times a second with numbers of rows. If it
+        `progress(done, total)` is called some forty times a second with numbers of rows. If it
         raises, or Ctrl-C is pressed, the wait ends with that exception; what was accepted stays
         accepted.
         """

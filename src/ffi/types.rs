@@ -159,7 +159,7 @@ pub type rds_progress_callback =
 pub struct rds_commit_options {
     /// sizeof(rds_commit_options).
     pub struct_size: usize,
-    /// Told about ten times a second how many rows are durable, and how many of those that are merged
+    /// Told some forty times a second how many rows are durable, and how many of those that are merged
     /// have been; default none.
     pub progress: rds_progress_callback,
     /// Handed to progress as it is.

@@ -1,7 +1,7 @@
 //! The way out: a snapshot of a table, read by row, by id, in gathers and as a stream.
 //!
 //! `snapshot` is one version of a table. `spans` are its rows that lie plain in mapped files: `footer`
-//! checks the files, `plain` knows the layouts. `gather` copies from spans, `columns` makes Arrow of
+//! checks the files. `gather` copies from spans, `columns` makes Arrow of
 //! them; what has no span `rows` reads through Lance. `stream` walks a range through both, `ids` maps
 //! rows to ids and back, `once` is a lazy value that a `fork` cannot block.
 

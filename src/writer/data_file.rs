@@ -19,8 +19,8 @@ use crate::writer::sink::{LockedFile, Sink};
 pub(super) const MAX_ROWS: u64 = 1 << 20;
 pub(super) const MAX_BYTES: u64 = 1 << 30;
 
-/// What an encoder collects for a page of a column. It holds that up to three times.
-pub(super) const PAGE_BYTES: u64 = 4 << 20;
+/// What Lance's file writer collects for a page of a column.
+const PAGE_BYTES: u64 = 4 << 20;
 
 /// Data files in the directory of a table.
 pub const DATA: &str = "data";

@@ -26,8 +26,8 @@ use crate::tensor::ID_COLUMN;
 use crate::writer::data_file::{Finished, OpenFile};
 
 /// What is read ahead of the writing.
-const READ_BYTES: u64 = 4 << 20;
-const READ_ROWS: u32 = 1 << 16;
+const READ_BYTES: u64 = 1 << 20;
+const READ_ROWS: u32 = 1 << 14;
 
 pub struct Merge {
     pub store: Arc<ObjectStore>,

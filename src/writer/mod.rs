@@ -1,10 +1,11 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
-//! queue, and is encoded, written and committed by one background task.
+//! queue, and is written and committed by one background task.
 //!
-//! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides, `pipeline` is the task,
-//! `table` what it writes: `data_file` fills files through a `sink`, `head` commits them, `history` removes
-//! what a run leaves on its way. `merges` decides when fragments are merged, `plan` which, `merge` how.
-//! `staging` publishes what many writers wrote, `vacuum` removes what nobody will.
+//! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides,
+//! `pipeline` is the task, `table` what it writes: `data_file` is a file of a run, `page_file` puts rows
+//! in it through a `sink`, `head` commits them, `history` removes what a run leaves on its way. `merges`
+//! decides when fragments are merged, `plan` which, `merge` how. `staging` publishes what many writers
+//! wrote, `vacuum` removes what nobody will.
 
 #![forbid(unsafe_code)]
 

@@ -26,11 +26,12 @@ use tokio::io::AsyncWriteExt;
 use crate::error::{Error, Result};
 use crate::plain::{ALIGNMENT, RowLayout};
 use crate::tensor::{DATA_COLUMN, TensorSpec};
-use crate::writer::data_file::PAGE_BYTES;
 use crate::writer::sink::Sink;
 
 /// A page of plain rows ends at this size, which is also the most that Lance's own writer makes.
 const PLAIN_PAGE_BYTES: usize = 32 << 20;
+/// What Lance's encoder collects for a page of ids. It holds that up to three times.
+const ENCODED_PAGE_BYTES: u64 = 1 << 20;
 
 pub struct PageFile {
     sink: Sink,
@@ -105,7 +106,7 @@ impl PageFile {
             _ => v2_2::encoding_strategy(Default::default()),
         };
         let options = EncodingOptions {
-            cache_bytes_per_column: PAGE_BYTES,
+            cache_bytes_per_column: ENCODED_PAGE_BYTES,
             buffer_alignment: ALIGNMENT as u64,
             ..EncodingOptions::default()
         };

@@ -218,3 +218,72 @@ fn no_rows_make_no_pages() {
     assert_eq!(write(&path, ConcreteFileVersion::V2_1, &[batch]).num_rows, 0);
     assert!(columns(&path).iter().all(|column| column.pages.is_empty()));
 }
+
+#[test]
+fn plain_rows_are_copied_from_file_to_file_and_others_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    let spec = TensorSpec::new(DType::RDS_DTYPE_INT32, &[5]).unwrap();
+    let (first, second) = (batch(&spec, 0, 700), batch(&spec, 700, 800));
+    let version = ConcreteFileVersion::V2_2;
+    write(&one, version, std::slice::from_ref(&first));
+    let schema = lance_schema(&first.schema());
+    let (sink, locked) = Sink::create(other.clone()).unwrap();
+    let mut file = PageFile::new(sink, &schema, version).unwrap();
+    run(async {
+        let metadata = FileReader::read_all_metadata(&open(&one).await?).await?;
+        let source = File::open(&one).unwrap();
+        assert!(file.copy_plain(&source, &metadata).await?);
+        file.write_column("object_id", first.column(0)).await?;
+        file.write(&second).await?;
+        // What was cut off since is missed, not made up.
+        let cut = File::options().write(true).open(&one).unwrap();
+        cut.set_len(100).unwrap();
+        let error = file.copy_plain(&source, &metadata).await.unwrap_err();
+        assert_eq!(error.status, crate::error::Status::RDS_ERR_IO);
+        Ok(())
+    });
+    drop((file, locked));
+    std::fs::remove_file(&one).unwrap();
+    write(&one, version, std::slice::from_ref(&first));
+    let (sink, locked) = Sink::create(other.clone()).unwrap();
+    let mut file = PageFile::new(sink, &schema, version).unwrap();
+    run(async {
+        let metadata = FileReader::read_all_metadata(&open(&one).await?).await?;
+        assert!(file.copy_plain(&File::open(&one).unwrap(), &metadata).await?);
+        file.write_column("object_id", first.column(0)).await?;
+        file.write(&second).await?;
+        file.finish().await
+    });
+    locked.keep();
+    let expected = concat_batches(&first.schema(), &[first.clone(), second]).unwrap();
+    assert_eq!(read(&other).columns(), expected.columns());
+    assert_eq!(columns(&other)[1].pages.len(), 1);
+
+    let bits = TensorSpec::new(DType::RDS_DTYPE_BOOL, &[3]).unwrap();
+    let bits = batch(&bits, 0, 10);
+    let path = dir.path().join("bits");
+    write(&path, version, std::slice::from_ref(&bits));
+    let (sink, _locked) = Sink::create(dir.path().join("more")).unwrap();
+    let mut file = PageFile::new(sink, &lance_schema(&bits.schema()), version).unwrap();
+    let copied = run(async {
+        let metadata = FileReader::read_all_metadata(&open(&path).await?).await?;
+        file.copy_plain(&File::open(&path).unwrap(), &metadata).await
+    });
+    assert!(!copied);
+}
+
+#[test]
+fn columns_of_different_lengths_make_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = TensorSpec::new(DType::RDS_DTYPE_INT32, &[5]).unwrap();
+    let batch = batch(&spec, 0, 7);
+    let (sink, _locked) = Sink::create(dir.path().join("file")).unwrap();
+    let schema = lance_schema(&batch.schema());
+    let mut file = PageFile::new(sink, &schema, ConcreteFileVersion::V2_2).unwrap();
+    let finished = crate::runtime::block_on(async {
+        file.write_column("object_id", batch.column(0)).await?;
+        file.finish().await
+    });
+    assert_eq!(finished.unwrap().unwrap_err().status, crate::error::Status::RDS_ERR_INTERNAL);
+}

@@ -1,4 +1,4 @@
-//! The background task of a writer: takes batches from the queue, encodes and writes them, makes
+//! The background task of a writer: takes batches from the queue, writes them, makes
 //! checkpoints, and has what these leave merged.
 
 use std::future::pending;

@@ -15,7 +15,7 @@ use crate::writer::batch::Layout;
 use crate::writer::{CommitInfo, CommitScope};
 
 /// How often a waiting call tells its caller how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 
 /// What the task is asked to do, in the order asked.
 pub enum Message {

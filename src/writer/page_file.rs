@@ -336,7 +336,9 @@ fn plain_layout(schema: &Schema) -> Option<RowLayout> {
     let wanted = wanted.field_with_name(DATA_COLUMN).ok()?;
     let field = schema.field(DATA_COLUMN)?;
     let asked = |(key, value): (&String, &String)| field.metadata.get(key) == Some(value);
-    RowLayout::new(&spec).filter(|_| wanted.metadata().iter().all(asked))
+    let layout = RowLayout::new(&spec).filter(|_| wanted.metadata().iter().all(asked))?;
+    // Rows of half a gibibyte have more bits than a page can say.
+    layout.description(1).map(|_| layout)
 }
 
 /// Lance's encoders of strings and numbers put nothing outside the pages.

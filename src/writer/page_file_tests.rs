@@ -287,3 +287,13 @@ fn columns_of_different_lengths_make_no_file() {
     });
     assert_eq!(finished.unwrap().unwrap_err().status, crate::error::Status::RDS_ERR_INTERNAL);
 }
+
+#[test]
+fn rows_of_more_bits_than_a_page_can_say_are_left_to_lance() {
+    let plain = |bytes| {
+        let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[bytes]).unwrap();
+        plain_layout(&lance_schema(&Arc::new(spec.schema()))).is_some()
+    };
+    assert!(plain((1 << 29) - 1));
+    assert!(!plain(1 << 29));
+}

@@ -828,7 +828,7 @@ typedef struct {
    */
   uint64_t durable_bytes;
   /**
-   * Those that still wait to be encoded.
+   * Those that still wait to be written.
    */
   uint64_t queued_rows;
   /**

@@ -217,7 +217,7 @@ pub struct rds_write_stats {
     pub durable_rows: u64,
     /// Bytes of their tensors.
     pub durable_bytes: u64,
-    /// Those that still wait to be encoded.
+    /// Those that still wait to be written.
     pub queued_rows: u64,
     /// Bytes of their tensors and ids: what max_queued_bytes bounds.
     pub queued_bytes: u64,

@@ -1,4 +1,4 @@
-//! A data file on a local disk, as Lance's file writer fills it.
+//! A data file on a local disk: what rows, pages and the footer are written to.
 //!
 //! What is written goes to the system at once and without a copy, so it must be filled by a thread that
 //! may wait. The disk begins before the file ends: what would be synced in one piece at the end is synced

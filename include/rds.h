@@ -160,14 +160,16 @@ struct DLManagedTensorVersioned;
 /* Every field at its default. */
 #define RDS_IDS_INIT {sizeof(rds_ids), 0, 0, 0, NULL, NULL, 0}
 #define RDS_TENSOR_INIT {sizeof(rds_tensor), 0, 0, 0, NULL, NULL, NULL}
-#define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0}
+#define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0, 0, NULL, 0, 0, 0}
 #define RDS_WRITE_STREAM_OPTIONS_INIT {sizeof(rds_write_stream_options), NULL, NULL}
-#define RDS_WRITE_STATS_INIT {sizeof(rds_write_stats), 0, 0, 0, 0, 0, 0, 0, 0}
+#define RDS_WRITE_STATS_INIT {sizeof(rds_write_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 #define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL, 0, 0}
 #define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
 #define RDS_COMMIT_STAGED_OPTIONS_INIT {sizeof(rds_commit_staged_options), 0, 0}
 #define RDS_VACUUM_OPTIONS_INIT {sizeof(rds_vacuum_options), 0, 0, 0}
-#define RDS_VACUUM_INFO_INIT {sizeof(rds_vacuum_info), 0, 0, 0}
+#define RDS_VACUUM_INFO_INIT {sizeof(rds_vacuum_info), 0, 0, 0, 0}
+#define RDS_RECOVER_OPTIONS_INIT {sizeof(rds_recover_options), NULL, 0, 0}
+#define RDS_RECOVER_INFO_INIT {sizeof(rds_recover_info), 0, 0, 0, 0, 0, 0, 0, 0}
 #define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0, 0, 0}
 #define RDS_SPAN_INIT {sizeof(rds_span), 0, 0, NULL, 0}
 #define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0, 0}
@@ -191,15 +193,53 @@ struct DLManagedTensorVersioned;
 #define RDS_TENSOR_BYTE_SWAPPED 1
 
 /**
+ * rds_writer_options.flags: the tensors of Arrow batches are not copied but kept, and released when they are
+ * written. The caller must not change them after the call.
+ */
+#define RDS_WRITER_ALIAS_ARROW 1
+
+/**
  * rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
  * those of this writer. Versions that name them stay, and so do these files.
  */
 #define RDS_COMMIT_MERGE_ALL 1
 
 /**
+ * Bytes of rds_write_stats.failure_message.
+ */
+#define RDS_FAILURE_BYTES 256
+
+/**
  * rds_vacuum_options.flags: nothing is removed, only counted.
  */
 #define RDS_VACUUM_DRY_RUN 1
+
+/**
+ * rds_vacuum_options.flags: all versions stay, and what they name.
+ */
+#define RDS_VACUUM_KEEP_VERSIONS 2
+
+/**
+ * rds_recover_options.flags: rows whose table was replaced meanwhile go behind the rows of the one that took its
+ * place, if its tensors are of the same kind.
+ */
+#define RDS_RECOVER_ONTO_REPLACED 1
+
+/**
+ * rds_recover_options.flags: the rows that wait are given up. With a run named, its tokens too.
+ */
+#define RDS_RECOVER_DROP 2
+
+/**
+ * rds_recover_options.flags: the owner of a run is taken for dead whatever it seems; if it goes on, it is told
+ * RDS_ERR_COMMIT_CONFLICT before it acknowledges anything.
+ */
+#define RDS_RECOVER_TAKE_OVER 4
+
+/**
+ * rds_recover_options.flags: nothing is done, only counted.
+ */
+#define RDS_RECOVER_DRY_RUN 8
 
 /**
  * rds_reader_options.flags: rows of a gather that are not in memory are read from disk one after the
@@ -218,6 +258,23 @@ struct DLManagedTensorVersioned;
  * and values are only added.
  */
 #define RDS_ABI_VERSION 1
+
+/**
+ * Numbers before the ids of a block: how many there are, and their bytes.
+ */
+#define ID_BLOCK_HEAD 8
+
+/**
+ * Batches below this are put together, up to blocks of so many bytes.
+ */
+#define BLOCK_BYTES (256 << 10)
+
+/**
+ * A file ends at either: a table of results has few, large files.
+ */
+#define MAX_ROWS (1 << 20)
+
+#define MAX_BYTES (1 << 30)
 
 /**
  * What became of a call.
@@ -285,6 +342,11 @@ typedef enum {
    * A state that should not occur; please report it.
    */
   RDS_ERR_INTERNAL = 14,
+  /**
+   * Whether a version of the table landed cannot be known: the rows are kept, and are neither certainly
+   * visible nor certainly not.
+   */
+  RDS_ERR_COMMIT_UNKNOWN = 15,
 } rds_status;
 
 /**
@@ -349,7 +411,8 @@ typedef enum {
    */
   RDS_MODE_APPEND = 1,
   /**
-   * A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
+   * A table that exists is replaced by the first rds_flush(), rds_commit() or rds_writer_close(); readers of it
+   * keep their snapshot.
    */
   RDS_MODE_OVERWRITE = 2,
   /**
@@ -360,7 +423,10 @@ typedef enum {
 } rds_write_mode;
 
 /**
- * When accepted rows become durable, and visible to readers that open afterwards.
+ * When accepted rows become durable: from then on they survive a kill of the process and a power failure.
+ *
+ * Visible to readers that open afterwards they become by rds_flush(), rds_commit() and rds_writer_close(), and by
+ * time, as visible_ms says.
  */
 typedef enum {
   /**
@@ -372,7 +438,7 @@ typedef enum {
    */
   RDS_DURABILITY_BATCH = 1,
   /**
-   * By rds_commit(), and not before.
+   * By rds_commit(), and not before; visible too.
    */
   RDS_DURABILITY_COMMIT = 2,
 } rds_durability;
@@ -699,6 +765,70 @@ typedef struct {
 } rds_commit_info;
 
 /**
+ * Options of rds_recover(). Zero means the default. Initialise with RDS_RECOVER_OPTIONS_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_recover_options).
+   */
+  size_t struct_size;
+  /**
+   * One run, by its name in the directory `_rds` of the table; NUL-terminated; default all.
+   */
+  const char *run;
+  /**
+   * Or-ed RDS_RECOVER_*, or 0.
+   */
+  uint32_t flags;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} rds_recover_options;
+
+/**
+ * What rds_recover() reports. Initialise with RDS_RECOVER_INFO_INIT.
+ */
+typedef struct {
+  /**
+   * sizeof(rds_recover_info).
+   */
+  size_t struct_size;
+  /**
+   * Runs whose rows became visible.
+   */
+  uint64_t recovered_runs;
+  /**
+   * These rows.
+   */
+  uint64_t recovered_rows;
+  /**
+   * Runs that were given up.
+   */
+  uint64_t dropped_runs;
+  /**
+   * Their rows.
+   */
+  uint64_t dropped_rows;
+  /**
+   * Runs that died and whose rows still wait.
+   */
+  uint64_t waiting_runs;
+  /**
+   * These rows.
+   */
+  uint64_t waiting_rows;
+  /**
+   * Runs that go on.
+   */
+  uint64_t live_runs;
+  /**
+   * Runs with tokens that were not published.
+   */
+  uint64_t staged_runs;
+} rds_recover_info;
+
+/**
  * Options of rds_vacuum(). Zero means the default. Initialise with RDS_VACUUM_OPTIONS_INIT.
  */
 typedef struct {
@@ -707,12 +837,13 @@ typedef struct {
    */
   size_t struct_size;
   /**
-   * The age in milliseconds from which staged files, and files of writers other than librds, are taken
-   * for abandoned; default 7 days.
+   * The age in milliseconds from which versions that were replaced, and files that no version names, are
+   * removed; default 7 days. Whoever opened the table longer ago, and commits on top of what it read,
+   * may do so without seeing what came in between.
    */
   uint64_t older_than_ms;
   /**
-   * RDS_VACUUM_DRY_RUN or 0.
+   * Or-ed RDS_VACUUM_*, or 0.
    */
   uint32_t flags;
   /**
@@ -730,7 +861,7 @@ typedef struct {
    */
   size_t struct_size;
   /**
-   * Files removed, or that would be.
+   * Files removed, or that would be; manifests of versions too.
    */
   uint64_t removed_files;
   /**
@@ -738,9 +869,13 @@ typedef struct {
    */
   uint64_t removed_bytes;
   /**
-   * Files that no version names and that were left: a writer holds them, or they are too young.
+   * Files that no version names and that were left, because they are too young.
    */
   uint64_t kept_files;
+  /**
+   * Versions removed, or that would be.
+   */
+  uint64_t removed_versions;
 } rds_vacuum_info;
 
 /**
@@ -768,6 +903,30 @@ typedef struct {
    * A single batch may exceed it.
    */
   uint64_t max_queued_bytes;
+  /**
+   * Milliseconds that rows may be durable and not visible, unless rds_flush() or rds_commit() is called; default
+   * 10000. It grows to a tenth of the age of the run, up to ten minutes. An overwrite becomes visible
+   * by these calls and rds_writer_close() only.
+   */
+  uint64_t visible_ms;
+  /**
+   * RDS_MODE_STAGED: the name of the job that the writer writes a part of; NUL-terminated UTF-8; default none.
+   * Borrowed during the call.
+   */
+  const char *job;
+  /**
+   * The number of that part. Of tokens with one part of one job, the first that is published counts, and the
+   * others add nothing.
+   */
+  uint64_t part;
+  /**
+   * RDS_WRITER_ALIAS_ARROW or 0.
+   */
+  uint32_t flags;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
 } rds_writer_options;
 
 /**
@@ -836,13 +995,33 @@ typedef struct {
    */
   uint64_t queued_bytes;
   /**
-   * Commits of this writer that made rows durable.
+   * How often rows were made durable.
    */
   uint64_t checkpoints;
   /**
    * Nanoseconds that calls waited because the queue was full, all together.
    */
   uint64_t blocked_ns;
+  /**
+   * Those of the accepted rows that a version of the table shows.
+   */
+  uint64_t visible_rows;
+  /**
+   * Versions of the table that this writer made to show rows.
+   */
+  uint64_t versions;
+  /**
+   * An rds_writer_state.
+   */
+  uint32_t state;
+  /**
+   * The rds_status of what fails, or has failed; RDS_OK if nothing does.
+   */
+  uint32_t failure;
+  /**
+   * What fails, as in rds_last_error_message(), cut to fit; NUL-terminated.
+   */
+  char failure_message[RDS_FAILURE_BYTES];
 } rds_write_stats;
 
 /**
@@ -1419,7 +1598,8 @@ rds_status rds_reader_dlpack(const rds_reader *reader,
 RDS_NODISCARD rds_status rds_runtime_configure(const rds_runtime_options *options);
 
 /**
- * Publishes what tokens name: one commit, in which rows come in the order of the tokens.
+ * Publishes what tokens name in one version: rows come in the order of the tokens, those with a part of a job
+ * in the order of the parts. Of tokens with the same part of a job, the first counts.
  *
  * @param[in] path as in rds_writer_open(): the table that the writers staged for.
  * @param[in] tokens the tokens. Borrowed during the call.
@@ -1435,18 +1615,21 @@ RDS_NODISCARD rds_status rds_runtime_configure(const rds_runtime_options *option
  * RDS_MODE_APPEND and there is no table.
  * @return RDS_ERR_ALREADY_EXISTS a token was published already or is given twice, or mode is RDS_MODE_CREATE
  * and the table exists.
- * @return RDS_ERR_SCHEMA_MISMATCH the tokens differ in dtype or shape, or the table does.
- * @return RDS_ERR_COMMIT_CONFLICT another call publishes one of the tokens now, or another writer
+ * @return RDS_ERR_SCHEMA_MISMATCH the tokens differ in dtype or shape, or the table differs in these, in its type
+ * of strings or its file version.
+ * @return RDS_ERR_COMMIT_CONFLICT another call published one of the tokens at the same time, or another writer
  * replaced the table meanwhile.
  * @return RDS_ERR_NOT_SUPPORTED a token, options or the table are of a kind that this version does not know.
  * @return RDS_ERR_IO the operating system refused.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
- * @return RDS_ERR_PANIC a defect of librds. After any failure nothing is published, and the tokens are as
+ * @return RDS_ERR_PANIC a defect of librds. After these failures nothing is published, and the tokens are as
  * they were; the message says which one is to blame, counted from 0.
+ * @return RDS_ERR_COMMIT_UNKNOWN the disk failed when the version had got its name: all rows are visible, or none.
+ * Publishing the tokens again is RDS_ERR_ALREADY_EXISTS in the first case.
  *
  * Ownership: nothing is passed.
  * Thread safety: any thread.
- * Blocking: until the commit is on disk. It reads every version of the table.
+ * Blocking: until the version is on disk.
  * @since 0.1
  */
 RDS_NODISCARD
@@ -1457,11 +1640,46 @@ rds_status rds_commit_staged(const char *path,
                              rds_commit_info *out_info);
 
 /**
- * Removes files of a table that no version names: what writers left that were killed, and staged rows
- * that were not published in time.
+ * Makes the rows of runs visible that were durable when their process died, in order, each once.
  *
- * What a writer of librds holds, in whatever process, is not touched, however old it is. Files of librds
- * that nobody holds are removed at once, staged ones and those of other writers when they are old.
+ * A writer that opens with RDS_MODE_APPEND does the same. A run is dead if its process is gone; if that ran on
+ * another host or in another container, after thirty seconds without a sign of it.
+ *
+ * @param[in] path as in rds_writer_open().
+ * @param[in] options NULL means all defaults. Copied.
+ * @param[out] out_info NULL if the caller does not want it; else initialised with
+ * RDS_RECOVER_INFO_INIT. Written on success only.
+ * @return RDS_OK done; there may have been nothing to do.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL or a struct is malformed; nothing changed.
+ * @return RDS_ERR_NOT_FOUND there is nothing at path, or no such run; nothing changed.
+ * @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build, or a journal
+ * is of a later version; nothing changed.
+ * @return RDS_ERR_COMMIT_CONFLICT the table of a run was replaced, or its owner took it back. This and what
+ * follows is told of the first run that failed: its rows wait as before, and all other runs are dealt with.
+ * @return RDS_ERR_ALREADY_EXISTS a run was to make a table that another one made.
+ * @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit.
+ * @return RDS_ERR_CORRUPT a journal, a file that it names, or the table is damaged.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether a version of a run landed cannot be known.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * Ownership: nothing is passed.
+ * Thread safety: any thread, and beside any number of writers and readers.
+ * Blocking: while it reads what is durable and copies files that were not finished; half a minute for an owner
+ * elsewhere.
+ * @since 0.2
+ */
+RDS_NODISCARD
+rds_status rds_recover(const char *path,
+                       const rds_recover_options *options,
+                       rds_recover_info *out_info);
+
+/**
+ * Removes versions of a table that were replaced, and files that no version names, from an age on.
+ *
+ * Versions that tags or branches refer to and detached ones stay, with what they name; the newest one too.
+ * Runs whose rows wait, and tokens, stay at any age: rds_recover() deals with them.
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] options NULL means all defaults. Copied.
@@ -1479,7 +1697,8 @@ rds_status rds_commit_staged(const char *path,
  * @return RDS_ERR_PANIC a defect of librds; some files may be removed.
  *
  * Ownership: nothing is passed.
- * Thread safety: any thread, and beside any number of writers and readers.
+ * Thread safety: any thread, and beside any number of writers and readers. With an age below that of what
+ * others of Lance are about to commit, their files are removed too.
  * Blocking: while it reads every version of the table.
  * @since 0.1
  */

@@ -48,11 +48,14 @@ pub enum Status {
     RDS_ERR_PANIC = 13,
     /// A state that should not occur; please report it.
     RDS_ERR_INTERNAL = 14,
+    /// Whether a version of the table landed cannot be known: the rows are kept, and are neither certainly
+    /// visible nor certainly not.
+    RDS_ERR_COMMIT_UNKNOWN = 15,
 }
 
 impl Status {
     /// cbindgen:ignore
-    pub const ALL: [Status; 15] = [
+    pub const ALL: [Status; 16] = [
         Self::RDS_OK,
         Self::RDS_ERR_INVALID_ARGUMENT,
         Self::RDS_ERR_INVALID_HANDLE,
@@ -68,6 +71,7 @@ impl Status {
         Self::RDS_ERR_CANCELLED,
         Self::RDS_ERR_PANIC,
         Self::RDS_ERR_INTERNAL,
+        Self::RDS_ERR_COMMIT_UNKNOWN,
     ];
 }
 
@@ -79,6 +83,8 @@ pub struct Error(Box<Report>);
 pub struct Report {
     pub status: Status,
     pub message: String,
+    /// It may pass: space, descriptors, memory or locks were short, or others were faster.
+    pub passes: bool,
 }
 
 impl Deref for Error {
@@ -95,7 +101,7 @@ macro_rules! constructors {
         impl Error {
             $(#[cold]
             pub fn $name(message: impl Into<String>) -> Self {
-                Self(Box::new(Report { status: Status::$status, message: message.into() }))
+                Self(Box::new(Report { status: Status::$status, message: message.into(), passes: false }))
             })*
         }
     };
@@ -116,9 +122,16 @@ constructors! {
     cancelled => RDS_ERR_CANCELLED,
     panic => RDS_ERR_PANIC,
     internal => RDS_ERR_INTERNAL,
+    commit_unknown => RDS_ERR_COMMIT_UNKNOWN,
 }
 
 impl Error {
+    /// Says that the same may succeed later.
+    pub fn passing(mut self) -> Self {
+        self.0.passes = true;
+        self
+    }
+
     /// Says what was being done: `what: message`.
     pub fn context(mut self, what: impl Display) -> Self {
         self.0.message = format!("{what}: {}", self.message);
@@ -136,11 +149,31 @@ impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
+        let made = match error.kind() {
             std::io::ErrorKind::NotFound => Self::not_found(error.to_string()),
             _ => Self::io(error.to_string()),
-        }
+        };
+        if passes(&error) { made.passing() } else { made }
     }
+}
+
+/// Whether the system refused for want of something that may come again.
+fn passes(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ENOSPC
+                | libc::EDQUOT
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::ENOLCK
+                | libc::ESTALE
+                | libc::EBUSY
+                | libc::ETIMEDOUT
+        )
+    )
 }
 
 impl From<ArrowError> for Error {
@@ -169,6 +202,15 @@ impl From<Error> for ArrowError {
 
 impl From<lance::Error> for Error {
     fn from(error: lance::Error) -> Self {
+        if system(&error).is_some_and(passes) {
+            return Self::of_lance(&error).passing();
+        }
+        Self::of_lance(&error)
+    }
+}
+
+impl Error {
+    fn of_lance(error: &lance::Error) -> Self {
         use lance::Error as L;
         let message = without_source_location(&error.to_string());
         if error.is_not_found() {
@@ -197,7 +239,7 @@ impl Error {
     /// Of a read whose arguments are known to be good: what Lance then calls invalid input, or an
     /// I/O error that the operating system knows nothing of, is a damaged file.
     pub fn reading(error: lance::Error) -> Self {
-        let from_system = is_from_system(&error);
+        let from_system = system(&error).is_some();
         let error = Self::from(error);
         match error.status {
             Status::RDS_ERR_INVALID_ARGUMENT | Status::RDS_ERR_INTERNAL => {
@@ -209,17 +251,17 @@ impl Error {
     }
 }
 
-/// Whether the operating system is at the root of an error.
-fn is_from_system(error: &lance::Error) -> bool {
+/// What the operating system said, if that is at the root of an error.
+fn system(error: &lance::Error) -> Option<&std::io::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.find_root());
     while let Some(error) = cause {
         let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.raw_os_error().is_some()) {
-            return true;
+        if let Some(io) = io.filter(|io| io.raw_os_error().is_some()) {
+            return Some(io);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 /// The text of a panic. A payload that is no text is forgotten: dropping it could panic again.

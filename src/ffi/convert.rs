@@ -13,8 +13,8 @@ use crate::ids::Ids;
 use crate::reader::{Access, Columns, Reader, ReaderOptions, StreamOptions};
 use crate::tensor::{DType, dtype_names};
 use crate::writer::{
-    CommitInfo, CommitScope, Durability, Mode, TensorView, VacuumInfo, VacuumOptions, WriteStats,
-    WriterOptions,
+    CommitInfo, CommitScope, Durability, Mode, Part, RecoverInfo, RecoverOptions, TensorView,
+    VacuumInfo, VacuumOptions, WriteStats, WriterOptions, WriterState,
 };
 
 /// Reads a struct that must be there, unlike options.
@@ -151,7 +151,13 @@ fn write_mode(mode: u32) -> Result<Mode> {
     }
 }
 
-pub fn writer_options(options: &rds_writer_options) -> Result<WriterOptions> {
+/// # Safety
+/// `options.job` must be NULL or NUL-terminated.
+pub unsafe fn writer_options(scope: &Scope, options: &rds_writer_options) -> Result<WriterOptions> {
+    no_flags(options.flags, RDS_WRITER_ALIAS_ARROW, "options.flags")?;
+    no_flags(options.reserved, 0, "options.reserved")?;
+    // SAFETY: as this function's own contract.
+    let job = unsafe { optional_text(scope, options.job, "options.job") }?;
     let mode = write_mode(options.mode)?;
     let checkpoint_ms = if options.checkpoint_ms == 0 { 1000 } else { options.checkpoint_ms };
     let durability = match options.durability {
@@ -168,7 +174,76 @@ pub fn writer_options(options: &rds_writer_options) -> Result<WriterOptions> {
         0 => 64 << 20,
         bytes => count(bytes, "options.max_queued_bytes")?,
     };
-    Ok(WriterOptions { mode, durability, max_queued_bytes })
+    let visible_ms = if options.visible_ms == 0 { 10_000 } else { options.visible_ms };
+    let part = job.map(|job| Part { job: job.to_string(), number: options.part });
+    if options.part != 0 && part.is_none() {
+        return Err(Error::invalid_argument(format!(
+            "options.part is {}, and options.job is NULL; a part is one of a job",
+            options.part
+        )));
+    }
+    Ok(WriterOptions {
+        mode,
+        durability,
+        max_queued_bytes,
+        visible: Duration::from_millis(visible_ms),
+        part,
+        alias: options.flags & RDS_WRITER_ALIAS_ARROW != 0,
+    })
+}
+
+/// # Safety
+/// `pointer` must be NULL or NUL-terminated.
+unsafe fn optional_text<'a>(
+    scope: &'a Scope,
+    pointer: *const c_char,
+    name: &str,
+) -> Result<Option<&'a str>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as this function's own contract.
+    unsafe { args::text(scope, pointer, name) }.map(Some)
+}
+
+/// # Safety
+/// `options.run` must be NULL or NUL-terminated.
+pub unsafe fn recover_options(scope: &Scope, options: &rds_recover_options) -> Result<RecoverOptions> {
+    let known = RDS_RECOVER_ONTO_REPLACED
+        | RDS_RECOVER_DROP
+        | RDS_RECOVER_TAKE_OVER
+        | RDS_RECOVER_DRY_RUN;
+    no_flags(options.flags, known, "options.flags")?;
+    no_flags(options.reserved, 0, "options.reserved")?;
+    // SAFETY: as this function's own contract.
+    let run = unsafe { optional_text(scope, options.run, "options.run") }?;
+    let has = |flag| options.flags & flag != 0;
+    if has(RDS_RECOVER_DROP) && has(RDS_RECOVER_ONTO_REPLACED) {
+        return Err(Error::invalid_argument(
+            "options.flags has both RDS_RECOVER_DROP and RDS_RECOVER_ONTO_REPLACED; choose one",
+        ));
+    }
+    Ok(RecoverOptions {
+        run: run.map(str::to_string),
+        onto_replaced: has(RDS_RECOVER_ONTO_REPLACED),
+        drop: has(RDS_RECOVER_DROP),
+        take_over: has(RDS_RECOVER_TAKE_OVER),
+        dry_run: has(RDS_RECOVER_DRY_RUN),
+    })
+}
+
+pub fn recover_info(info: &RecoverInfo) -> rds_recover_info {
+    rds_recover_info {
+        struct_size: size_of::<rds_recover_info>(),
+        recovered_runs: info.recovered_runs,
+        recovered_rows: info.recovered_rows,
+        dropped_runs: info.dropped_runs,
+        dropped_rows: info.dropped_rows,
+        waiting_runs: info.waiting_runs,
+        waiting_rows: info.waiting_rows,
+        live_runs: info.live_runs,
+        staged_runs: info.staged_runs,
+    }
 }
 
 pub fn commit_scope(options: &rds_commit_options) -> Result<CommitScope> {
@@ -193,6 +268,13 @@ pub fn progress(
 }
 
 pub fn write_stats(stats: &WriteStats) -> rds_write_stats {
+    let mut failure_message = [0; RDS_FAILURE_BYTES];
+    if let Some(failure) = &stats.failure {
+        // Whole characters, and a NUL behind them.
+        let end = failure.message.floor_char_boundary(RDS_FAILURE_BYTES - 1);
+        let text = failure.message.get(..end).unwrap_or_default().bytes();
+        failure_message.iter_mut().zip(text).for_each(|(out, byte)| *out = byte as c_char);
+    }
     rds_write_stats {
         struct_size: size_of::<rds_write_stats>(),
         accepted_rows: stats.accepted_rows,
@@ -203,6 +285,15 @@ pub fn write_stats(stats: &WriteStats) -> rds_write_stats {
         queued_bytes: stats.queued_bytes,
         checkpoints: stats.checkpoints,
         blocked_ns: u64::try_from(stats.blocked.as_nanos()).unwrap_or(u64::MAX),
+        visible_rows: stats.visible_rows,
+        versions: stats.versions,
+        state: match stats.state {
+            WriterState::Running => rds_writer_state::RDS_WRITER_RUNNING as u32,
+            WriterState::Retrying => rds_writer_state::RDS_WRITER_RETRYING as u32,
+            WriterState::Failed => rds_writer_state::RDS_WRITER_FAILED as u32,
+        },
+        failure: stats.failure.as_ref().map_or(0, |failure| failure.status as u32),
+        failure_message,
     }
 }
 
@@ -233,7 +324,7 @@ pub fn commit_staged_mode(options: &rds_commit_staged_options) -> Result<Mode> {
 }
 
 pub fn vacuum_options(options: &rds_vacuum_options) -> Result<VacuumOptions> {
-    no_flags(options.flags, RDS_VACUUM_DRY_RUN, "options.flags")?;
+    no_flags(options.flags, RDS_VACUUM_DRY_RUN | RDS_VACUUM_KEEP_VERSIONS, "options.flags")?;
     no_flags(options.reserved, 0, "options.reserved")?;
     let older_than_ms = match options.older_than_ms {
         0 => 7 * 24 * 3600 * 1000,
@@ -241,6 +332,7 @@ pub fn vacuum_options(options: &rds_vacuum_options) -> Result<VacuumOptions> {
     };
     Ok(VacuumOptions {
         older_than: Duration::from_millis(older_than_ms),
+        keep_versions: options.flags & RDS_VACUUM_KEEP_VERSIONS != 0,
         dry_run: options.flags & RDS_VACUUM_DRY_RUN != 0,
     })
 }
@@ -251,6 +343,7 @@ pub fn vacuum_info(info: &VacuumInfo) -> rds_vacuum_info {
         removed_files: info.removed_files,
         removed_bytes: info.removed_bytes,
         kept_files: info.kept_files,
+        removed_versions: info.removed_versions,
     }
 }
 

@@ -62,6 +62,7 @@ pub extern "C" fn rds_status_name(status: u32) -> *const c_char {
         Some(Status::RDS_ERR_CANCELLED) => c"RDS_ERR_CANCELLED",
         Some(Status::RDS_ERR_PANIC) => c"RDS_ERR_PANIC",
         Some(Status::RDS_ERR_INTERNAL) => c"RDS_ERR_INTERNAL",
+        Some(Status::RDS_ERR_COMMIT_UNKNOWN) => c"RDS_ERR_COMMIT_UNKNOWN",
     };
     name.as_ptr()
 }

@@ -159,6 +159,8 @@ sized! {
     rds_commit_staged_options: 16;
     rds_vacuum_options: 24;
     rds_vacuum_info: 32;
+    rds_recover_options: 24;
+    rds_recover_info: 72;
     rds_reader_options: 16;
     rds_span: 40;
     rds_table_info: 568;

@@ -5,14 +5,16 @@ use std::ffi::c_char;
 use crate::error::Status;
 use crate::ffi::boundary::call;
 use crate::ffi::types::{
-    rds_commit_info, rds_commit_staged_options, rds_token, rds_vacuum_info, rds_vacuum_options,
+    rds_commit_info, rds_commit_staged_options, rds_recover_info, rds_recover_options, rds_token,
+    rds_vacuum_info, rds_vacuum_options,
 };
 use crate::ffi::{args, convert, options};
 use crate::location::Location;
 use crate::runtime;
-use crate::writer::{commit_staged, vacuum};
+use crate::writer::{commit_staged, recover, vacuum};
 
-/// Publishes what tokens name: one commit, in which rows come in the order of the tokens.
+/// Publishes what tokens name in one version: rows come in the order of the tokens, those with a part of a job
+/// in the order of the parts. Of tokens with the same part of a job, the first counts.
 ///
 /// @param[in] path as in rds_writer_open(): the table that the writers staged for.
 /// @param[in] tokens the tokens. Borrowed during the call.
@@ -28,18 +30,21 @@ use crate::writer::{commit_staged, vacuum};
 /// RDS_MODE_APPEND and there is no table.
 /// @return RDS_ERR_ALREADY_EXISTS a token was published already or is given twice, or mode is RDS_MODE_CREATE
 /// and the table exists.
-/// @return RDS_ERR_SCHEMA_MISMATCH the tokens differ in dtype or shape, or the table does.
-/// @return RDS_ERR_COMMIT_CONFLICT another call publishes one of the tokens now, or another writer
+/// @return RDS_ERR_SCHEMA_MISMATCH the tokens differ in dtype or shape, or the table differs in these, in its type
+/// of strings or its file version.
+/// @return RDS_ERR_COMMIT_CONFLICT another call published one of the tokens at the same time, or another writer
 /// replaced the table meanwhile.
 /// @return RDS_ERR_NOT_SUPPORTED a token, options or the table are of a kind that this version does not know.
 /// @return RDS_ERR_IO the operating system refused.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
-/// @return RDS_ERR_PANIC a defect of librds. After any failure nothing is published, and the tokens are as
+/// @return RDS_ERR_PANIC a defect of librds. After these failures nothing is published, and the tokens are as
 /// they were; the message says which one is to blame, counted from 0.
+/// @return RDS_ERR_COMMIT_UNKNOWN the disk failed when the version had got its name: all rows are visible, or none.
+/// Publishing the tokens again is RDS_ERR_ALREADY_EXISTS in the first case.
 ///
 /// Ownership: nothing is passed.
 /// Thread safety: any thread.
-/// Blocking: until the commit is on disk. It reads every version of the table.
+/// Blocking: until the version is on disk.
 /// @since 0.1
 #[unsafe(no_mangle)]
 #[must_use]
@@ -65,11 +70,61 @@ pub unsafe extern "C" fn rds_commit_staged(
     })
 }
 
-/// Removes files of a table that no version names: what writers left that were killed, and staged rows
-/// that were not published in time.
+/// Makes the rows of runs visible that were durable when their process died, in order, each once.
 ///
-/// What a writer of librds holds, in whatever process, is not touched, however old it is. Files of librds
-/// that nobody holds are removed at once, staged ones and those of other writers when they are old.
+/// A writer that opens with RDS_MODE_APPEND does the same. A run is dead if its process is gone; if that ran on
+/// another host or in another container, after thirty seconds without a sign of it.
+///
+/// @param[in] path as in rds_writer_open().
+/// @param[in] options NULL means all defaults. Copied.
+/// @param[out] out_info NULL if the caller does not want it; else initialised with
+/// RDS_RECOVER_INFO_INIT. Written on success only.
+/// @return RDS_OK done; there may have been nothing to do.
+/// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL or a struct is malformed; nothing changed.
+/// @return RDS_ERR_NOT_FOUND there is nothing at path, or no such run; nothing changed.
+/// @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build, or a journal
+/// is of a later version; nothing changed.
+/// @return RDS_ERR_COMMIT_CONFLICT the table of a run was replaced, or its owner took it back. This and what
+/// follows is told of the first run that failed: its rows wait as before, and all other runs are dealt with.
+/// @return RDS_ERR_ALREADY_EXISTS a run was to make a table that another one made.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit.
+/// @return RDS_ERR_CORRUPT a journal, a file that it names, or the table is damaged.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether a version of a run landed cannot be known.
+/// @return RDS_ERR_IO the operating system refused.
+/// @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+/// @return RDS_ERR_PANIC a defect of librds.
+///
+/// Ownership: nothing is passed.
+/// Thread safety: any thread, and beside any number of writers and readers.
+/// Blocking: while it reads what is durable and copies files that were not finished; half a minute for an owner
+/// elsewhere.
+/// @since 0.2
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rds_recover(
+    path: *const c_char,
+    options: *const rds_recover_options,
+    out_info: *mut rds_recover_info,
+) -> Status {
+    call("rds_recover", |scope| {
+        // SAFETY: NULL and sizes are checked; what is not NULL is as the header asks.
+        let (path, options, out) = unsafe {
+            let path = args::text(scope, path, "path")?;
+            let options = options::read(scope, options, "options")?;
+            let options = convert::recover_options(scope, &options)?;
+            (path, options, options::out(scope, out_info, "out_info")?)
+        };
+        let location = Location::parse(path)?;
+        let info = runtime::block_on(recover(&location, &options))??;
+        out.set(convert::recover_info(&info));
+        Ok(())
+    })
+}
+
+/// Removes versions of a table that were replaced, and files that no version names, from an age on.
+///
+/// Versions that tags or branches refer to and detached ones stay, with what they name; the newest one too.
+/// Runs whose rows wait, and tokens, stay at any age: rds_recover() deals with them.
 ///
 /// @param[in] path as in rds_writer_open().
 /// @param[in] options NULL means all defaults. Copied.
@@ -87,7 +142,8 @@ pub unsafe extern "C" fn rds_commit_staged(
 /// @return RDS_ERR_PANIC a defect of librds; some files may be removed.
 ///
 /// Ownership: nothing is passed.
-/// Thread safety: any thread, and beside any number of writers and readers.
+/// Thread safety: any thread, and beside any number of writers and readers. With an age below that of what
+/// others of Lance are about to commit, their files are removed too.
 /// Blocking: while it reads every version of the table.
 /// @since 0.1
 #[unsafe(no_mangle)]

@@ -23,22 +23,37 @@ pub enum rds_write_mode {
     RDS_MODE_CREATE = 0,
     /// The table must exist; rows are added after its last one. Also resumes an interrupted run.
     RDS_MODE_APPEND = 1,
-    /// A table that exists is replaced by the first checkpoint; readers of it keep their snapshot.
+    /// A table that exists is replaced by the first rds_flush(), rds_commit() or rds_writer_close(); readers of it
+    /// keep their snapshot.
     RDS_MODE_OVERWRITE = 2,
     /// Nothing is committed: rows go into tokens of rds_writer_stage(), which rds_commit_staged() publishes.
     /// The durability is of no meaning then.
     RDS_MODE_STAGED = 3,
 }
 
-/// When accepted rows become durable, and visible to readers that open afterwards.
+/// When accepted rows become durable: from then on they survive a kill of the process and a power failure.
+///
+/// Visible to readers that open afterwards they become by rds_flush(), rds_commit() and rds_writer_close(), and by
+/// time, as visible_ms says.
 #[repr(C)]
 pub enum rds_durability {
     /// Within checkpoint_ms of being accepted, as far as the disk keeps up.
     RDS_DURABILITY_INTERVAL = 0,
     /// Before the call that writes them returns.
     RDS_DURABILITY_BATCH = 1,
-    /// By rds_commit(), and not before.
+    /// By rds_commit(), and not before; visible too.
     RDS_DURABILITY_COMMIT = 2,
+}
+
+/// How a writer is: rds_write_stats.state.
+#[repr(C)]
+pub enum rds_writer_state {
+    RDS_WRITER_RUNNING = 0,
+    /// Something fails that may pass (no space, no descriptors, contention): what was accepted is kept, calls
+    /// that need room or wait for the disk wait, and the writer tries again.
+    RDS_WRITER_RETRYING = 1,
+    /// Nothing more is accepted. What was durable stays so.
+    RDS_WRITER_FAILED = 2,
 }
 
 /// The form of the ids in an rds_ids.
@@ -146,7 +161,25 @@ pub struct rds_writer_options {
     /// Bytes that may wait to be written before a call that writes has to wait too; default 64 MiB.
     /// A single batch may exceed it.
     pub max_queued_bytes: u64,
+    /// Milliseconds that rows may be durable and not visible, unless rds_flush() or rds_commit() is called; default
+    /// 10000. It grows to a tenth of the age of the run, up to ten minutes. An overwrite becomes visible
+    /// by these calls and rds_writer_close() only.
+    pub visible_ms: u64,
+    /// RDS_MODE_STAGED: the name of the job that the writer writes a part of; NUL-terminated UTF-8; default none.
+    /// Borrowed during the call.
+    pub job: *const c_char,
+    /// The number of that part. Of tokens with one part of one job, the first that is published counts, and the
+    /// others add nothing.
+    pub part: u64,
+    /// RDS_WRITER_ALIAS_ARROW or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
 }
+
+/// rds_writer_options.flags: the tensors of Arrow batches are not copied but kept, and released when they are
+/// written. The caller must not change them after the call.
+pub const RDS_WRITER_ALIAS_ARROW: u32 = 1;
 
 /// Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
 /// dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
@@ -221,11 +254,24 @@ pub struct rds_write_stats {
     pub queued_rows: u64,
     /// Bytes of their tensors and ids: what max_queued_bytes bounds.
     pub queued_bytes: u64,
-    /// Commits of this writer that made rows durable.
+    /// How often rows were made durable.
     pub checkpoints: u64,
     /// Nanoseconds that calls waited because the queue was full, all together.
     pub blocked_ns: u64,
+    /// Those of the accepted rows that a version of the table shows.
+    pub visible_rows: u64,
+    /// Versions of the table that this writer made to show rows.
+    pub versions: u64,
+    /// An rds_writer_state.
+    pub state: u32,
+    /// The rds_status of what fails, or has failed; RDS_OK if nothing does.
+    pub failure: u32,
+    /// What fails, as in rds_last_error_message(), cut to fit; NUL-terminated.
+    pub failure_message: [c_char; RDS_FAILURE_BYTES],
 }
+
+/// Bytes of rds_write_stats.failure_message.
+pub const RDS_FAILURE_BYTES: usize = 256;
 
 /// A token of rds_writer_stage().
 #[repr(C)]
@@ -256,10 +302,11 @@ pub struct rds_commit_staged_options {
 pub struct rds_vacuum_options {
     /// sizeof(rds_vacuum_options).
     pub struct_size: usize,
-    /// The age in milliseconds from which staged files, and files of writers other than librds, are taken
-    /// for abandoned; default 7 days.
+    /// The age in milliseconds from which versions that were replaced, and files that no version names, are
+    /// removed; default 7 days. Whoever opened the table longer ago, and commits on top of what it read,
+    /// may do so without seeing what came in between.
     pub older_than_ms: u64,
-    /// RDS_VACUUM_DRY_RUN or 0.
+    /// Or-ed RDS_VACUUM_*, or 0.
     pub flags: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -267,6 +314,8 @@ pub struct rds_vacuum_options {
 
 /// rds_vacuum_options.flags: nothing is removed, only counted.
 pub const RDS_VACUUM_DRY_RUN: u32 = 1;
+/// rds_vacuum_options.flags: all versions stay, and what they name.
+pub const RDS_VACUUM_KEEP_VERSIONS: u32 = 2;
 
 /// What rds_vacuum() reports. Initialise with RDS_VACUUM_INFO_INIT.
 #[repr(C)]
@@ -274,12 +323,63 @@ pub const RDS_VACUUM_DRY_RUN: u32 = 1;
 pub struct rds_vacuum_info {
     /// sizeof(rds_vacuum_info).
     pub struct_size: usize,
-    /// Files removed, or that would be.
+    /// Files removed, or that would be; manifests of versions too.
     pub removed_files: u64,
     /// Their bytes.
     pub removed_bytes: u64,
-    /// Files that no version names and that were left: a writer holds them, or they are too young.
+    /// Files that no version names and that were left, because they are too young.
     pub kept_files: u64,
+    /// Versions removed, or that would be.
+    pub removed_versions: u64,
+}
+
+/// Options of rds_recover(). Zero means the default. Initialise with RDS_RECOVER_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_recover_options {
+    /// sizeof(rds_recover_options).
+    pub struct_size: usize,
+    /// One run, by its name in the directory `_rds` of the table; NUL-terminated; default all.
+    pub run: *const c_char,
+    /// Or-ed RDS_RECOVER_*, or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+/// rds_recover_options.flags: rows whose table was replaced meanwhile go behind the rows of the one that took its
+/// place, if its tensors are of the same kind.
+pub const RDS_RECOVER_ONTO_REPLACED: u32 = 1;
+/// rds_recover_options.flags: the rows that wait are given up. With a run named, its tokens too.
+pub const RDS_RECOVER_DROP: u32 = 2;
+/// rds_recover_options.flags: the owner of a run is taken for dead whatever it seems; if it goes on, it is told
+/// RDS_ERR_COMMIT_CONFLICT before it acknowledges anything.
+pub const RDS_RECOVER_TAKE_OVER: u32 = 4;
+/// rds_recover_options.flags: nothing is done, only counted.
+pub const RDS_RECOVER_DRY_RUN: u32 = 8;
+
+/// What rds_recover() reports. Initialise with RDS_RECOVER_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_recover_info {
+    /// sizeof(rds_recover_info).
+    pub struct_size: usize,
+    /// Runs whose rows became visible.
+    pub recovered_runs: u64,
+    /// These rows.
+    pub recovered_rows: u64,
+    /// Runs that were given up.
+    pub dropped_runs: u64,
+    /// Their rows.
+    pub dropped_rows: u64,
+    /// Runs that died and whose rows still wait.
+    pub waiting_runs: u64,
+    /// These rows.
+    pub waiting_rows: u64,
+    /// Runs that go on.
+    pub live_runs: u64,
+    /// Runs with tokens that were not published.
+    pub staged_runs: u64,
 }
 
 /// Options of rds_reader_open(). Zero means the default. Initialise with RDS_READER_OPTIONS_INIT.

@@ -58,9 +58,10 @@ pub unsafe extern "C" fn rds_writer_open(
         let (out, path, options) = unsafe {
             let out = args::out(scope, out_writer, std::ptr::null_mut(), "out_writer")?;
             let path = args::text(scope, path, "path")?;
-            (out, path, options::read(scope, options, "options")?)
+            let options = options::read(scope, options, "options")?;
+            (out, path, convert::writer_options(scope, &options)?)
         };
-        let writer = Writer::open(Location::parse(path)?, convert::writer_options(&options)?)?;
+        let writer = Writer::open(Location::parse(path)?, options)?;
         out.set(WRITERS.insert(writer)? as *mut rds_writer);
         Ok(())
     })

@@ -1,33 +1,35 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
-//! queue, and is written and committed by one background task.
+//! queue, and is stored by one background task: durable by a journal, visible by few versions.
 //!
 //! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides,
-//! `pipeline` is the task, `table` what it writes: `data_file` is a file of a run, `page_file` puts rows
-//! in it through a `sink`, `head` commits them, `history` removes what a run leaves on its way. `merges`
-//! decides when fragments are merged, `plan` which, `merge` how. `staging` publishes what many writers
-//! wrote, `vacuum` removes what nobody will.
+//! `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
+//! file of Lance of it (a `fragment` to be), `journal` what makes rows durable, `run` whose they are.
+//! `publish` makes files visible through `versions`, the one way to make a version. `merge` makes one file of
+//! small ones, `recover` finishes what `replay` finds of runs that died, `staging` publishes what many
+//! writers wrote, `vacuum` removes what nobody will need.
 
 #![forbid(unsafe_code)]
 
 mod batch;
-mod data_file;
-mod durable;
-mod head;
-mod history;
+mod claim;
+mod finish;
+mod fragment;
+mod heap;
+mod journal;
 mod merge;
-mod merges;
-mod named;
-mod page_file;
 mod pipeline;
-mod plan;
 mod pool;
+mod publish;
 mod queue;
-mod sink;
+mod recover;
+mod replay;
+mod run;
 mod staging;
-mod table;
+mod store;
+mod syncer;
 mod tensor_view;
 mod vacuum;
-mod version;
+mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,15 +40,16 @@ use arrow::datatypes::Schema;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::location::Location;
-use crate::runtime;
 use crate::tensor::TensorSpec;
 
-use batch::Layout;
+use batch::{Batch, Layout};
+use pipeline::Timing;
 use pool::Pool;
-use queue::Queue;
-pub use queue::WriteStats;
-pub use staging::commit_staged;
-use table::Table;
+use queue::{Ending, Queue};
+pub use queue::{WriteStats, WriterState};
+pub use recover::{RecoverInfo, RecoverOptions, recover};
+pub use staging::{Part, commit_staged};
+use store::Store;
 pub use tensor_view::{StackLayout, TensorView};
 pub use vacuum::{VacuumInfo, VacuumOptions, vacuum};
 
@@ -60,7 +63,7 @@ pub enum Mode {
     Staged,
 }
 
-/// When accepted rows become durable and visible to new readers.
+/// When accepted rows become durable: whatever happens then, they are not lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// This long after they were accepted, at most.
@@ -80,11 +83,17 @@ pub enum CommitScope {
     Table,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WriterOptions {
     pub mode: Mode,
     pub durability: Durability,
     pub max_queued_bytes: usize,
+    /// The shortest time between two versions that nobody asked for.
+    pub visible: Duration,
+    /// Of the tokens of this writer.
+    pub part: Option<Part>,
+    /// Memory of Arrow batches is taken over instead of being copied.
+    pub alias: bool,
 }
 
 /// What is durable after a commit.
@@ -105,6 +114,7 @@ pub struct Writer {
     process: u32,
     mode: Mode,
     durability: Durability,
+    alias: bool,
     /// That of the table, if there is one: rows that fit it are laid out as it has them.
     of_table: Option<Arc<Layout>>,
     /// Fixed by the table that is appended to, or by the first batch.
@@ -117,18 +127,23 @@ pub struct Writer {
 
 impl Writer {
     pub fn open(location: Location, options: WriterOptions) -> Result<Self> {
-        let table = runtime::block_on(Table::open(location, options.mode))??;
         let staged = options.mode == Mode::Staged;
-        let of_table = if staged { table.layout().unwrap_or(None) } else { table.layout()? };
-        let layout = of_table.clone().filter(|_| !staged);
         // Staged rows are durable with their token, and visible with its commit.
         let durability = if staged { Durability::Commit } else { options.durability };
+        let store = Store::open(location, options.mode, durability)?;
+        let of_table = store.layout_of_table();
+        // Staged rows may be for another table than the one that is there.
+        let of_table = if staged { of_table.unwrap_or(None) } else { of_table? };
+        let of_table = of_table.map(Arc::new);
+        let layout = of_table.clone().filter(|_| !staged);
         let queue = Arc::new(Queue::new(options.max_queued_bytes));
-        pipeline::start(table, durability, &queue)?;
+        let timing = Timing { durability, visible: options.visible, part: options.part };
+        pipeline::start(store, timing, &queue)?;
         Ok(Self {
             process: std::process::id(),
             mode: options.mode,
             durability,
+            alias: options.alias,
             of_table,
             layout: Mutex::new(layout),
             tokens: Mutex::default(),
@@ -137,13 +152,13 @@ impl Writer {
         })
     }
 
-    /// A batch with the columns `object_id` and `data`, whose memory is taken over.
+    /// A batch with the columns `object_id` and `data`.
     pub fn write_arrow(&self, batch: RecordBatch) -> Result<()> {
         let queue = self.queue()?;
         batch::check_columns(batch.schema_ref())?;
         let spec = TensorSpec::from_batch_schema(batch.schema_ref())?;
         let layout = self.layout_for(&spec)?;
-        let batch = batch::from_arrow(&layout, &batch)?;
+        let batch = batch::from_arrow(&layout, &batch, &self.pool, self.alias)?;
         self.accept(queue, layout, batch)
     }
 
@@ -191,7 +206,7 @@ impl Writer {
         self.accept(queue, layout, batch)
     }
 
-    /// A checkpoint of everything accepted.
+    /// Makes everything accepted durable and visible.
     pub fn flush(&self) -> Result<()> {
         self.commits("flush")?;
         if self.durability == Durability::Commit {
@@ -199,10 +214,10 @@ impl Writer {
                 "the durability of the writer is COMMIT, so only a commit makes rows durable",
             ));
         }
-        self.queue()?.checkpoint().map(drop)
+        self.queue()?.flush().map(drop)
     }
 
-    /// Makes everything accepted durable, and leaves one clean table. `progress` is told how many of
+    /// Makes everything accepted durable and visible, and leaves few small files. `progress` is told how many of
     /// how many rows are dealt with, and stops the wait by returning false.
     pub fn commit(
         &self,
@@ -229,7 +244,7 @@ impl Writer {
                 "the mode of the writer is not STAGED: what it writes becomes visible without a token",
             ));
         }
-        let token: Arc<[u8]> = self.queue()?.stage(self.fixed_layout())?.into();
+        let token: Arc<[u8]> = self.queue()?.stage()?.into();
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
         Ok(token)
     }
@@ -241,16 +256,19 @@ impl Writer {
     /// Makes durable what the durability promises, and ends the background task. Whatever is called
     /// afterwards fails.
     pub fn close(&self) -> Result<()> {
-        self.queue()?.close(self.flushes_at_end())
+        self.queue()?.close(self.ending())
     }
 
     /// Drops what is not durable, and ends the background task.
     pub fn abort(&self) -> Result<()> {
-        self.queue()?.close(false)
+        self.queue()?.close(Ending::Abort)
     }
 
-    fn flushes_at_end(&self) -> bool {
-        self.durability != Durability::Commit
+    fn ending(&self) -> Ending {
+        match self.durability {
+            Durability::Commit => Ending::Drop,
+            _ => Ending::Flush,
+        }
     }
 
     fn queue(&self) -> Result<&Arc<Queue>> {
@@ -270,8 +288,8 @@ impl Writer {
     fn layout_for(&self, spec: &TensorSpec) -> Result<Arc<Layout>> {
         match (self.fixed_layout(), &self.of_table) {
             (Some(layout), _) => layout.check(spec).map(|()| layout),
-            (None, Some(layout)) if layout.spec == *spec => Ok(layout.clone()),
-            (None, _) => Ok(Arc::new(Layout::new(spec.clone())?)),
+            (None, Some(layout)) if layout.check(spec).is_ok() => Ok(layout.clone()),
+            (None, _) => Ok(Arc::new(Layout::new(spec.clone()))),
         }
     }
 
@@ -279,22 +297,22 @@ impl Writer {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn accept(&self, queue: &Queue, layout: Arc<Layout>, batch: RecordBatch) -> Result<()> {
+    fn accept(&self, queue: &Queue, layout: Arc<Layout>, batch: Batch) -> Result<()> {
         // Nothing to keep, and nothing to fix the shape of a table by.
-        if batch.num_rows() == 0 {
+        if batch.rows == 0 {
             return Ok(());
         }
         let layout = {
             let mut fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
             let fixed = fixed.get_or_insert_with(|| layout.clone());
-            fixed.check(&layout.spec)?;
+            fixed.check(layout.spec()?)?;
             fixed.clone()
         };
-        queue.push(layout, batch)?;
-        if self.durability == Durability::Batch {
-            queue.checkpoint()?;
+        let rows = queue.push(layout, batch)?;
+        match self.durability {
+            Durability::Batch => queue.wait_durable(rows),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -306,10 +324,7 @@ impl Drop for Writer {
             std::mem::forget(queue);
         } else if let Some(queue) = queue {
             // Fails if the writer was closed, as it should have been.
-            let _ = queue.start_close(self.flushes_at_end());
+            let _ = queue.start_close(self.ending());
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,182 +1,318 @@
-//! The background task of a writer: takes batches from the queue, writes them, makes
-//! checkpoints, and has what these leave merged.
+//! The background task of a writer: takes batches from the queue, stores them, makes checkpoints and
+//! versions, and tries again what fails and may pass.
 
-use std::future::pending;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
-use std::time::Instant;
-
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::sleep_until;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::runtime;
-use crate::writer::data_file::Finished;
-use crate::writer::merges::Merges;
-use crate::writer::queue::{Message, Queue};
-use crate::writer::table::Table;
-use crate::writer::{CommitInfo, Durability};
+use crate::writer::batch::{Batch, Layout};
+use crate::writer::merge::{Thoroughness, merge};
+use crate::writer::queue::{CommitRequest, Ending, Message, Queue};
+use crate::writer::run::HEARTBEAT;
+use crate::writer::store::Store;
+use crate::writer::{CommitInfo, CommitScope, Durability, Mode, staging};
 
-/// The part of an interval after which a checkpoint begins; the rest is for its commit.
+/// The part of an interval after which a checkpoint begins; the rest is for its syncs.
 const CHECKPOINT_BEGINS: f64 = 0.75;
-/// The same while a file is about to be full: one that is need not be merged later.
-const CHECKPOINT_OF_NEARLY_FULL: f64 = 0.9;
-const NEARLY_FULL: f64 = 0.75;
 
-pub fn start(table: Table, durability: Durability, queue: &Arc<Queue>) -> Result<()> {
-    let mut fuse = Fuse { receiver: queue.receiver()?, queue: queue.clone() };
-    // A thread of its own, because it waits for the disk.
-    runtime::run_on_thread("rds-writer", async move || {
-        let queue = fuse.queue.clone();
-        let merges = Merges::default();
-        let last_checkpoint = Instant::now();
-        let pipeline =
-            Pipeline { table, durability, oldest: None, last_checkpoint, queue: &queue, merges };
-        if let Err(error) = pipeline.run(&mut fuse.receiver).await {
-            queue.fail(error);
-        }
-    })
+/// The longest time between two versions of a run that writes.
+const LONGEST_HIDDEN: Duration = Duration::from_secs(600);
+
+/// Pauses before something that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long closing tries what fails and may pass.
+const CLOSING: Duration = Duration::from_secs(5);
+
+pub struct Timing {
+    pub durability: Durability,
+    /// The shortest time between two versions that nobody asked for.
+    pub visible: Duration,
+    pub part: Option<staging::Part>,
 }
 
-/// Whatever ends the task, a panic too, the callers that wait for it must learn why before their
-/// messages are dropped with the receiver.
+pub fn start(store: Store, timing: Timing, queue: &Arc<Queue>) -> Result<()> {
+    let fuse = Fuse { queue: queue.clone() };
+    let run = move || {
+        let now = Instant::now();
+        let queue = fuse.queue.clone();
+        let task = Pipeline {
+            store,
+            timing,
+            queue: &queue,
+            oldest: None,
+            begun: now,
+            last_checkpoint: now,
+            last_version: now,
+            last_heartbeat: now,
+        };
+        match task.run() {
+            Ok(()) => queue.end(),
+            Err(error) => queue.fail(error),
+        }
+        drop(fuse);
+    };
+    // A thread of its own, because it waits for the disk.
+    let thread = std::thread::Builder::new().name("rds-writer".to_string()).spawn(run);
+    thread.map(drop).map_err(|e| Error::from(e).context("cannot start a thread"))
+}
+
+/// Whatever ends the task, a panic too, the callers that wait for it must learn why.
 struct Fuse {
     queue: Arc<Queue>,
-    receiver: UnboundedReceiver<Message>,
 }
 
 impl Drop for Fuse {
     fn drop(&mut self) {
-        self.queue.fail(Error::panic("the background task of the writer ended by a panic"));
+        self.queue.fail_unless_ended(Error::panic("the background task of the writer ended by a panic"));
     }
 }
 
 struct Pipeline<'a> {
-    table: Table,
-    durability: Durability,
+    store: Store,
+    timing: Timing,
+    queue: &'a Queue,
     /// When the oldest row that is not durable was accepted.
     oldest: Option<Instant>,
+    begun: Instant,
     last_checkpoint: Instant,
-    queue: &'a Queue,
-    merges: Merges,
-}
-
-enum Event {
-    Message(Message),
-    CheckpointDue,
-    Merged(Result<Finished>),
+    last_version: Instant,
+    last_heartbeat: Instant,
 }
 
 impl Pipeline<'_> {
-    /// Runs until closed, or until something fails.
-    async fn run(mut self, receiver: &mut UnboundedReceiver<Message>) -> Result<()> {
+    /// Runs until closed, or until something fails that does not pass.
+    fn run(mut self) -> Result<()> {
+        let result = self.run_until_closed();
+        if result.is_err() {
+            // What is durable waits for the next writer that appends, or for rds_recover().
+            self.store.leave();
+        }
+        result
+    }
+
+    fn run_until_closed(&mut self) -> Result<()> {
+        if self.store.mode == Mode::Append {
+            // What cannot be finished now is tried again before the first version.
+            self.store.settle(false).unwrap_or_else(|e| log::warn!("{e}"));
+        }
         loop {
-            match self.next(receiver).await {
-                // Not while the queue is there, which holds a sender.
-                None => return Ok(()),
-                Some(Event::CheckpointDue) => drop(self.checkpoint().await?),
-                Some(Event::Merged(result)) => {
-                    self.merges.take_in(result, &mut self.table, self.queue).await;
-                }
-                Some(Event::Message(Message::Close { flush, reply })) => {
-                    let result =
-                        if flush { self.checkpoint().await } else { Ok(self.table.info()) };
-                    // Before the answer: what a dropped writer was at is gone when it comes.
-                    drop(self);
-                    let _ = reply.send(result);
+            let mut work = self.queue.take(self.deadline());
+            while let Some(message) = work.pop_front() {
+                if self.handle(message)? {
                     return Ok(());
                 }
-                Some(Event::Message(message)) => self.handle(message).await?,
+                self.on_time()?;
             }
-            self.merges.go_on(&mut self.table, self.queue).await;
+            if self.timing.durability == Durability::Batch {
+                self.checkpoint()?;
+            }
+            self.on_time()?;
         }
     }
 
-    async fn next(&mut self, receiver: &mut UnboundedReceiver<Message>) -> Option<Event> {
-        let deadline = self.deadline();
-        let due = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            message = receiver.recv() => message.map(Event::Message),
-            () = due => Some(Event::CheckpointDue),
-            result = self.merges.result() => Some(Event::Merged(result)),
-        }
-    }
-
-    async fn handle(&mut self, message: Message) -> Result<()> {
+    /// True, if that was the last message.
+    fn handle(&mut self, message: Message) -> Result<bool> {
         match message {
-            Message::Batch { layout, batch, bytes, accepted } => {
-                let written = match self.queue.is_aborted() {
-                    true => Ok(false),
-                    false => self.table.write(&layout, &batch).await,
-                };
-                let rows = batch.num_rows();
-                // The memory goes before the room is given to others.
-                drop(batch);
-                self.queue.release(rows, bytes);
+            Message::Rows { layout, rows, accepted } => {
+                self.write(&layout, rows.into_batch())?;
                 self.oldest.get_or_insert(accepted);
-                let full = written? && matches!(self.durability, Durability::Interval(_));
-                // A queue that is never empty must not keep the clock from being looked at.
-                if full || self.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
-                    self.checkpoint().await?;
+            }
+            Message::Flush(reply) => {
+                let result = self.publish();
+                let info = result.as_ref().map(|()| self.store.info()).map_err(Clone::clone);
+                let _ = reply.send(info);
+                result?;
+            }
+            Message::Commit(request) => self.commit(request)?,
+            Message::Stage(reply) => {
+                let part = self.timing.part.clone();
+                let token = self.attempt(|store| staging::stage(store, part.as_ref()));
+                let failure = token.as_ref().err().cloned();
+                let info = self.store.info();
+                self.queue.set_durable(info.rows, info.tensor_bytes);
+                let _ = reply.send(token);
+                failure.map_or(Ok(()), Err)?;
+            }
+            Message::Close { ending, reply } => {
+                let result = self.close(ending);
+                let failure = result.as_ref().err().cloned();
+                if let Some(failure) = &failure {
+                    self.queue.fail(failure.clone());
                 }
+                let _ = reply.send(result);
+                return failure.map_or(Ok(true), Err);
             }
-            Message::Checkpoint(reply) => {
-                let result = self.checkpoint().await;
-                self.answer(&reply, result)?;
+        }
+        Ok(false)
+    }
+
+    fn write(&mut self, layout: &Arc<Layout>, batch: Batch) -> Result<()> {
+        let mut batches = VecDeque::from([batch]);
+        while let Some(mut batch) = batches.pop_front() {
+            if self.queue.is_aborted() {
+                self.queue.release(batch.rows, batch.memory());
+                continue;
             }
-            Message::Commit(request) => match self.checkpoint().await {
-                Ok(_) => self.merges.finish_for(request),
-                Err(error) => self.answer(&request.reply, Err(error))?,
-            },
-            Message::CancelCommit => self.merges.drop_cancelled(self.queue).await,
-            Message::Stage { layout, reply } => {
-                let result = self.table.stage(layout.as_deref()).await;
-                self.answer(&reply, result)?;
+            let room = self.attempt(|store| store.room(layout))?;
+            if batch.rows > room {
+                batches.push_front(batch.split_off(room, layout));
             }
-            // Ends the loop.
-            Message::Close { .. } => {}
+            self.attempt(|store| store.append(layout, &batch))?;
+            let (rows, bytes) = (batch.rows, batch.memory());
+            // The memory goes before the room is given to others.
+            drop(batch);
+            self.queue.release(rows, bytes);
+            self.tell_durable();
         }
         Ok(())
     }
 
-    /// When the next checkpoint must begin, to be done when the oldest row is an interval old. If the disk
-    /// is behind that much, every row is late when it is written: even then checkpoints are as far apart.
-    fn deadline(&self) -> Option<Instant> {
-        match self.durability {
-            Durability::Interval(interval) => self.oldest.and_then(|oldest| {
-                let since = oldest.max(self.last_checkpoint);
-                let part = match self.table.fullness() {
-                    NEARLY_FULL.. => CHECKPOINT_OF_NEARLY_FULL,
-                    _ => CHECKPOINT_BEGINS,
-                };
-                since.checked_add(interval.mul_f64(part))
-            }),
-            Durability::Batch | Durability::Commit => None,
+    /// What is due.
+    fn on_time(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.visible_at().is_some_and(|at| at <= now) {
+            self.publish()?;
         }
+        if self.checkpoint_at().is_some_and(|at| at <= now) {
+            self.checkpoint()?;
+        }
+        if self.heartbeat_at().is_some_and(|at| at <= now) {
+            self.last_heartbeat = now;
+            self.attempt(Store::heartbeat)?;
+        }
+        Ok(())
     }
 
-    async fn checkpoint(&mut self) -> Result<CommitInfo> {
-        let before = self.table.version();
-        let info = self.table.checkpoint().await?;
+    fn deadline(&self) -> Option<Instant> {
+        [self.visible_at(), self.checkpoint_at(), self.heartbeat_at()].into_iter().flatten().min()
+    }
+
+    /// When the next checkpoint must begin, to be done when the oldest row is an interval old. If the disk is
+    /// behind that much, every row is late when it is written: even then checkpoints are as far apart.
+    fn checkpoint_at(&self) -> Option<Instant> {
+        let Durability::Interval(interval) = self.timing.durability else { return None };
+        let since = self.oldest?.max(self.last_checkpoint);
+        since.checked_add(interval.mul_f64(CHECKPOINT_BEGINS))
+    }
+
+    /// When rows become visible that nobody asked to: not oftener than by a tenth of the run's age.
+    fn visible_at(&self) -> Option<Instant> {
+        if !self.store.has_hidden() || !self.store.shows_by_itself() {
+            return None;
+        }
+        let tenth = self.last_version.saturating_duration_since(self.begun) / 10;
+        let hidden = self.timing.visible.max(tenth).min(LONGEST_HIDDEN.max(self.timing.visible));
+        self.last_version.checked_add(hidden)
+    }
+
+    fn heartbeat_at(&self) -> Option<Instant> {
+        self.store.run.as_ref().map(|_| self.last_heartbeat + HEARTBEAT)
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        self.attempt(Store::checkpoint)?;
         self.oldest = None;
         self.last_checkpoint = Instant::now();
-        self.queue.set_durable(&info, info.version != before);
-        Ok(info)
+        self.tell_durable();
+        Ok(())
     }
 
-    /// Tells the caller; what failed is told to all that come after it too.
-    fn answer<T>(&self, reply: &SyncSender<Result<T>>, result: Result<T>) -> Result<()> {
-        let failure = result.as_ref().err().cloned();
-        if let Some(failure) = &failure {
-            self.queue.fail(failure.clone());
+    fn tell_durable(&self) {
+        let (rows, bytes) = self.store.durable;
+        self.queue.set_durable(rows, bytes);
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let published = self.attempt(Store::publish)?;
+        self.oldest = None;
+        self.last_checkpoint = Instant::now();
+        self.last_version = Instant::now();
+        self.tell_durable();
+        if published {
+            self.queue.set_visible(self.store.state.published);
         }
-        // A caller that was cancelled no longer listens.
-        let _ = reply.send(result);
-        failure.map_or(Ok(()), Err)
+        Ok(())
+    }
+
+    fn commit(&mut self, request: CommitRequest) -> Result<()> {
+        let published = self.publish();
+        if let Err(error) = published {
+            let _ = request.reply.send(Err(error.clone()));
+            return Err(error);
+        }
+        let merged = self.merge(request.scope, Thoroughness::Few, &|| request.is_cancelled());
+        // What is not merged is as visible.
+        merged.unwrap_or_else(|e| log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location));
+        let _ = request.reply.send(Ok(self.store.info()));
+        Ok(())
+    }
+
+    fn merge(
+        &mut self,
+        scope: CommitScope,
+        thoroughness: Thoroughness,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let queue = self.queue;
+        let mut goes_on = |rows| {
+            queue.add_merged(rows);
+            !is_cancelled()
+        };
+        let mut begins = |rows| queue.set_to_merge(rows);
+        let result = merge(&mut self.store, scope, thoroughness, &mut begins, &mut goes_on);
+        queue.set_to_merge(0);
+        result
+    }
+
+    fn close(&mut self, ending: Ending) -> Result<CommitInfo> {
+        if self.store.mode == Mode::Staged {
+            staging::close(&mut self.store);
+            return Ok(self.store.info());
+        }
+        match ending {
+            Ending::Flush => self.publish()?,
+            Ending::Drop => self.store.drop_hidden(),
+            Ending::Abort => {
+                self.store.drop_rest();
+                return Ok(self.store.info());
+            }
+        }
+        let merged = self.merge(CommitScope::Run, Thoroughness::Fewest, &|| false);
+        merged.unwrap_or_else(|e| log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location));
+        self.attempt(Store::keep_links)?;
+        self.store.end();
+        Ok(self.store.info())
+    }
+
+    /// Tries until it succeeds, or fails for good. What waits is kept meanwhile.
+    fn attempt<T>(&mut self, mut step: impl FnMut(&mut Store) -> Result<T>) -> Result<T> {
+        let (mut pause, mut failing) = (PAUSE, false);
+        let mut closing: Option<Instant> = None;
+        loop {
+            match step(&mut self.store) {
+                Err(error) if error.passes => {
+                    if !failing {
+                        log::warn!("{}: {error}; trying again", self.store.versions.location);
+                    }
+                    failing = true;
+                    if !self.queue.pause(pause, &error) {
+                        let since = *closing.get_or_insert_with(Instant::now);
+                        if self.queue.is_aborted() || since.elapsed() >= CLOSING {
+                            return Err(error);
+                        }
+                        std::thread::sleep(pause);
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => {
+                    if failing && result.is_ok() {
+                        self.queue.goes_on();
+                    }
+                    return result;
+                }
+            }
+        }
     }
 }

@@ -1,17 +1,14 @@
-//! What stands between the threads that write and the task that stores: a queue bounded in bytes,
-//! and the failure of the task, once there is one.
+//! What stands between the threads that write and the one that stores: a queue bounded in bytes, in which
+//! callers take turns in the order they came, and what became of what was put in.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, RecordBatch};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
 use crate::error::{Error, Result};
-use crate::tensor::ID_COLUMN;
-use crate::writer::batch::Layout;
+use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
 use crate::writer::{CommitInfo, CommitScope};
 
 /// How often a waiting call tells its caller how far it is.
@@ -19,27 +16,40 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 
 /// What the task is asked to do, in the order asked.
 pub enum Message {
-    Batch {
-        layout: Arc<Layout>,
-        batch: RecordBatch,
-        bytes: usize,
-        accepted: Instant,
-    },
-    Checkpoint(Reply),
-    /// A checkpoint, and the last merges.
+    Rows { layout: Arc<Layout>, rows: Waiting, accepted: Instant },
+    /// Everything before becomes durable and visible.
+    Flush(Reply),
+    /// As `Flush`, and small files are merged.
     Commit(CommitRequest),
-    /// Somebody has stopped waiting for a commit.
-    CancelCommit,
-    /// A token for what is not committed; `layout` is what it looks like, if there was anything.
-    Stage {
-        layout: Option<Arc<Layout>>,
-        reply: SyncSender<Result<Vec<u8>>>,
-    },
-    /// `flush`: what is not durable yet is made so, else dropped.
-    Close {
-        flush: bool,
-        reply: Reply,
-    },
+    /// A token for what no token names yet.
+    Stage(SyncSender<Result<Vec<u8>>>),
+    Close { ending: Ending, reply: Reply },
+}
+
+/// What becomes of rows that no version shows when a writer ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// They are made durable and visible.
+    Flush,
+    /// They are dropped; what is visible is left in few files.
+    Drop,
+    /// Those that are not durable are dropped, and nothing else is done.
+    Abort,
+}
+
+/// Rows that wait, alone or together with others.
+pub enum Waiting {
+    Batch(Batch),
+    Block(Block),
+}
+
+impl Waiting {
+    pub fn into_batch(self) -> Batch {
+        match self {
+            Self::Batch(batch) => batch,
+            Self::Block(block) => block.into_batch(),
+        }
+    }
 }
 
 pub type Reply = SyncSender<Result<CommitInfo>>;
@@ -56,28 +66,50 @@ impl CommitRequest {
     }
 }
 
-/// What a writer has done so far.
+/// How a writer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriterState {
+    #[default]
+    Running,
+    /// Something fails that may pass: what is accepted is kept, and tried again.
+    Retrying,
+    /// Nothing more is accepted.
+    Failed,
+}
+
+/// What a writer has done so far.
+#[derive(Clone, Debug, Default)]
 pub struct WriteStats {
     pub accepted_rows: u64,
     /// Of tensors, as in the caller's memory.
     pub accepted_bytes: u64,
     pub durable_rows: u64,
     pub durable_bytes: u64,
-    /// Accepted, and still waiting to be encoded.
+    pub visible_rows: u64,
+    /// Accepted, and still waiting to be written.
     pub queued_rows: u64,
     /// Of tensors and ids: what `max_queued_bytes` bounds.
     pub queued_bytes: u64,
+    /// Syncs that made rows durable.
     pub checkpoints: u64,
+    /// Versions made.
+    pub versions: u64,
     /// How long calls waited because the queue was full.
     pub blocked: Duration,
+    pub state: WriterState,
+    /// Why it retries or has failed.
+    pub failure: Option<Error>,
 }
 
 #[derive(Default)]
 struct State {
     stats: WriteStats,
-    /// Bytes of batches that the task has not taken in yet, ids included.
+    messages: VecDeque<Message>,
+    /// Bytes of batches that the task has not written yet, ids included.
     queued: usize,
+    /// Calls that wait for room, in the order they came.
+    waiting: VecDeque<u64>,
+    tickets: u64,
     /// Rows that the last merges of a commit have done, and have to do.
     merged: u64,
     to_merge: u64,
@@ -85,18 +117,19 @@ struct State {
     closed: bool,
     /// What is queued is not wanted any more.
     aborted: bool,
-    /// Why the task ended; it sets one whatever ends it.
+    /// Why the task ended, if it failed.
     failure: Option<Error>,
-    /// Taken by the task.
-    receiver: Option<UnboundedReceiver<Message>>,
+    /// The task has ended as it was asked to.
+    ended: bool,
 }
 
 pub struct Queue {
     max_bytes: usize,
-    sender: UnboundedSender<Message>,
     state: Mutex<State>,
-    /// Told when bytes leave the queue, and when the task fails.
-    room: Condvar,
+    /// Told when bytes leave the queue, when rows become durable, and when the task fails.
+    told: Condvar,
+    /// Told when there is something to do.
+    work: Condvar,
 }
 
 impl State {
@@ -112,9 +145,12 @@ impl State {
 
 impl Queue {
     pub fn new(max_bytes: usize) -> Self {
-        let (sender, receiver) = unbounded_channel();
-        let state = State { receiver: Some(receiver), ..State::default() };
-        Self { max_bytes, sender, state: Mutex::new(state), room: Condvar::new() }
+        Self {
+            max_bytes,
+            state: Mutex::default(),
+            told: Condvar::new(),
+            work: Condvar::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,39 +158,79 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a batch into the queue; waits while that is full. A batch larger than the whole queue
-    /// waits until it is alone.
-    pub fn push(&self, layout: Arc<Layout>, batch: RecordBatch) -> Result<()> {
-        let ids = batch.column_by_name(ID_COLUMN).map(|ids| ids.to_data().get_slice_memory_size());
-        let ids = ids.transpose()?.unwrap_or(0);
-        let tensors = batch.num_rows() * layout.spec.row_bytes();
-        let (rows, bytes) = (batch.num_rows() as u64, tensors + ids);
-        let accepted = Instant::now();
+    fn wait_told<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.told.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a batch into the queue; waits while that is full. A batch larger than the whole queue waits until
+    /// it is alone. Returns how many rows were accepted up to its last.
+    pub fn push(&self, layout: Arc<Layout>, batch: Batch) -> Result<u64> {
+        let bytes = batch.memory();
         let mut state = self.state();
         let is_full = |state: &State| state.queued != 0 && state.queued + bytes > self.max_bytes;
-        if is_full(&state) {
-            while state.refusal().is_ok() && is_full(&state) {
-                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if !state.waiting.is_empty() || is_full(&state) {
+            let since = Instant::now();
+            let ticket = state.tickets;
+            state.tickets += 1;
+            state.waiting.push_back(ticket);
+            while state.refusal().is_ok()
+                && (state.waiting.front() != Some(&ticket) || is_full(&state))
+            {
+                state = self.wait_told(state);
             }
-            state.stats.blocked += accepted.elapsed();
+            state.waiting.retain(|waiting| *waiting != ticket);
+            state.stats.blocked += since.elapsed();
+            // The next one in turn may go on.
+            self.told.notify_all();
         }
         state.refusal()?;
         state.queued += bytes;
-        state.stats.accepted_rows += rows;
-        state.stats.accepted_bytes += tensors as u64;
-        state.stats.queued_rows += rows;
-        // Sent under the lock: after a failure nothing is put into the queue.
-        self.send(Message::Batch { layout, batch, bytes, accepted: Instant::now() })
+        state.stats.accepted_rows += batch.rows as u64;
+        state.stats.accepted_bytes += (batch.rows * layout.row_bytes()) as u64;
+        state.stats.queued_rows += batch.rows as u64;
+        match state.messages.back_mut() {
+            Some(Message::Rows { rows: Waiting::Block(block), .. })
+                if block.memory() + bytes <= BLOCK_BYTES =>
+            {
+                block.append(&batch);
+            }
+            _ => {
+                let rows = match bytes {
+                    BLOCK_BYTES.. => Waiting::Batch(batch),
+                    _ => {
+                        let mut block = Block::new(&batch);
+                        block.append(&batch);
+                        Waiting::Block(block)
+                    }
+                };
+                state.messages.push_back(Message::Rows { layout, rows, accepted: Instant::now() });
+            }
+        }
+        self.work.notify_one();
+        Ok(state.stats.accepted_rows)
     }
 
-    /// Waits until everything put in before is durable.
-    pub fn checkpoint(&self) -> Result<CommitInfo> {
+    /// Waits until so many rows of the writer are durable.
+    pub fn wait_durable(&self, rows: u64) -> Result<()> {
+        let mut state = self.state();
+        while state.stats.durable_rows < rows {
+            match &state.failure {
+                Some(failure) => return Err(failure.clone()),
+                None if state.aborted || state.ended => return Err(Error::invalid_state("the writer is closed")),
+                None => state = self.wait_told(state),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything put in before is durable and visible.
+    pub fn flush(&self) -> Result<CommitInfo> {
         let (reply, answer) = sync_channel(1);
-        self.send_unless_failed(Message::Checkpoint(reply))?;
+        self.send(Message::Flush(reply))?;
         self.wait_for(&answer)
     }
 
-    /// As `checkpoint`, and for the last merges too.
+    /// As `flush`, and for merging too.
     pub fn commit(
         &self,
         scope: CommitScope,
@@ -162,16 +238,13 @@ impl Queue {
     ) -> Result<CommitInfo> {
         let (reply, answer) = sync_channel(1);
         let cancelled = Arc::new(AtomicBool::new(false));
-        let request = CommitRequest { scope, reply, cancelled: cancelled.clone() };
-        self.send_unless_failed(Message::Commit(request))?;
+        self.send(Message::Commit(CommitRequest { scope, reply, cancelled: cancelled.clone() }))?;
         let mut last = 0;
         loop {
             let (done, total) = self.progress();
             last = total.max(last);
             if !progress(done, last) {
                 cancelled.store(true, Ordering::Relaxed);
-                // If the task has failed there is nothing to cancel.
-                let _ = self.send_unless_failed(Message::CancelCommit);
                 return Err(Error::cancelled("the progress callback asked to stop"));
             }
             match answer.recv_timeout(PROGRESS_INTERVAL) {
@@ -193,45 +266,44 @@ impl Queue {
         (durable + state.merged, accepted + state.to_merge)
     }
 
-    /// A token for what is not committed.
-    pub fn stage(&self, layout: Option<Arc<Layout>>) -> Result<Vec<u8>> {
+    /// A token for what was written since the last one.
+    pub fn stage(&self) -> Result<Vec<u8>> {
         let (reply, answer) = sync_channel(1);
-        self.send_unless_failed(Message::Stage { layout, reply })?;
+        self.send(Message::Stage(reply))?;
         self.wait_for(&answer)
     }
 
-    /// Asks the task to end, once. Nothing is accepted from here on: what would come after the last
-    /// message would be lost.
-    pub fn start_close(&self, flush: bool) -> Result<Receiver<Result<CommitInfo>>> {
+    /// Asks the task to end, once. Nothing is accepted from here on: what would come after the last message
+    /// would be lost.
+    pub fn start_close(&self, ending: Ending) -> Result<Receiver<Result<CommitInfo>>> {
         let (reply, answer) = sync_channel(1);
         let mut state = self.state();
         // A task that failed has its failure to tell, to the one that closes too.
         state.refusal()?;
-        self.send(Message::Close { flush, reply })?;
+        state.messages.push_back(Message::Close { ending, reply });
         state.closed = true;
-        state.aborted = !flush;
-        self.room.notify_all();
+        state.aborted = ending != Ending::Flush;
+        self.told.notify_all();
+        self.work.notify_one();
         Ok(answer)
     }
 
     /// Ends the task.
-    pub fn close(&self, flush: bool) -> Result<()> {
-        self.wait_for(&self.start_close(flush)?).map(drop)
+    pub fn close(&self, ending: Ending) -> Result<()> {
+        self.wait_for(&self.start_close(ending)?).map(drop)
     }
 
     pub fn stats(&self) -> WriteStats {
         let state = self.state();
-        WriteStats { queued_bytes: state.queued as u64, ..state.stats }
-    }
-
-    fn send_unless_failed(&self, message: Message) -> Result<()> {
-        let state = self.state();
-        state.refusal()?;
-        self.send(message)
+        WriteStats { queued_bytes: state.queued as u64, ..state.stats.clone() }
     }
 
     fn send(&self, message: Message) -> Result<()> {
-        self.sender.send(message).map_err(|_| Error::internal("the background task is gone"))
+        let mut state = self.state();
+        state.refusal()?;
+        state.messages.push_back(message);
+        self.work.notify_one();
+        Ok(())
     }
 
     fn wait_for<T>(&self, answer: &Receiver<Result<T>>) -> Result<T> {
@@ -244,37 +316,74 @@ impl Queue {
         loop {
             match &state.failure {
                 Some(failure) => return failure.clone(),
+                None if state.ended => return Error::invalid_state("the writer was closed meanwhile"),
                 // A panic drops what it holds of ours a moment before it is told here.
-                None => state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => state = self.wait_told(state),
             }
         }
     }
 
     // The side of the task.
 
-    pub fn receiver(&self) -> Result<UnboundedReceiver<Message>> {
-        let receiver = self.state().receiver.take();
-        receiver.ok_or_else(|| Error::internal("the queue has its task already"))
+    /// All that is to be done; nothing, if that is so until the deadline.
+    pub fn take(&self, deadline: Option<Instant>) -> VecDeque<Message> {
+        let mut state = self.state();
+        while state.messages.is_empty() {
+            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        std::mem::take(&mut state.messages)
     }
 
-    /// The task has taken a batch in: others may follow.
+    /// Waits before something is tried again; false, if the writer is asked to end.
+    pub fn pause(&self, pause: Duration, failure: &Error) -> bool {
+        let mut state = self.state();
+        state.stats.state = WriterState::Retrying;
+        state.stats.failure = Some(failure.clone());
+        if !state.closed {
+            state = self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !state.closed
+    }
+
+    /// What failed does no longer.
+    pub fn goes_on(&self) {
+        let mut state = self.state();
+        state.stats.state = WriterState::Running;
+        state.stats.failure = None;
+    }
+
+    /// The task has written rows: others may follow.
     pub fn release(&self, rows: usize, bytes: usize) {
         let mut state = self.state();
         state.queued -= bytes;
         state.stats.queued_rows -= rows as u64;
-        self.room.notify_all();
+        self.told.notify_all();
     }
 
     pub fn is_aborted(&self) -> bool {
         self.state().aborted
     }
 
-    /// After a checkpoint, which has made a commit or found nothing new.
-    pub fn set_durable(&self, info: &CommitInfo, committed: bool) {
-        let stats = &mut self.state().stats;
-        stats.durable_rows = info.rows;
-        stats.durable_bytes = info.tensor_bytes;
-        stats.checkpoints += u64::from(committed);
+    pub fn set_durable(&self, rows: u64, bytes: u64) {
+        let mut state = self.state();
+        if rows > state.stats.durable_rows {
+            state.stats.checkpoints += 1;
+        }
+        state.stats.durable_rows = rows;
+        state.stats.durable_bytes = bytes;
+        self.told.notify_all();
+    }
+
+    pub fn set_visible(&self, rows: u64) {
+        let mut state = self.state();
+        state.stats.visible_rows = rows;
+        state.stats.versions += 1;
     }
 
     /// A commit begins to merge so many rows; none, when it is done.
@@ -287,9 +396,101 @@ impl Queue {
         self.state().merged += rows;
     }
 
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.told.notify_all();
+    }
+
+    pub fn fail_unless_ended(&self, error: Error) {
+        let (ended, failed) = {
+            let state = self.state();
+            (state.ended, state.failure.is_some())
+        };
+        if !ended && !failed {
+            self.fail(error);
+        }
+    }
+
     /// Nothing more is accepted; the first failure is the one reported.
     pub fn fail(&self, error: Error) {
-        self.state().failure.get_or_insert(error);
-        self.room.notify_all();
+        let mut state = self.state();
+        state.stats.state = WriterState::Failed;
+        state.stats.failure.replace(error.clone());
+        let failure = state.failure.get_or_insert(error).clone();
+        // Whoever waits for an answer learns of it.
+        for message in std::mem::take(&mut state.messages) {
+            match message {
+                Message::Flush(reply) | Message::Close { reply, .. } => {
+                    let _ = reply.send(Err(failure.clone()));
+                }
+                Message::Commit(request) => drop(request.reply.send(Err(failure.clone()))),
+                Message::Stage(reply) => drop(reply.send(Err(failure.clone()))),
+                Message::Rows { .. } => {}
+            }
+        }
+        self.told.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::{DType, TensorSpec};
+    use crate::writer::batch::IdBlock;
+
+    fn layout() -> Arc<Layout> {
+        Arc::new(Layout::new(TensorSpec::new(DType::RDS_DTYPE_UINT8, &[1]).unwrap()))
+    }
+
+    fn batch(rows: usize) -> Batch {
+        let ids = IdBlock { lengths: vec![0; rows], bytes: Vec::new() };
+        Batch { rows, ids, columns: vec![vec![0_u8; rows].into()] }
+    }
+
+    #[test]
+    fn small_batches_wait_together_and_large_ones_alone() {
+        let queue = Queue::new(64 << 20);
+        for _ in 0..1000 {
+            queue.push(layout(), batch(10)).unwrap();
+        }
+        queue.push(layout(), batch(100_000)).unwrap();
+        queue.push(layout(), batch(10)).unwrap();
+        let rows = |message: Message| match message {
+            Message::Rows { rows, .. } => rows.into_batch().rows,
+            _ => 0,
+        };
+        let taken: Vec<usize> = queue.take(None).into_iter().map(rows).collect();
+        assert_eq!(taken, [10_000, 100_000, 10]);
+        let stats = queue.stats();
+        assert_eq!((stats.accepted_rows, stats.queued_bytes), (110_010, 5 * 110_010));
+        queue.release(110_010, 5 * 110_010);
+        assert_eq!(queue.stats().queued_bytes, 0);
+    }
+
+    #[test]
+    fn callers_take_turns_in_the_order_they_came() {
+        let queue = Queue::new(1000);
+        queue.push(layout(), batch(200)).unwrap();
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for (i, rows) in [1000, 1, 1].into_iter().enumerate() {
+                let (queue, order) = (&queue, &order);
+                scope.spawn(move || {
+                    queue.push(layout(), batch(rows)).unwrap();
+                    order.lock().unwrap().push(i);
+                });
+                while queue.state().waiting.len() != i + 1 {
+                    std::thread::yield_now();
+                }
+            }
+            queue.release(200, 1000);
+            while order.lock().unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            assert_eq!(queue.state().waiting.len(), 2, "small ones wait for the large one");
+            queue.release(1000, 5000);
+        });
+        let order = order.into_inner().unwrap();
+        assert_eq!((order[0], order.len()), (0, 3));
     }
 }

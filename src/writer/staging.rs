@@ -1,54 +1,82 @@
-//! Tokens: what one writer of many has written, to be published with that of the others in one commit.
+//! Tokens: what one writer of many has written, to be published with that of the others in one version.
 //!
 //! A token is `RDSTOKEN`, its format as a 32-bit little-endian number, a JSON object, and the CRC-32 of all
-//! that, little-endian. The object says dtype and shape of a row, and lists the data files.
+//! that, little-endian. The object says the tensors of a row and lists the data files, which lie in the
+//! directory of the writer's run until they are published. A copy of the token lies beside them, and is
+//! renamed once a version shows its rows.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use arrow::datatypes::Schema as ArrowSchema;
-use lance_core::datatypes::Schema;
-use lance_table::format::{DataFile, Fragment};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::location::Location;
-use crate::tensor::{DType, TensorSpec};
 use crate::writer::batch::Layout;
-use crate::writer::data_file::{DATA, Finished, is_staged};
-use crate::writer::head::Head;
-use crate::writer::named::Named;
-use crate::writer::sink::LockedFile;
+use crate::writer::fragment::{Finished, Target};
+use crate::writer::journal::{ColumnOf, sync_directory};
+use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone};
+use crate::writer::replay::checksum;
+use crate::writer::run::{Found, RUNS, runs};
+use crate::writer::store::Store;
+use crate::writer::versions::{Mark, Versions};
 use crate::writer::{CommitInfo, Mode};
 
 const MAGIC: &[u8] = b"RDSTOKEN";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-#[derive(Serialize, Deserialize)]
-pub struct Token {
-    id: Uuid,
-    /// None, if nothing was written.
-    rows_are: Option<Rows>,
-    fragments: Vec<Fragment>,
+const TOKEN: &str = "token.";
+const PUBLISHED: &str = "published.";
+
+/// Table configuration: the parts of a job whose rows are in the table, as `0-41,43`.
+const JOB: &str = "rds.job.";
+
+/// Which part of a job a writer writes: a part that comes twice, because a task ran twice, counts once.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Part {
+    pub job: String,
+    pub number: u64,
 }
 
-#[derive(Serialize, Deserialize, PartialEq)]
-struct Rows {
-    dtype: String,
-    shape: Vec<i64>,
+#[derive(Serialize, Deserialize)]
+struct Token {
+    run: String,
+    sequence: u64,
+    /// Empty, if nothing was written.
+    columns: Vec<ColumnOf>,
+    finished: Vec<Finished>,
+    stamps: Vec<Stamp>,
+    part: Option<Part>,
+    row_bytes: u64,
+}
+
+/// A file as it was when the token was made.
+#[derive(Serialize, Deserialize)]
+struct Stamp {
+    name: String,
+    bytes: u64,
+    crc: u32,
+    /// Device, inode and time of the last change: if these are the same, so are the bytes.
+    identity: (u64, u64, i64, i64),
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, (u64, u64, i64, i64))> {
+    let file = std::fs::metadata(path)?;
+    Ok((file.len(), (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())))
 }
 
 impl Token {
-    pub fn new(spec: Option<&TensorSpec>, fragments: Vec<Fragment>) -> Self {
-        let rows = |spec: &TensorSpec| Rows {
-            dtype: spec.dtype.name().to_string(),
-            shape: spec.shape.clone(),
-        };
-        Self { id: Uuid::new_v4(), rows_are: spec.map(rows), fragments }
+    fn rows(&self) -> u64 {
+        self.finished.iter().map(|finished| finished.rows).sum()
     }
 
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    fn mark(&self) -> Mark {
+        Mark { run: format!("{}.{}", self.run, self.sequence), epoch: 1, rows: self.rows() }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_vec(self).map_err(|e| Error::internal(format!("token: {e}")))?;
         let mut bytes = [MAGIC, &FORMAT.to_le_bytes(), &json].concat();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
@@ -61,150 +89,336 @@ impl Token {
             return Err(Error::invalid_argument("this is no token of rds_writer_stage()"));
         };
         let damaged = |why: &str| Error::corrupt(format!("the token is damaged: {why}"));
-        let (json, checksum) = rest.split_last_chunk().ok_or_else(|| damaged("it is cut short"))?;
-        let sum = crc32fast::hash(bytes.get(..bytes.len() - checksum.len()).unwrap_or_default());
-        if sum != u32::from_le_bytes(*checksum) {
+        let (json, sum) = rest.split_last_chunk().ok_or_else(|| damaged("it is cut short"))?;
+        let own = crc32fast::hash(bytes.get(..bytes.len() - sum.len()).unwrap_or_default());
+        if own != u32::from_le_bytes(*sum) {
             return Err(damaged("its checksum does not match"));
         }
-        match u32::from_le_bytes(*format) {
-            FORMAT => serde_json::from_slice(json).map_err(|e| damaged(&e.to_string())),
-            other => Err(Error::not_supported(format!(
-                "the token has format {other}; this version of librds knows {FORMAT}"
-            ))),
+        let format = u32::from_le_bytes(*format);
+        if format != FORMAT {
+            return Err(Error::not_supported(format!(
+                "the token has format {format}; this version of librds knows {FORMAT}"
+            )));
         }
+        let token: Self = serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))?;
+        let files = token.finished.iter().flat_map(|finished| &finished.files);
+        // Names, not paths to elsewhere.
+        let is_name = |name: &str| !name.contains(['/', '\\']) && !name.starts_with('.');
+        if Uuid::try_parse(&token.run).is_err()
+            || !files.map(|file| &file.name).eq(token.stamps.iter().map(|stamp| &stamp.name))
+            || !token.stamps.iter().all(|stamp| is_name(&stamp.name))
+        {
+            return Err(damaged("it names no files of a run"));
+        }
+        Ok(token)
     }
 
-    fn spec(&self) -> Result<Option<TensorSpec>> {
-        let spec = |rows: &Rows| {
-            let dtype = DType::from_name(&rows.dtype).ok_or_else(|| {
-                Error::not_supported(format!("the token has rows of dtype {}", rows.dtype))
+    fn layout(&self) -> Result<Option<Layout>> {
+        if self.columns.is_empty() {
+            return Ok(None);
+        }
+        let columns = self.columns.iter().map(ColumnOf::column).collect::<Result<_>>()?;
+        Ok(Some(Layout { columns }))
+    }
+
+    /// The files are there, and what they were.
+    fn check(&self, directory: &Path, location: &Location) -> Result<()> {
+        for stamp in &self.stamps {
+            let path = directory.join(&stamp.name);
+            let (bytes, now) = identity(&path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Error::not_found(format!(
+                    "the table at {location} has no staged file {}: the token is of another table, or its \
+                     rows were dropped",
+                    stamp.name
+                )),
+                _ => Error::from(error).context(path.display()),
             })?;
-            TensorSpec::new(dtype, &rows.shape)
-        };
-        self.rows_are.as_ref().map(spec).transpose()
-    }
-
-    fn files(&self) -> impl Iterator<Item = (&Fragment, &DataFile)> {
-        self.fragments.iter().flat_map(|fragment| fragment.files.iter().map(move |f| (fragment, f)))
+            if bytes != stamp.bytes {
+                return Err(Error::corrupt(format!(
+                    "{} has {bytes} bytes, and had {} when it was staged",
+                    stamp.name, stamp.bytes
+                )));
+            }
+            if now != stamp.identity && checksum(&path, bytes)? != stamp.crc {
+                return Err(Error::corrupt(format!(
+                    "{} has changed since it was staged",
+                    stamp.name
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
-/// Publishes what tokens name, in their order, in one version.
+/// A token for what a writer has stored since the last one.
+pub fn stage(store: &mut Store, part: Option<&Part>) -> Result<Vec<u8>> {
+    store.finish_heap()?;
+    let Some(directory) = store.directory() else {
+        // Nothing was ever written.
+        let run = Uuid::new_v4().simple().to_string();
+        return token(run, 0, Vec::new(), Vec::new(), 0, part, Path::new(""))?.to_bytes();
+    };
+    let finished = store.state.finished.clone();
+    let sequence = store.staged_tokens;
+    let columns = store.state.columns.clone();
+    let run = store.state.run.clone();
+    let token = token(run, sequence, columns, finished, store.row_bytes(), part, &directory)?;
+    let bytes = token.to_bytes()?;
+    let path = directory.join(format!("{TOKEN}{sequence}"));
+    let write = || -> std::io::Result<()> {
+        std::fs::write(&path, &bytes)?;
+        std::fs::File::open(&path)?.sync_all()
+    };
+    write().map_err(|e| Error::from(e).context(format!("writing {}", path.display())))?;
+    sync_directory(&directory)?;
+    store.state.finished.clear();
+    store.staged_tokens += 1;
+    store.set_durable();
+    Ok(bytes)
+}
+
+fn token(
+    run: String,
+    sequence: u64,
+    columns: Vec<ColumnOf>,
+    finished: Vec<Finished>,
+    row_bytes: u64,
+    part: Option<&Part>,
+    directory: &Path,
+) -> Result<Token> {
+    let files = finished.iter().flat_map(|finished| &finished.files);
+    let stamp = |name: &String| -> Result<Stamp> {
+        let path = directory.join(name);
+        let (bytes, identity) = identity(&path)?;
+        Ok(Stamp { name: name.clone(), bytes, crc: checksum(&path, bytes)?, identity })
+    };
+    let stamps = files.map(|file| stamp(&file.name)).collect::<Result<_>>()?;
+    Ok(Token { run, sequence, columns, finished, stamps, part: part.cloned(), row_bytes })
+}
+
+/// The writer ends: its tokens stay.
+pub fn close(store: &mut Store) {
+    store.drop_hidden();
+    match store.staged_tokens {
+        0 => store.end(),
+        _ => store.leave(),
+    }
+}
+
+/// Names of tokens in a run that were not published.
+pub fn tokens(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| name.starts_with(TOKEN)));
+    }
+    Ok(names)
+}
+
+/// Gives up the rows of a run's tokens: how many these were.
+pub fn drop_run(found: &Found) -> Result<u64> {
+    let mut rows = 0;
+    for name in tokens(&found.directory)? {
+        let token = Token::from_bytes(&std::fs::read(found.directory.join(name))?);
+        rows += token.map_or(0, |token| token.rows());
+    }
+    std::fs::remove_dir_all(&found.directory)?;
+    Ok(rows)
+}
+
+/// Rows in tokens that were not published, by their runs.
+pub fn staged(table: &Path) -> Result<HashMap<String, u64>> {
+    let mut all = HashMap::new();
+    for found in runs(table)? {
+        for name in tokens(&found.directory)? {
+            let token = Token::from_bytes(&std::fs::read(found.directory.join(name))?);
+            *all.entry(found.id.clone()).or_default() += token.map_or(0, |token| token.rows());
+        }
+    }
+    Ok(all)
+}
+
+/// Publishes what tokens name, in one version: in the order of their parts, those without in the order given.
 pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> Result<CommitInfo> {
     let of = |index: usize| move |error: Error| error.context(format!("token {index}"));
     let parse = |(index, bytes): (usize, &&[u8])| Token::from_bytes(bytes).map_err(of(index));
     let tokens = tokens.iter().enumerate().map(parse).collect::<Result<Vec<_>>>()?;
     refuse_repeated(&tokens)?;
-    let spec = common_spec(&tokens)?;
-    let mut head = Head::open(location, mode).await?;
-    let mut finished = Vec::new();
-    for (index, token) in tokens.iter().enumerate() {
-        let files = token.files().map(|(fragment, file)| hold(&head.location, fragment, file));
-        finished.extend(files.collect::<Result<Vec<_>>>().map_err(of(index))?);
+    let layout = common_layout(&tokens)?;
+    let versions = Versions::new(location);
+    let newest = versions.newest().await?;
+    match (mode, &newest) {
+        (Mode::Create, Some(_)) => return Err(exists(&versions.location)),
+        (Mode::Append, None) => return Err(gone(&versions.location)),
+        _ => {}
     }
-    // Now that the files are held nobody else publishes them.
-    let named = Named::of(&head.location).await?;
-    for (index, token) in tokens.iter().enumerate() {
-        refuse_published(token, &named).map_err(of(index))?;
-    }
-    let (Some(spec), false) = (spec, finished.is_empty()) else {
-        return Ok(CommitInfo { rows: 0, tensor_bytes: 0, ..head.info() });
+    let mut jobs = match &newest {
+        Some(newest) if mode == Mode::Append => Jobs::of(&newest.manifest().config),
+        _ => Jobs::default(),
     };
-    let rows = finished.iter().filter_map(|f| f.fragment.physical_rows).sum::<usize>() as u64;
-    let tensor_bytes = rows * spec.row_bytes() as u64;
-    let schema = schema_for(&head, spec, &finished)?;
-    head.commit(finished, &schema).await?;
-    Ok(CommitInfo { rows, tensor_bytes, ..head.info() })
+    let mut wanted: Vec<(usize, &Token)> = tokens.iter().enumerate().collect();
+    wanted.sort_by_key(|(_, token)| token.part.as_ref().map(|part| (part.job.clone(), part.number)));
+    let runs = versions.table().join(RUNS);
+    let mut chosen = Vec::new();
+    for (index, token) in wanted {
+        if token.finished.is_empty() {
+            continue;
+        }
+        let directory = runs.join(&token.run);
+        let shown = newest.as_ref().and_then(|newest| Mark::of(newest.manifest(), &token.mark().run));
+        if shown.is_some() || directory.join(format!("{PUBLISHED}{}", token.sequence)).exists() {
+            return Err(of(index)(Error::already_exists(
+                "it was committed already: a version of the table shows its rows",
+            )));
+        }
+        if token.part.as_ref().is_some_and(|part| !jobs.add(part)) {
+            log::info!("{}: token {index} is a part that is there already", versions.location);
+            continue;
+        }
+        token.check(&directory, &versions.location).map_err(of(index))?;
+        chosen.push((directory, token));
+    }
+    let info = |newest: &lance::Dataset, rows, tensor_bytes| CommitInfo {
+        rows,
+        tensor_bytes,
+        version: newest.manifest().version,
+        data_files: newest.manifest().fragments.iter().map(|f| f.files.len() as u64).sum(),
+    };
+    let (Some(layout), false) = (layout, chosen.is_empty()) else {
+        let nothing = newest.filter(|_| mode == Mode::Append);
+        return Ok(nothing.map_or(CommitInfo::default(), |newest| info(&newest, 0, 0)));
+    };
+    if let (Some(newest), Mode::Append) = (&newest, mode) {
+        refuse_others(&Target::of(newest.manifest()), &chosen)?;
+    }
+    let rows = chosen.iter().map(|(_, token)| token.rows()).sum();
+    let tensor_bytes = chosen.iter().map(|(_, token)| token.rows() * token.row_bytes).sum();
+    let began_on = newest.as_ref().map_or(0, |newest| newest.manifest().version);
+    let parts = chosen.iter();
+    let parts = parts.map(|(directory, token)| PublishedPart { directory, finished: &token.finished });
+    let publication = Publication {
+        mode,
+        began_on,
+        seen: began_on,
+        layout: &layout,
+        parts: parts.collect(),
+        marks: chosen.iter().map(|(_, token)| token.mark()).collect(),
+        config: jobs.config(),
+        onto_replaced: false,
+    };
+    let published = publication.publish(&versions).await?;
+    if published.before {
+        return Err(Error::commit_conflict(
+            "another call published one of the tokens at the same time; nothing of this call is visible",
+        ));
+    }
+    for (directory, token) in &chosen {
+        let name = |kind: &str| directory.join(format!("{kind}{}", token.sequence));
+        // If it cannot be renamed, the mark in the versions tells.
+        let renamed = std::fs::rename(name(TOKEN), name(PUBLISHED));
+        renamed.unwrap_or_else(|e| log::warn!("{}: {e}", name(TOKEN).display()));
+    }
+    Ok(info(&published.dataset, rows, tensor_bytes))
+}
+
+/// Before anything is touched: files that the table cannot hold as they are.
+fn refuse_others(target: &Target, chosen: &[(std::path::PathBuf, &Token)]) -> Result<()> {
+    let version = target.version.to_data_file_numbers();
+    for finished in chosen.iter().flat_map(|(_, token)| &token.finished) {
+        if finished.version != version {
+            return Err(Error::schema_mismatch(format!(
+                "files of version {:?} were staged, the table has {version:?}; stage the rows again",
+                finished.version
+            )));
+        }
+        finished.fragment(target).map_err(|error| match error.status {
+            Status::RDS_ERR_SCHEMA_MISMATCH => error.context("stage the rows again"),
+            _ => error,
+        })?;
+    }
+    Ok(())
 }
 
 fn refuse_repeated(tokens: &[Token]) -> Result<()> {
     let mut seen = HashMap::new();
     for (index, token) in tokens.iter().enumerate() {
-        if let Some(first) = seen.insert(token.id, index) {
+        if let Some(first) = seen.insert((&token.run, token.sequence), index) {
             return Err(Error::already_exists(format!("token {index} is token {first} once more")));
         }
     }
     Ok(())
 }
 
-fn common_spec(tokens: &[Token]) -> Result<Option<TensorSpec>> {
-    let mut common: Option<TensorSpec> = None;
+fn common_layout(tokens: &[Token]) -> Result<Option<Layout>> {
+    let mut common: Option<Layout> = None;
     for (index, token) in tokens.iter().enumerate() {
-        let Some(spec) = token.spec()? else { continue };
+        let Some(layout) = token.layout()? else { continue };
         match &common {
-            Some(common) if *common != spec => {
-                return Err(Error::schema_mismatch(format!(
-                    "token {index} has rows of {} {:?}, those before it {} {:?}",
-                    spec.dtype.name(),
-                    spec.shape,
-                    common.dtype.name(),
-                    common.shape
-                )));
-            }
-            _ => common = Some(spec),
+            Some(common) => common
+                .check(layout.spec()?)
+                .map_err(|error| error.context(format!("token {index} differs from those before")))?,
+            None => common = Some(layout),
         }
     }
     Ok(common)
 }
 
-/// Holds a file of a token, as it was when the token was made.
-fn hold(location: &Location, fragment: &Fragment, file: &DataFile) -> Result<Finished> {
-    // A name, not a path to elsewhere.
-    if !is_staged(&file.path) || file.path.contains(['/', '\\']) {
-        return Err(Error::corrupt(format!("{:?} is no staged file", file.path)));
-    }
-    let path = location.path().join(DATA).join(&file.path);
-    let held = LockedFile::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::not_found(format!(
-            "the table at {location} has no file {}: the token is of another table, or a vacuum has \
-             removed what it names",
-            file.path
-        )),
-        _ => Error::from(error).context(&file.path),
-    })?;
-    let held = held.ok_or_else(|| {
-        Error::commit_conflict(format!("{} is being committed or removed elsewhere", file.path))
-    })?;
-    let (expected, found) = (file.file_size_bytes.get().map_or(0, u64::from), held.bytes()?);
-    if expected != found {
-        return Err(Error::corrupt(format!(
-            "{} has {found} bytes, and had {expected} when it was staged",
-            file.path
-        )));
-    }
-    Ok(Finished { fragment: fragment.clone(), file: held })
-}
+/// The parts of jobs that a table has.
+#[derive(Default)]
+struct Jobs(BTreeMap<String, BTreeSet<u64>>);
 
-fn refuse_published(token: &Token, named: &Named) -> Result<()> {
-    match token.files().find(|(_, file)| named.files.contains(&file.path)) {
-        Some((_, file)) => Err(Error::already_exists(format!(
-            "it was committed already: a version of the table names {}",
-            file.path
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// The schema of the commit, which the files must fit.
-fn schema_for(head: &Head, spec: TensorSpec, finished: &[Finished]) -> Result<Schema> {
-    let schema = match head.appends_to() {
-        Some(table) => {
-            Layout::of_table(Arc::new(ArrowSchema::from(table.schema())))?.check(&spec)?;
-            table.schema().clone()
+impl Jobs {
+    fn of(config: &HashMap<String, String>) -> Self {
+        let mut jobs = BTreeMap::new();
+        for (key, value) in config {
+            let Some(job) = key.strip_prefix(JOB) else { continue };
+            let range = |text: &str| -> Option<std::ops::RangeInclusive<u64>> {
+                let (first, last) = text.split_once('-').unwrap_or((text, text));
+                Some(first.parse().ok()?..=last.parse().ok()?)
+            };
+            jobs.insert(job.to_string(), value.split(',').filter_map(range).flatten().collect());
         }
-        None => Schema::try_from(Layout::new(spec)?.schema.as_ref())?,
-    };
-    let version = head.file_version().to_data_file_numbers();
-    let ids: Vec<i32> = schema.fields_pre_order().map(|field| field.id).collect();
-    let fits = |file: &DataFile| {
-        (file.file_major_version, file.file_minor_version) == version
-            && file.fields.iter().all(|field| ids.contains(field))
-    };
-    match finished.iter().flat_map(|f| &f.fragment.files).find(|file| !fits(file)) {
-        Some(file) => Err(Error::schema_mismatch(format!(
-            "{} was staged for a table of another file version or other columns; stage it again",
-            file.path
-        ))),
-        None => Ok(schema),
+        Self(jobs)
+    }
+
+    /// False, if it is there already.
+    fn add(&mut self, part: &Part) -> bool {
+        self.0.entry(part.job.clone()).or_default().insert(part.number)
+    }
+
+    fn config(&self) -> BTreeMap<String, String> {
+        let text = |parts: &BTreeSet<u64>| {
+            let mut ranges: Vec<(u64, u64)> = Vec::new();
+            for part in parts {
+                match ranges.last_mut() {
+                    Some((_, last)) if *last + 1 == *part => *last = *part,
+                    _ => ranges.push((*part, *part)),
+                }
+            }
+            let range = |(first, last): &(u64, u64)| match first == last {
+                true => first.to_string(),
+                false => format!("{first}-{last}"),
+            };
+            ranges.iter().map(range).collect::<Vec<_>>().join(",")
+        };
+        self.0.iter().map(|(job, parts)| (format!("{JOB}{job}"), text(parts))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_job_are_written_as_ranges_and_count_once() {
+        let mut jobs = Jobs::default();
+        let part = |number| Part { job: "j".into(), number };
+        for number in [3, 0, 1, 2, 7, 9, 8] {
+            assert!(jobs.add(&part(number)));
+        }
+        let config = jobs.config();
+        assert_eq!(config["rds.job.j"], "0-3,7-9");
+        let mut again = Jobs::of(&config.into_iter().collect());
+        assert!(!again.add(&part(8)));
+        assert!(again.add(&part(4)));
     }
 }

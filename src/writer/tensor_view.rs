@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayData, ArrayRef, make_array};
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::DataType;
+use arrow::buffer::{BooleanBuffer, Buffer};
 
 use crate::error::{Error, Result};
 use crate::tensor::{DType, TensorSpec};
@@ -91,25 +89,19 @@ impl<'a> TensorView<'a> {
         self.rows
     }
 
-    /// Copies the stack into an array of `data_type`, the type of the table's column.
-    pub fn to_array(&self, data_type: &DataType, pool: &Arc<Pool>) -> Result<ArrayRef> {
-        let DataType::FixedSizeList(item, _) = data_type else {
-            return Err(Error::internal("the data column is no fixed-size list"));
-        };
+    /// Copies the stack into rows one after the other; bits eight to a byte, if `packed_bits`.
+    pub fn to_rows(&self, packed_bits: bool, pool: &Arc<Pool>) -> Result<Buffer> {
         let packed = self.packed(pool)?;
-        let elements = self.rows * self.spec.elements;
-        let (values, length) = match self.spec.dtype {
-            DType::RDS_DTYPE_BOOL => {
+        Ok(match (self.spec.dtype, packed_bits) {
+            (DType::RDS_DTYPE_BOOL, true) => {
                 let bits = packed.iter().map(|byte| *byte != 0);
-                (bits.collect::<BooleanBuffer>().into_inner(), elements)
+                bits.collect::<BooleanBuffer>().into_inner()
             }
-            dtype => (pool.lend(packed), elements * dtype.bytes() / dtype.word_bytes()),
-        };
-        let values =
-            ArrayData::builder(item.data_type().clone()).len(length).add_buffer(values).build()?;
-        let list =
-            ArrayData::builder(data_type.clone()).len(self.rows).add_child_data(values).build()?;
-        Ok(make_array(list))
+            (DType::RDS_DTYPE_BOOL, false) => {
+                packed.iter().map(|byte| u8::from(*byte != 0)).collect::<Vec<u8>>().into()
+            }
+            _ => pool.lend(packed),
+        })
     }
 
     /// The stack in C order and native byte order.
@@ -163,9 +155,6 @@ impl<'a> TensorView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::Int16Type;
-
     use super::*;
 
     fn bytes(values: &[i16]) -> Vec<u8> {
@@ -176,9 +165,9 @@ mod tests {
         let dtype = DType::RDS_DTYPE_INT16;
         let layout = TensorView::layout(dtype, shape, strides).unwrap();
         let view = TensorView::new(dtype, shape, layout, bytes, swapped).unwrap();
-        let array = view.to_array(&view.spec().arrow_type(), &Pool::new(0)).unwrap();
-        assert_eq!(array.len(), view.rows());
-        array.as_fixed_size_list().values().as_primitive::<Int16Type>().values().to_vec()
+        let rows = view.to_rows(true, &Pool::new(0)).unwrap();
+        assert_eq!(rows.len(), view.rows() * view.spec().row_bytes());
+        rows.typed_data::<i16>().to_vec()
     }
 
     #[test]

@@ -1,20 +1,33 @@
-//! Removes what no version names and nobody will: data files of writers that were killed, and others when
-//! they are old.
+//! Removes old versions, and what no version names and nobody will: data files of whoever was killed, what
+//! runs left that ended, and temporary files of commits.
+//!
+//! It holds no file open. What is younger than the age that its caller names is left alone, because somebody
+//! may be about to name it; runs with rows that wait and tokens are kept at any age.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
-use crate::location::{Location, VERSIONS};
-use crate::writer::data_file::{DATA, is_ours, is_staged};
-use crate::writer::history::{TRANSACTIONS, remove};
-use crate::writer::named::Named;
-use crate::writer::sink::LockedFile;
+use lance::Dataset;
+use lance_io::object_store::ObjectStore;
+use lance_table::io::deletion::relative_deletion_file_path;
+use lance_table::io::manifest::read_manifest;
+
+use crate::error::{Error, Result, Status};
+use crate::location::{Location, VERSIONS, manifests};
+use crate::writer::publish::DATA;
+use crate::writer::run::{LINKED, sweep};
+use crate::writer::versions::{TRANSACTIONS, Versions};
+
+const DELETIONS: &str = "_deletions";
+/// Where Lance keeps the branches of a table, each a table of its own that may name files of this one.
+const BRANCHES: &str = "tree";
 
 #[derive(Clone, Copy, Debug)]
 pub struct VacuumOptions {
-    /// The age from which staged files, and files of other writers, are taken for abandoned.
+    /// The age from which versions, and files that no version names, are removed.
     pub older_than: Duration,
+    pub keep_versions: bool,
     /// Only count.
     pub dry_run: bool,
 }
@@ -23,16 +36,17 @@ pub struct VacuumOptions {
 pub struct VacuumInfo {
     pub removed_files: u64,
     pub removed_bytes: u64,
-    /// That no version names: in use, or too young.
+    /// That no version names, and that are too young.
     pub kept_files: u64,
+    pub removed_versions: u64,
 }
 
-/// A file to be removed, held if it is one of librds.
-struct Candidate {
-    path: PathBuf,
-    name: String,
-    bytes: u64,
-    _held: Option<LockedFile>,
+/// What versions name.
+#[derive(Default)]
+struct Named {
+    data: HashSet<String>,
+    deletions: HashSet<String>,
+    transactions: HashSet<String>,
 }
 
 pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<VacuumInfo> {
@@ -40,88 +54,178 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
         return Err(Error::not_found(format!("there is no table at {location}")));
     }
     let mut info = VacuumInfo::default();
-    let named = Named::of(location).await?;
-    let mut candidates = Vec::new();
-    for directory in [DATA, TRANSACTIONS, VERSIONS] {
-        for path in files(&location.path().join(directory))? {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let name = name.to_string();
+    let versions = Versions::new(location.clone());
+    let mut removed = BTreeSet::new();
+    if let Some(newest) = versions.newest().await?
+        && !options.keep_versions
+    {
+        removed = old_versions(location, &newest, options.older_than).await?;
+    }
+    // Before the versions go that name them.
+    let named = named(location, &removed).await?;
+    let all = manifests_of(location)?;
+    for (version, path) in &all {
+        if !removed.contains(version) {
+            continue;
+        }
+        info.count(&std::fs::metadata(path)?.len());
+        info.removed_versions += 1;
+        if !options.dry_run {
+            remove(path)?;
+        }
+    }
+    for directory in [DATA, DELETIONS, TRANSACTIONS, VERSIONS] {
+        for entry in entries(&location.path().join(directory))? {
+            let entry = entry?;
+            let Some(name) = entry.file_name().to_str().map(str::to_string) else { continue };
             let is_named = match directory {
-                DATA => named.files.contains(&name),
+                DATA => named.data.contains(&name),
+                DELETIONS => named.deletions.contains(&name),
                 TRANSACTIONS => named.transactions.contains(&name),
                 // Only what commits that were cut short leave there.
                 _ => !name.contains(".manifest") || name.ends_with(".manifest"),
             };
-            if is_named {
+            if is_named || !entry.file_type()?.is_file() {
                 continue;
             }
-            match abandoned(&path, &name, directory == DATA, options.older_than)? {
-                Some(candidate) => candidates.push(candidate),
-                None => info.kept_files += 1,
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            if age(&metadata)? < options.older_than {
+                info.kept_files += 1;
+                continue;
+            }
+            info.count(&metadata.len());
+            if !options.dry_run {
+                remove(&entry.path())?;
             }
         }
     }
-    // What a writer was about to commit when its file was listed is named by the time the file could be
-    // held, as writers hold their files until then.
-    let named = Named::of(location).await?;
-    for candidate in candidates {
-        if named.files.contains(&candidate.name) || named.transactions.contains(&candidate.name) {
-            continue;
-        }
-        if !options.dry_run {
-            remove(&candidate.path)?;
-        }
-        info.removed_files += 1;
-        info.removed_bytes += candidate.bytes;
+    if !options.dry_run {
+        let (files, bytes) = sweep(location.path(), options.older_than.min(LINKED))?;
+        info.removed_files += files;
+        info.removed_bytes += bytes;
     }
     Ok(info)
 }
 
-/// The file, if it may be removed.
-fn abandoned(
-    path: &Path,
-    name: &str,
-    is_data: bool,
-    older_than: Duration,
-) -> Result<Option<Candidate>> {
-    let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    let metadata = match std::fs::metadata(path) {
-        Err(error) if gone(&error) => return Ok(None),
-        metadata => metadata?,
-    };
-    let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
-    let is_old = age >= older_than;
-    let held = match is_data && is_ours(name) {
-        false if is_old => None,
-        false => return Ok(None),
-        true => match LockedFile::open(path.to_path_buf()) {
-            Ok(None) => return Ok(None),
-            Err(error) if gone(&error) => return Ok(None),
-            // Where there are no locks age decides.
-            Err(_) if is_old => None,
-            Err(_) => return Ok(None),
-            Ok(held) => held,
-        },
-    };
-    if is_staged(name) && !is_old {
-        return Ok(None);
+impl VacuumInfo {
+    fn count(&mut self, bytes: &u64) {
+        self.removed_files += 1;
+        self.removed_bytes += bytes;
     }
-    let (path, name) = (path.to_path_buf(), name.to_string());
-    Ok(Some(Candidate { path, name, bytes: metadata.len(), _held: held }))
 }
 
-/// The files in a directory; none, if it is not there.
-fn files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push(entry.path());
+fn age(metadata: &std::fs::Metadata) -> Result<Duration> {
+    Ok(SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default())
+}
+
+fn manifests_of(location: &Location) -> Result<std::collections::BTreeMap<u64, PathBuf>> {
+    match manifests(location.path()) {
+        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(Default::default()),
+        found => found,
+    }
+}
+
+/// Versions that were replaced so long ago, but those that tags and branches refer to. A version is of use
+/// as long as the one after it is young: somebody may still commit on top of it.
+async fn old_versions(
+    location: &Location,
+    newest: &Dataset,
+    older_than: Duration,
+) -> Result<BTreeSet<u64>> {
+    let tags = newest.tags().list().await?;
+    let branches = newest.branches().list().await?;
+    let tagged = tags.values().filter(|tag| tag.branch.is_none()).map(|tag| tag.version);
+    let branched = branches.values().map(|branch| branch.parent_version);
+    let pinned: BTreeSet<u64> = tagged.chain(branched).collect();
+    let all = manifests_of(location)?;
+    let mut old = BTreeSet::new();
+    for ((version, _), (_, next)) in all.iter().zip(all.iter().skip(1)) {
+        if *version >= newest.manifest().version || age(&std::fs::metadata(next)?)? < older_than {
+            break;
+        }
+        if !pinned.contains(version) {
+            old.insert(*version);
         }
     }
-    Ok(files)
+    Ok(old)
+}
+
+/// What all versions name but those that are about to be removed: detached ones and those of branches too.
+async fn named(location: &Location, removed: &BTreeSet<u64>) -> Result<Named> {
+    let (store, _) = ObjectStore::from_uri(&location.uri()?).await?;
+    let gone: HashSet<PathBuf> =
+        manifests_of(location)?.into_iter().filter(|(v, _)| removed.contains(v)).map(|(_, p)| p).collect();
+    let mut named = Named::default();
+    let mut tables = vec![location.path().to_path_buf()];
+    find_tables(&location.path().join(BRANCHES), &mut tables)?;
+    for table in tables {
+        for entry in entries(&table.join(VERSIONS))? {
+            let path = entry?.path();
+            let is_manifest = path.extension().is_some_and(|extension| extension == "manifest");
+            if !is_manifest || gone.contains(&path) {
+                continue;
+            }
+            match named.add(&store, &path).await {
+                // A clean-up of another tool was faster.
+                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
+                added => added.map_err(|error| error.context(path.display()))?,
+            }
+        }
+    }
+    Ok(named)
+}
+
+impl Named {
+    async fn add(&mut self, store: &ObjectStore, path: &Path) -> Result<()> {
+        let path = object_store::path::Path::from_absolute_path(path)
+            .map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+        let manifest = read_manifest(store, &path, None).await.map_err(Error::reading)?;
+        for fragment in manifest.fragments.iter() {
+            let files = fragment.referenced_lance_files().map(|file| file.path.clone());
+            self.data.extend(files);
+            if let Some(file) = &fragment.deletion_file {
+                let path = relative_deletion_file_path(fragment.id, file);
+                self.deletions.extend(path.rsplit('/').next().map(str::to_string));
+            }
+        }
+        self.transactions.extend(manifest.transaction_file);
+        Ok(())
+    }
+}
+
+/// Directories below that hold versions.
+fn find_tables(directory: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in entries(directory)? {
+        let path = entry?.path();
+        if path.join(VERSIONS).is_dir() {
+            found.push(path.clone());
+        }
+        if path.is_dir() {
+            find_tables(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a directory has; nothing, if it is not there.
+fn entries(
+    directory: &Path,
+) -> Result<impl Iterator<Item = std::io::Result<std::fs::DirEntry>> + use<>> {
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        entries => Ok(Some(entries?).into_iter().flatten()),
+    }
+}
+
+/// What is gone already is fine.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::from(error).context(format!("cannot remove {}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }

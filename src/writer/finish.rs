@@ -1,0 +1,456 @@
+//! Makes a data file of Lance of what a run has written.
+//!
+//! In files of version 2.1 and 2.2 rows that lie plain stay where they are: pages are described over them,
+//! ids are encoded behind them by Lance's encoder, and the footer is Lance's. Whatever a table wants
+//! otherwise is written anew by Lance's own writer: files of other versions, other encodings, rows that do
+//! not fill their last byte.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, StringArray, make_array};
+use arrow::buffer::{BooleanBuffer, Buffer};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Schema as ArrowSchema};
+use async_trait::async_trait;
+use lance_core::datatypes::Schema;
+use lance_encoding::decoder::{ColumnInfo, PageInfo};
+use lance_encoding::encoder::{
+    BatchEncoder, EncodeTask, EncodedPage, EncodingOptions, FieldEncoder, OutOfLineBuffers,
+};
+use lance_encoding::repdef::RepDefBuilder;
+use lance_file::version::ConcreteFileVersion;
+use lance_file::versions::{
+    create_lazy_writer, create_writer, data_file_columns, v2_1, v2_2,
+};
+use lance_file::writer::FileWriterOptions;
+use lance_io::object_writer::WriteResult;
+use lance_io::traits::Writer;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::error::{Error, Result};
+use crate::plain::{ALIGNMENT, RowLayout};
+use crate::tensor::{ID_COLUMN, TensorSpec};
+use crate::writer::batch::{Column, ID_BLOCK_HEAD, IdBlock, Layout};
+use crate::writer::fragment::{Finished, FinishedFile, Target};
+
+/// The most that Lance's own writer puts in a page.
+const PAGE_BYTES: u64 = 32 << 20;
+/// What Lance's encoder collects for a page of ids. It holds that up to three times.
+const ENCODED_PAGE_BYTES: u64 = 1 << 20;
+/// What is encoded anew at once.
+const READ_BYTES: usize = 4 << 20;
+
+/// A file of rows, one after the other from its first byte on.
+pub struct Rows {
+    pub path: PathBuf,
+    pub file: Arc<File>,
+}
+
+/// What a data file is made of.
+pub struct Source<'a> {
+    pub number: u64,
+    pub first_row: u64,
+    pub rows: u64,
+    pub columns: Vec<Rows>,
+    /// Blocks of ids.
+    pub ids: PathBuf,
+    pub layout: &'a Layout,
+}
+
+impl Source<'_> {
+    /// Ends the files; they are not synced yet. It may be tried again after an error.
+    pub async fn finish(&self, target: &Target) -> Result<Finished> {
+        let plain = self.layout.columns.iter().map(|column| plain_layout(target, column));
+        let files = match plain.collect::<Option<Vec<_>>>() {
+            Some(plain) => self.finish_plain(target, &plain).await?,
+            None => vec![self.encode(target).await?],
+        };
+        Ok(Finished {
+            number: self.number,
+            first_row: self.first_row,
+            rows: self.rows,
+            version: target.version.to_data_file_numbers(),
+            files,
+        })
+    }
+
+    async fn finish_plain(&self, target: &Target, plain: &[RowLayout]) -> Result<Vec<FinishedFile>> {
+        let mut files = Vec::new();
+        for (index, (column, (rows, layout))) in
+            self.layout.columns.iter().zip(self.columns.iter().zip(plain)).enumerate()
+        {
+            // Ids go behind the rows of the first column.
+            let names: &[&str] = match index {
+                0 => &[ID_COLUMN, &column.name],
+                _ => &[&column.name],
+            };
+            let schema = of_fields(&target.schema, names)?;
+            let start = self.rows * layout.stride as u64;
+            let sink = Sink { file: rows.file.clone(), at: start };
+            let mut file = Footer::new(sink, &schema, target.version)?;
+            file.describe(&column.name, *layout, self.rows)?;
+            if index == 0 {
+                let mut ids = Ids::open(&self.ids)?;
+                let field = schema.field(ID_COLUMN).map(|field| field.data_type());
+                while let Some(block) = ids.next(usize::MAX)? {
+                    file.encode(ID_COLUMN, typed(block, field.as_ref())?).await?;
+                }
+            }
+            let size = file.finish(self.rows).await?;
+            rows.file.set_len(size)?;
+            files.push(FinishedFile::new(&rows.path, size, target.version, &schema)?);
+        }
+        Ok(files)
+    }
+
+    /// Decodes nothing: the rows are as in memory. They are written to another file beside the first.
+    async fn encode(&self, target: &Target) -> Result<FinishedFile> {
+        let first = self.columns.first().ok_or_else(|| Error::internal("no column"))?;
+        let path = first.path.with_extension("encoded.lance");
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        let sink = Sink { file: Arc::new(file), at: 0 };
+        let options = FileWriterOptions {
+            data_cache_bytes: Some(READ_BYTES as u64 * target.schema.fields.len() as u64),
+            // Batches are small and owned: a copy on their way into a page would be of no use.
+            keep_original_array: Some(true),
+            ..FileWriterOptions::default()
+        };
+        let schema = target.schema.clone();
+        let mut writer = create_writer(target.version, Box::new(sink), schema, options)?;
+        let arrow = Arc::new(ArrowSchema::from(&target.schema));
+        let mut ids = Ids::open(&self.ids)?;
+        let chunk = (READ_BYTES / self.layout.stride().max(1)).max(1);
+        let mut at = 0;
+        while let Some(block) = ids.next(chunk)? {
+            let rows = block.len();
+            let columns = arrow.fields().iter().map(|field| {
+                if field.name() == ID_COLUMN {
+                    return typed(block.clone(), Some(field.data_type()));
+                }
+                let mut columns = self.layout.columns.iter().zip(&self.columns);
+                let column = columns.find(|(column, _)| column.name == *field.name());
+                let (column, file) = column.ok_or_else(|| Error::internal("an unknown column"))?;
+                array(column, &file.file, at, rows, field.data_type())
+            });
+            let batch = RecordBatch::try_new(arrow.clone(), columns.collect::<Result<_>>()?)?;
+            writer.write_batch(&batch).await?;
+            at += rows as u64;
+        }
+        let summary = writer.finish().await?;
+        if summary.num_rows != self.rows {
+            return Err(Error::internal("the ids of a file are not as many as its rows"));
+        }
+        FinishedFile::new(&path, summary.size_bytes, target.version, &target.schema)
+    }
+}
+
+/// Rows as an array of the table's type.
+fn array(
+    column: &Column,
+    file: &File,
+    first: u64,
+    rows: usize,
+    data_type: &DataType,
+) -> Result<ArrayRef> {
+    let DataType::FixedSizeList(item, length) = data_type else {
+        return Err(Error::internal("a tensor column is no fixed-size list"));
+    };
+    let mut bytes = vec![0; rows * column.stride];
+    file.read_exact_at(&mut bytes, first * column.stride as u64)?;
+    let values: Buffer = match column.plain {
+        Some(_) => bytes.into(),
+        None => bytes.iter().map(|byte| *byte != 0).collect::<BooleanBuffer>().into_inner(),
+    };
+    let values = ArrayData::builder(item.data_type().clone())
+        .len(rows * *length as usize)
+        .add_buffer(values)
+        .build()?;
+    let list = ArrayData::builder(data_type.clone()).len(rows).add_child_data(values).build()?;
+    Ok(make_array(list))
+}
+
+/// Ids in the string type of the table.
+fn typed(ids: StringArray, data_type: Option<&DataType>) -> Result<ArrayRef> {
+    let data_type = data_type.ok_or_else(|| Error::internal("a table without ids"))?;
+    // Not "safe", which would make a null of what does not convert.
+    let strict = CastOptions { safe: false, ..Default::default() };
+    Ok(cast_with_options(&ids, data_type, &strict)?)
+}
+
+fn of_fields(schema: &Schema, names: &[&str]) -> Result<Schema> {
+    // In the order of the table.
+    Ok(schema.project(names)?)
+}
+
+/// The layout of the rows of a column, if they are to be written so: as in tables that librds makes.
+fn plain_layout(target: &Target, column: &Column) -> Option<RowLayout> {
+    if !matches!(target.version, ConcreteFileVersion::V2_1 | ConcreteFileVersion::V2_2) {
+        return None;
+    }
+    let wanted = encoding(&column.spec, &column.name)?;
+    let field = target.schema.field(&column.name)?;
+    let asked = |(key, value): (&String, &String)| field.metadata.get(key) == Some(value);
+    let layout = column.plain.filter(|_| wanted.iter().all(asked))?;
+    // Rows of half a gibibyte have more bits than a page can say.
+    layout.description(1).map(|_| layout)
+}
+
+fn encoding(spec: &TensorSpec, name: &str) -> Option<std::collections::HashMap<String, String>> {
+    let schema = spec.schema();
+    let field = schema.field_with_name(name).or_else(|_| schema.field_with_name("data"));
+    field.ok().map(|field| field.metadata().clone())
+}
+
+/// Blocks of ids, read one by one.
+pub struct Ids {
+    file: BufReader<File>,
+    /// What is left of the last block.
+    rest: Option<StringArray>,
+}
+
+impl Ids {
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::from(e).context(path.display()))?;
+        Ok(Self { file: BufReader::with_capacity(1 << 20, file), rest: None })
+    }
+
+    /// The next ids, at most so many.
+    fn next(&mut self, most: usize) -> Result<Option<StringArray>> {
+        let block = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.block()? {
+                Some(block) => block.to_array()?,
+                None => return Ok(None),
+            },
+        };
+        if block.len() > most {
+            self.rest = Some(block.slice(most, block.len() - most));
+            return Ok(Some(block.slice(0, most)));
+        }
+        Ok(Some(block))
+    }
+
+    pub fn block(&mut self) -> Result<Option<IdBlock>> {
+        let mut bytes = vec![0; ID_BLOCK_HEAD];
+        let mut first = 0;
+        while first < ID_BLOCK_HEAD {
+            match self.file.read(bytes.get_mut(first..).unwrap_or_default())? {
+                0 if first == 0 => return Ok(None),
+                0 => return Err(Error::corrupt("a file of ids is cut short")),
+                more => first += more,
+            }
+        }
+        let length = IdBlock::encoded_length(&bytes).unwrap_or(ID_BLOCK_HEAD);
+        let rest = (length - ID_BLOCK_HEAD) as u64;
+        if (&mut self.file).take(rest).read_to_end(&mut bytes)? as u64 != rest {
+            return Err(Error::corrupt("a file of ids is cut short"));
+        }
+        let decoded = IdBlock::decode(&bytes);
+        decoded.map(|(block, _)| Some(block)).ok_or_else(|| Error::corrupt("a block of ids is damaged"))
+    }
+}
+
+/// What comes behind the rows of a file.
+struct Footer {
+    sink: Sink,
+    schema: Schema,
+    version: ConcreteFileVersion,
+    columns: Vec<Encoded>,
+}
+
+struct Encoded {
+    name: String,
+    encoder: Box<dyn FieldEncoder>,
+    rows: u64,
+    pages: Vec<PageInfo>,
+}
+
+impl Footer {
+    fn new(sink: Sink, schema: &Schema, version: ConcreteFileVersion) -> Result<Self> {
+        let strategy = match version {
+            ConcreteFileVersion::V2_1 => v2_1::encoding_strategy(Default::default()),
+            _ => v2_2::encoding_strategy(Default::default()),
+        };
+        let options = EncodingOptions {
+            cache_bytes_per_column: ENCODED_PAGE_BYTES,
+            buffer_alignment: ALIGNMENT as u64,
+            ..EncodingOptions::default()
+        };
+        let encoders = BatchEncoder::try_new(schema, strategy.as_ref(), &options)?.field_encoders;
+        let columns = schema.fields.iter().zip(encoders).map(|(field, encoder)| Encoded {
+            name: field.name.clone(),
+            encoder,
+            rows: 0,
+            pages: Vec::new(),
+        });
+        let (columns, schema) = (columns.collect(), schema.clone());
+        Ok(Self { sink, schema, version, columns })
+    }
+
+    /// Pages over rows that lie at the start of the file, without a gap: each begins where Lance and Arrow
+    /// want it, because the one before has a multiple of so many rows.
+    fn describe(&mut self, name: &str, layout: RowLayout, rows: u64) -> Result<()> {
+        let stride = layout.stride as u64;
+        let step = ALIGNMENT as u64 >> stride.trailing_zeros().min(ALIGNMENT.trailing_zeros());
+        let page = (PAGE_BYTES / stride / step * step).max(step);
+        let column = self.column(name)?;
+        while column.rows < rows {
+            let count = page.min(rows - column.rows);
+            let encoding = layout.description(count);
+            column.pages.push(PageInfo {
+                num_rows: count,
+                priority: column.rows,
+                encoding: encoding.ok_or_else(|| Error::internal("a page of too many rows"))?,
+                buffer_offsets_and_sizes: Arc::new([(column.rows * stride, count * stride)]),
+            });
+            column.rows += count;
+        }
+        Ok(())
+    }
+
+    fn column(&mut self, name: &str) -> Result<&mut Encoded> {
+        let mut columns = self.columns.iter_mut();
+        let column = columns.find(|column| column.name == name);
+        column.ok_or_else(|| Error::internal("a column that is not there"))
+    }
+
+    /// Adds values of a column.
+    async fn encode(&mut self, name: &str, array: ArrayRef) -> Result<()> {
+        let column = self.column(name)?;
+        let (rows, row) = (array.len() as u64, column.rows);
+        column.rows += rows;
+        let array = column.encoder.prepare_array(array)?;
+        let mut buffers = in_pages_only();
+        let levels = RepDefBuilder::default();
+        let tasks = column.encoder.maybe_encode(array, &mut buffers, levels, row, rows)?;
+        self.write_encoded(name, tasks, buffers).await
+    }
+
+    async fn write_encoded(
+        &mut self,
+        name: &str,
+        tasks: Vec<EncodeTask>,
+        buffers: OutOfLineBuffers,
+    ) -> Result<()> {
+        if !buffers.take_buffers().is_empty() {
+            return Err(Error::internal("bytes of a column outside its pages"));
+        }
+        for task in tasks {
+            self.write_page(name, task.await?).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_page(&mut self, name: &str, page: EncodedPage) -> Result<()> {
+        let mut places = Vec::with_capacity(page.data.len());
+        for buffer in page.data {
+            places.push((self.align().await?, buffer.len() as u64));
+            self.sink.write_all(&buffer).await?;
+        }
+        self.column(name)?.pages.push(PageInfo {
+            num_rows: page.num_rows,
+            priority: page.row_number,
+            encoding: page.description,
+            buffer_offsets_and_sizes: places.into(),
+        });
+        Ok(())
+    }
+
+    /// Where the next page or buffer begins.
+    async fn align(&mut self) -> Result<u64> {
+        let padding = self.sink.at.next_multiple_of(ALIGNMENT as u64) - self.sink.at;
+        self.sink.write_all([0; ALIGNMENT].get(..padding as usize).unwrap_or_default()).await?;
+        Ok(self.sink.at)
+    }
+
+    /// Ends the file, which has so many bytes then.
+    async fn finish(mut self, rows: u64) -> Result<u64> {
+        if self.columns.iter().any(|column| column.rows != rows) {
+            return Err(Error::internal("the ids of a file are not as many as its rows"));
+        }
+        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let mut infos = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let column = self.column(name)?;
+            let mut buffers = in_pages_only();
+            let tasks = column.encoder.flush(&mut buffers)?;
+            self.write_encoded(name, tasks, buffers).await?;
+            let mut buffers = in_pages_only();
+            let finished = self.column(name)?.encoder.finish(&mut buffers).await?;
+            let Ok([finished]) = <[_; 1]>::try_from(finished) else {
+                return Err(Error::internal("a field of several columns"));
+            };
+            if !finished.column_buffers.is_empty() || !buffers.take_buffers().is_empty() {
+                return Err(Error::internal("buffers of a whole column"));
+            }
+            for page in finished.final_pages {
+                self.write_page(name, page).await?;
+            }
+            let pages = std::mem::take(&mut self.column(name)?.pages);
+            let info = ColumnInfo::new(index as u32, pages.into(), Vec::new(), finished.encoding);
+            infos.push(Arc::new(info));
+        }
+        self.align().await?;
+        let options = FileWriterOptions::default();
+        let mut footer = create_lazy_writer(self.version, Box::new(self.sink), options)?;
+        footer.initialize_with_external_columns(self.schema, &infos, rows)?;
+        Ok(footer.finish().await?.size_bytes)
+    }
+}
+
+/// Lance's encoders of strings and numbers put nothing outside the pages.
+fn in_pages_only() -> OutOfLineBuffers {
+    OutOfLineBuffers::new(0, ALIGNMENT as u64)
+}
+
+/// The end of a file. What is written goes to the system at once, so it must be filled by a thread that
+/// may wait.
+struct Sink {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl AsyncWrite for Sink {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = loop {
+            match self.file.write_at(bytes, self.at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.at += written as u64;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[async_trait]
+impl Writer for Sink {
+    async fn tell(&mut self) -> lance::Result<usize> {
+        Ok(self.at as usize)
+    }
+
+    async fn shutdown(&mut self) -> lance::Result<WriteResult> {
+        Ok(WriteResult { size: self.at as usize, e_tag: None })
+    }
+}
+
+/// The names and columns of the fields of a file.
+pub fn fields(version: ConcreteFileVersion, schema: &Schema) -> Vec<(String, i32)> {
+    let (ids, columns) = data_file_columns(version, schema);
+    let name = |id: &i32| schema.fields.iter().find(|field| field.id == *id).map(|f| f.name.clone());
+    ids.iter().zip(columns).filter_map(|(id, column)| Some((name(id)?, column))).collect()
+}

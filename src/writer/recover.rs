@@ -1,0 +1,358 @@
+//! Finishes runs that lost their owner: what of them is durable becomes visible, in order, once.
+//!
+//! Nothing is published that an owner may still hold open: the durable part of an unfinished file is copied
+//! to one of a new name. Files that the journal says are finished are published as they are.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::path::Path;
+
+use crate::error::{Error, Result, Status};
+use crate::location::Location;
+use crate::writer::Mode;
+use crate::writer::batch::Layout;
+use crate::writer::finish::{Rows, Source};
+use crate::writer::fragment::{Finished, Target};
+use crate::writer::heap::{Heap, failed_sync};
+use crate::writer::journal::{Extent, sync_directory};
+use crate::writer::publish::{Part, Publication, put_back};
+use crate::writer::replay::{Durable, Replayed, heap_files};
+use crate::writer::run::{Found, Run, Standing, runs, sweep};
+use crate::writer::syncer::Syncer;
+use crate::writer::versions::{Mark, Shown, Versions};
+
+#[derive(Clone, Debug, Default)]
+pub struct RecoverOptions {
+    /// One run; none means all.
+    pub run: Option<String>,
+    /// Rows of a table that was replaced meanwhile go behind the table that took its place.
+    pub onto_replaced: bool,
+    /// Nothing becomes visible: the rows are given up.
+    pub drop: bool,
+    /// The owner is taken for dead, whatever it seems: somebody knows that it must not go on.
+    pub take_over: bool,
+    /// Only look.
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoverInfo {
+    pub recovered_runs: u64,
+    pub recovered_rows: u64,
+    pub dropped_runs: u64,
+    pub dropped_rows: u64,
+    /// Runs with rows that still wait, and these.
+    pub waiting_runs: u64,
+    pub waiting_rows: u64,
+    /// Runs whose owner lives.
+    pub live_runs: u64,
+    /// Tokens that were not published.
+    pub staged_runs: u64,
+}
+
+/// A run of which something waits.
+pub struct Waiting {
+    pub found: Found,
+    pub replayed: Replayed,
+    pub standing: Standing,
+}
+
+/// The runs of which rows wait, in the order they began; without those in staged mode.
+pub fn waiting(table: &Path) -> Result<Vec<Waiting>> {
+    let mut all = Vec::new();
+    for found in runs(table)? {
+        let standing = match found.standing() {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
+            standing => standing?,
+        };
+        if matches!(standing, Standing::Ended(_)) {
+            continue;
+        }
+        let of = |error: Error| error.context(format!("run {}", found.id));
+        let replayed = match Replayed::read(&found.directory) {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
+            replayed => replayed.map_err(of)?,
+        };
+        all.extend(replayed.map(|replayed| Waiting { found, replayed, standing }));
+    }
+    all.sort_by_key(|waiting| waiting.replayed.state.began);
+    Ok(all)
+}
+
+pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<RecoverInfo> {
+    let versions = Versions::new(location.clone());
+    let mut info = RecoverInfo::default();
+    if !location.exists()? {
+        return Err(Error::not_found(format!("there is nothing at {location}")));
+    }
+    let wanted = |id: &str| options.run.as_ref().is_none_or(|run| run == id);
+    let mut known = false;
+    let mut failure = None;
+    for waiting in waiting(versions.table())? {
+        if !wanted(&waiting.found.id) {
+            continue;
+        }
+        known = true;
+        let standing = match options.dry_run || options.take_over {
+            true => waiting.standing.clone(),
+            false => waiting.found.verdict()?,
+        };
+        let rows = waiting.replayed.waiting();
+        if standing == Standing::Alive && !options.take_over {
+            info.live_runs += 1;
+            continue;
+        }
+        if options.dry_run {
+            info.waiting_runs += u64::from(rows > 0);
+            info.waiting_rows += rows;
+            continue;
+        }
+        match finish(&versions, &waiting.found, options).await {
+            Ok(Some(rows)) if options.drop => {
+                info.dropped_runs += 1;
+                info.dropped_rows += rows;
+            }
+            Ok(Some(rows)) => {
+                info.recovered_runs += u64::from(rows > 0);
+                info.recovered_rows += rows;
+            }
+            // Somebody else was faster.
+            Ok(None) => {}
+            Err(error) => {
+                info.waiting_runs += 1;
+                info.waiting_rows += rows;
+                failure.get_or_insert(error.context(format!("run {}", waiting.found.id)));
+            }
+        }
+    }
+    for found in runs(versions.table())? {
+        let staged = crate::writer::staging::tokens(&found.directory)?;
+        if staged.is_empty() || !wanted(&found.id) {
+            continue;
+        }
+        known = true;
+        if options.drop && options.run.is_some() && found.verdict()? != Standing::Alive {
+            info.dropped_runs += 1;
+            info.dropped_rows += crate::writer::staging::drop_run(&found)?;
+        } else {
+            info.staged_runs += 1;
+        }
+    }
+    if !options.dry_run {
+        sweep(versions.table(), crate::writer::run::LINKED)?;
+    }
+    match (failure, &options.run) {
+        (Some(error), _) => Err(error),
+        (None, Some(run)) if !known => {
+            Err(Error::not_found(format!("no run {run} waits at {location}")))
+        }
+        _ => Ok(info),
+    }
+}
+
+/// Makes runs visible that are surely dead, or whose death time has told if `wait`; all but `own`. What cannot be
+/// finished is left as it is.
+pub async fn finish_dead(versions: &Versions, own: Option<&str>, wait: bool) -> Result<()> {
+    for waiting in waiting(versions.table())? {
+        if Some(waiting.found.id.as_str()) == own {
+            continue;
+        }
+        let standing = if wait { waiting.found.verdict()? } else { waiting.standing.clone() };
+        if standing != Standing::Dead {
+            continue;
+        }
+        if let Err(error) = finish(versions, &waiting.found, &RecoverOptions::default()).await {
+            log::warn!(
+                "{}: run {} with {} rows that wait cannot be finished: {error}",
+                versions.location,
+                waiting.found.id,
+                waiting.replayed.waiting()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Drops the rows of dead runs: the table that they belonged to was replaced by the run `own`.
+pub async fn drop_dead(versions: &Versions, own: &str) -> Result<()> {
+    let options = RecoverOptions { drop: true, ..RecoverOptions::default() };
+    for waiting in waiting(versions.table())? {
+        if waiting.found.id != own && waiting.standing == Standing::Dead {
+            finish(versions, &waiting.found, &options).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a run over and publishes what of it is durable, or drops it: how many rows that were. None, if somebody
+/// else has it.
+async fn finish(
+    versions: &Versions,
+    found: &Found,
+    options: &RecoverOptions,
+) -> Result<Option<u64>> {
+    let table = versions.table();
+    let Some(mut run) = found.take_over(table)? else { return Ok(None) };
+    let result = finish_owned(versions, &mut run, options).await;
+    if result.is_err() {
+        run.leave();
+    }
+    result.map(Some)
+}
+
+async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptions) -> Result<u64> {
+    // Read after the owner's name is gone: nothing is acknowledged from then on.
+    let Some(mut replayed) = Replayed::read(&run.directory)? else {
+        run.end(&HashSet::new());
+        return Ok(0);
+    };
+    let names = |finished: &[Finished]| -> HashSet<String> {
+        finished.iter().flat_map(|finished| &finished.files).map(|file| file.name.clone()).collect()
+    };
+    if options.drop {
+        let rows = replayed.waiting();
+        // Files that versions name have another name there.
+        run.end(&HashSet::new());
+        return Ok(rows);
+    }
+    let mode = replayed.mode()?;
+    settle(versions, run, &mut replayed, options).await?;
+    let published = replayed.state.published;
+    let durable = replayed.durable(&run.directory)?;
+    let layout = replayed.layout()?;
+    let newest = versions.newest().await?;
+    let appends = replayed.mode()? == Mode::Append;
+    let target = match &newest {
+        Some(newest) if appends => Target::of(newest.manifest()),
+        _ => Target::new(&layout)?,
+    };
+    let mut finished: Vec<Finished> = replayed.state.finished.clone();
+    finished.retain(|finished| finished.end() > published);
+    finished.extend(copy(run, &replayed, &durable, &layout, &target).await?);
+    let rows = finished.last().map_or(published, Finished::end);
+    if rows == published {
+        run.end(&names(&finished));
+        return Ok(0);
+    }
+    let mark = Mark { run: run.id.clone(), epoch: run.epoch, rows };
+    run.confirm()?;
+    let publication = Publication {
+        mode: if options.onto_replaced { Mode::Append } else { replayed.mode()? },
+        began_on: replayed.state.began_on,
+        seen: replayed.state.seen.max(if mode == Mode::Append { replayed.state.began_on } else { 0 }),
+        layout: &layout,
+        parts: vec![Part { directory: &run.directory, finished: &finished }],
+        marks: vec![mark],
+        config: BTreeMap::new(),
+        onto_replaced: options.onto_replaced,
+    };
+    publication.publish(versions).await?;
+    put_back(&run.directory, names(&finished).iter().map(String::as_str), versions.table())?;
+    run.end(&names(&finished));
+    Ok(rows - published)
+}
+
+/// Finds out what became of a version that the owner was making.
+async fn settle(
+    versions: &Versions,
+    run: &Run,
+    replayed: &mut Replayed,
+    options: &RecoverOptions,
+) -> Result<()> {
+    let shown = match versions.newest().await? {
+        Some(newest) => Mark::of(newest.manifest(), &run.id).map(|(_, rows)| (rows, newest)),
+        None => None,
+    };
+    let landed = match (shown, replayed.state.intent.clone()) {
+        (Some((rows, newest)), _) if rows > replayed.state.published => {
+            Some((rows, newest.manifest().version))
+        }
+        (_, Some(intent)) if intent.rows > replayed.state.published => {
+            match versions.has_shown(&run.id, intent.rows, intent.after).await? {
+                // A version showed them, and something that came after took them away: it was ordered so.
+                Shown::In(version) => Some((intent.rows, version)),
+                Shown::Never => None,
+                Shown::NotKnown => {
+                    let newest = versions.newest().await?;
+                    let newest = newest.ok_or_else(|| Error::internal("versions without a newest"))?;
+                    let why = versions.replaced(&newest, replayed.state.began_on, intent.after).await?;
+                    match why {
+                        // Without a restore or an overwrite the mark would be there.
+                        None => None,
+                        Some(_) if options.onto_replaced => None,
+                        Some(why) => {
+                            return Err(Error::commit_unknown(format!(
+                                "whether {} rows became visible before {why} cannot be known: the versions \
+                                 that could tell were removed; RDS_RECOVER_ONTO_REPLACED adds them, \
+                                 RDS_RECOVER_DROP drops them",
+                                intent.rows - replayed.state.published
+                            )));
+                        }
+                    }
+                }
+            }
+        }
+        _ => None,
+    };
+    if let Some((rows, version)) = landed {
+        replayed.landed(rows, version);
+    }
+    Ok(())
+}
+
+/// Copies the durable rows of an unfinished file into a finished one of our own name.
+async fn copy(
+    run: &Run,
+    replayed: &Replayed,
+    durable: &Durable,
+    layout: &Layout,
+    target: &Target,
+) -> Result<Option<Finished>> {
+    let rows = durable.prefix.as_ref().map_or(0, |prefix| prefix.rows)
+        + durable.tail.iter().map(|batch| batch.rows as u64).sum::<u64>();
+    let first = replayed.state.open_first;
+    if rows == 0 || first + rows <= replayed.state.published {
+        return Ok(None);
+    }
+    if first < replayed.state.published {
+        return Err(Error::corrupt("a version shows a part of a file that was never finished"));
+    }
+    let syncer = Syncer::start();
+    let number = replayed.heap_number();
+    let columns = layout.columns.len();
+    let mut heap = Heap::create(&run.directory, &run.id, run.epoch, number, columns)?;
+    if let Some(prefix) = &durable.prefix {
+        copy_prefix(run, replayed.epoch, prefix, &mut heap)?;
+    }
+    for batch in &durable.tail {
+        heap.append(batch, false, &syncer)?;
+    }
+    let rows_of = |grown: &crate::writer::heap::Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
+    let source = Source {
+        number,
+        first_row: first,
+        rows,
+        columns: heap.columns.iter().map(rows_of).collect(),
+        ids: heap.ids.path.clone(),
+        layout,
+    };
+    let finished = source.finish(target).await?;
+    for file in &finished.files {
+        let path = run.directory.join(&file.name);
+        File::open(&path).and_then(|file| file.sync_all()).map_err(failed_sync(&path))?;
+    }
+    sync_directory(&run.directory)?;
+    Ok(Some(finished))
+}
+
+fn copy_prefix(run: &Run, epoch: u64, prefix: &Extent, heap: &mut Heap) -> Result<()> {
+    let lengths = [prefix.ids].into_iter().chain(prefix.columns.iter().copied());
+    let sources = heap_files(&run.directory, &run.id, epoch, prefix);
+    let targets = [&mut heap.ids].into_iter().chain(&mut heap.columns);
+    for ((source, (bytes, _)), target) in sources.iter().zip(lengths).zip(targets) {
+        let copied = File::open(source).and_then(|file| target.copy(&file, 0..bytes));
+        copied.map_err(|e| Error::from(e).context(format!("copying {}", source.display())))?;
+    }
+    heap.rows = prefix.rows;
+    Ok(())
+}

@@ -1,0 +1,419 @@
+//! The directory of a run, `<table>/_rds/<run>/`, and who owns it.
+//!
+//! The owner is a file `owner.<epoch>.<n>` that says which process it is. After each sync and before it answers
+//! a caller the owner renames it to `n + 1`. Whoever takes a run over renames it away first and reads the
+//! journal afterwards, so all that was acknowledged is seen, and an owner that goes on finds its file gone.
+//! A run without such a file has no owner: it was left with rows that wait, or its recovery died. A run of
+//! which nothing waits has a file `ended`.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::location::VERSIONS;
+use crate::writer::journal::sync_directory;
+
+/// Runs within a table. Clean-ups of other tools walk only Lance's own directories.
+pub const RUNS: &str = "_rds";
+const ENDED: &str = "ended";
+
+/// How long an owner that cannot be looked up may leave its name unchanged.
+pub const SILENCE: Duration = Duration::from_secs(30);
+/// How often an idle owner says that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(8);
+/// How long what is published stays linked here, to be put back if a clean-up takes it.
+pub const LINKED: Duration = Duration::from_secs(15 * 60);
+
+/// What tells a process from every other one.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Process {
+    boot: String,
+    namespace: String,
+    pid: u32,
+    start: u64,
+}
+
+impl Process {
+    fn this() -> Self {
+        let pid = std::process::id();
+        Self { boot: boot(), namespace: namespace(), pid, start: start(pid).unwrap_or(0) }
+    }
+}
+
+fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    // Without one nobody is the same host as anybody.
+    id.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_string())
+}
+
+fn namespace() -> String {
+    let link = std::fs::read_link("/proc/self/ns/pid");
+    link.map_or_else(|_| String::new(), |link| link.display().to_string())
+}
+
+/// When a process was started, in ticks since boot; none if there is none, or it has ended.
+fn start(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may have anything in it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// A run that this process owns.
+pub struct Run {
+    pub id: String,
+    pub table: PathBuf,
+    pub directory: PathBuf,
+    pub epoch: u64,
+    renamed: u64,
+    /// The directory of the table, and what it is: the path may come to lead elsewhere.
+    _held: File,
+    place: (u64, u64),
+}
+
+impl Run {
+    /// Makes the directory of a new run, and that of the table if there is none.
+    pub fn create(table: &Path) -> Result<Self> {
+        let id = Uuid::new_v4().simple().to_string();
+        let directory = table.join(RUNS).join(&id);
+        let made = make_directories(&directory)?;
+        let (held, place) = hold(table)?;
+        let run = Self {
+            id,
+            table: table.to_path_buf(),
+            epoch: 1,
+            renamed: 0,
+            _held: held,
+            place,
+            directory,
+        };
+        write_owner(&run.owner())?;
+        for directory in made.iter().chain([&run.directory]) {
+            sync_directory(directory)?;
+        }
+        Ok(run)
+    }
+
+    fn owner(&self) -> PathBuf {
+        self.directory.join(format!("owner.{}.{}", self.epoch, self.renamed))
+    }
+
+    /// Whether the run is still this process's, and the table where it was. Nothing may be acknowledged before.
+    pub fn confirm(&mut self) -> Result<()> {
+        self.check_place()?;
+        let now = self.owner();
+        self.renamed += 1;
+        match std::fs::rename(&now, self.owner()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.check_place()?;
+                Err(taken_over(&self.id))
+            }
+            Err(error) => {
+                self.renamed -= 1;
+                Err(Error::from(error).context(format!("renaming {}", now.display())))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    pub fn check_place(&self) -> Result<()> {
+        match std::fs::metadata(&self.table) {
+            Ok(now) if (now.dev(), now.ino()) == self.place => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Err(Error::not_found(format!(
+                "the table at {} was removed or replaced while it was written",
+                self.table.display()
+            ))),
+        }
+    }
+
+    /// Gives the run up with rows that wait: others may take it over.
+    pub fn leave(&self) {
+        let left = std::fs::rename(self.owner(), self.directory.join(format!("old.{}.left", self.epoch)));
+        left.unwrap_or_else(|e| log::warn!("run {}: cannot be left: {e}", self.id));
+    }
+
+    /// Ends the run, of which nothing waits. Only the names of published files stay, for a while.
+    pub fn end(&self, published: &HashSet<String>) {
+        if let Err(error) = end(&self.directory, &self.owner(), published) {
+            log::warn!("run {}: {error}", self.id);
+        }
+    }
+}
+
+pub fn taken_over(id: &str) -> Error {
+    Error::commit_conflict(format!(
+        "the run {id} was taken over by another process, which makes its durable rows visible"
+    ))
+}
+
+fn hold(table: &Path) -> Result<(File, (u64, u64))> {
+    let held = File::open(table)?;
+    let metadata = held.metadata()?;
+    Ok((held, (metadata.dev(), metadata.ino())))
+}
+
+/// Makes directories, and says which of those above have a new name in them.
+fn make_directories(path: &Path) -> Result<Vec<PathBuf>> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    std::fs::create_dir_all(path).map_err(|e| Error::from(e).context(path.display()))?;
+    Ok(missing.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect())
+}
+
+fn write_owner(path: &Path) -> Result<()> {
+    let text = serde_json::to_vec(&Process::this())
+        .map_err(|e| Error::internal(format!("the owner of a run: {e}")))?;
+    let written = std::fs::write(path, text);
+    written.map_err(|e| Error::from(e).context(format!("writing {}", path.display())))
+}
+
+fn end(directory: &Path, owner: &Path, published: &HashSet<String>) -> Result<()> {
+    let ended = directory.join(ENDED);
+    std::fs::rename(owner, &ended)?;
+    File::open(&ended)?.set_modified(SystemTime::now())?;
+    let mut linked = false;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| published.contains(name)) {
+            linked = true;
+        } else if name != ENDED {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    if !linked {
+        std::fs::remove_dir_all(directory)?;
+        // Only if that was the last one.
+        let _ = directory.parent().map(std::fs::remove_dir);
+    }
+    Ok(())
+}
+
+/// The directory of somebody's run.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub id: String,
+    pub directory: PathBuf,
+}
+
+/// Who is at a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// Nothing waits; since when.
+    Ended(Duration),
+    Alive,
+    Dead,
+    /// On another host, or in a container: only time tells. The name of the owner's file.
+    Unknown(String),
+}
+
+/// The runs of a table, those of which nothing waits too.
+pub fn runs(table: &Path) -> Result<Vec<Found>> {
+    let entries = match std::fs::read_dir(table.join(RUNS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Names of runs, and nothing else that somebody put there.
+        if let Ok(id) = entry.file_name().into_string()
+            && Uuid::try_parse(&id).is_ok()
+            && entry.file_type()?.is_dir()
+        {
+            found.push(Found { id, directory: entry.path() });
+        }
+    }
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(found)
+}
+
+impl Found {
+    /// The names of the owner's file, and of what it was renamed to by those who took over.
+    fn owners(&self) -> Result<(Option<String>, u64)> {
+        let (mut owner, mut epoch) = (None, 0);
+        for entry in std::fs::read_dir(&self.directory)? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            let mut parts = name.split('.');
+            let kind = parts.next();
+            let Some(of) = parts.next().and_then(|part| part.parse().ok()) else { continue };
+            if matches!(kind, Some("owner" | "old" | "journal")) {
+                epoch = epoch.max(of);
+            }
+            if kind == Some("owner") {
+                owner = Some(name);
+            }
+        }
+        Ok((owner, epoch))
+    }
+
+    pub fn standing(&self) -> Result<Standing> {
+        if let Ok(ended) = std::fs::metadata(self.directory.join(ENDED)) {
+            let since = SystemTime::now().duration_since(ended.modified()?);
+            return Ok(Standing::Ended(since.unwrap_or_default()));
+        }
+        // The owner renames its file now and then.
+        for _ in 0..100 {
+            let Some(name) = self.owners()?.0 else { return Ok(Standing::Dead) };
+            let text = match std::fs::read(self.directory.join(&name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text?,
+            };
+            // Empty after a power failure, or written in this moment.
+            let Ok(process) = serde_json::from_slice::<Process>(&text) else {
+                return Ok(Standing::Unknown(name));
+            };
+            if (process.boot, process.namespace) != (boot(), namespace()) {
+                return Ok(Standing::Unknown(name));
+            }
+            return Ok(match start(process.pid) {
+                Some(start) if start == process.start => Standing::Alive,
+                _ => Standing::Dead,
+            });
+        }
+        Ok(Standing::Alive)
+    }
+
+    /// As `standing`, but waits until time has told.
+    pub fn verdict(&self) -> Result<Standing> {
+        let mut since = Instant::now();
+        let mut standing = self.standing()?;
+        while matches!(standing, Standing::Unknown(_)) {
+            if since.elapsed() >= SILENCE {
+                return Ok(Standing::Dead);
+            }
+            std::thread::sleep(Duration::from_millis(250));
+            let now = self.standing()?;
+            if now != standing {
+                (since, standing) = (Instant::now(), now);
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Makes this process the owner. None, if another one was faster.
+    pub fn take_over(&self, table: &Path) -> Result<Option<Run>> {
+        let (held, place) = hold(table)?;
+        let token = Uuid::new_v4().simple().to_string();
+        let own = self.directory.join(format!("new.{token}"));
+        write_owner(&own)?;
+        let claim = || -> Result<Option<u64>> {
+            let (owner, epoch) = self.owners()?;
+            if let Some(owner) = owner {
+                let old = self.directory.join(format!("old.{epoch}.{token}"));
+                match std::fs::rename(self.directory.join(owner), old) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    renamed => renamed?,
+                }
+            }
+            let claimed = std::fs::hard_link(&own, self.directory.join(format!("owner.{}.0", epoch + 1)));
+            match claimed {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+                claimed => claimed.map(|()| Some(epoch + 1)).map_err(Error::from),
+            }
+        };
+        let claimed = claim();
+        let _ = std::fs::remove_file(&own);
+        let Some(epoch) = claimed? else { return Ok(None) };
+        sync_directory(&self.directory)?;
+        let (id, directory, table) = (self.id.clone(), self.directory.clone(), table.to_path_buf());
+        Ok(Some(Run { id, table, directory, epoch, renamed: 0, _held: held, place }))
+    }
+}
+
+/// Removes what runs left that ended some time ago.
+pub fn sweep(table: &Path, older_than: Duration) -> Result<(u64, u64)> {
+    let (mut files, mut bytes) = (0, 0);
+    for run in runs(table)? {
+        if !matches!(run.standing()?, Standing::Ended(since) if since >= older_than) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&run.directory)? {
+            let metadata = entry?.metadata()?;
+            if metadata.nlink() == 1 {
+                files += 1;
+                bytes += metadata.len();
+            }
+        }
+        std::fs::remove_dir_all(&run.directory)?;
+    }
+    let _ = std::fs::remove_dir(table.join(RUNS));
+    Ok((files, bytes))
+}
+
+/// Whether there is a version of a table.
+pub fn has_versions(table: &Path) -> bool {
+    table.join(VERSIONS).is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    fn only(table: &Path) -> Found {
+        runs(table).unwrap().pop().unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_taken_over_is_not_confirmed() {
+        let place = tempfile::tempdir().unwrap();
+        let table = place.path().join("a").join("t.lance");
+        let mut run = Run::create(&table).unwrap();
+        run.confirm().unwrap();
+        let found = only(&table);
+        assert_eq!(found.standing().unwrap(), Standing::Alive);
+        let mut second = found.take_over(&table).unwrap().unwrap();
+        assert_eq!((second.epoch, &second.id), (2, &run.id));
+        assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_COMMIT_CONFLICT);
+        second.confirm().unwrap();
+        second.leave();
+        assert_eq!(found.standing().unwrap(), Standing::Dead);
+        let third = found.take_over(&table).unwrap().unwrap();
+        assert_eq!(third.epoch, 3);
+        third.end(&HashSet::new());
+        assert!(runs(&table).unwrap().is_empty(), "nothing of it was published");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_dead_and_one_elsewhere_is_unknown() {
+        let place = tempfile::tempdir().unwrap();
+        let table = place.path().join("t.lance");
+        let run = Run::create(&table).unwrap();
+        let write = |process: &Process| {
+            std::fs::write(run.owner(), serde_json::to_vec(process).unwrap()).unwrap();
+            only(&table).standing().unwrap()
+        };
+        let this = Process::this;
+        assert_eq!(write(&this()), Standing::Alive);
+        assert_eq!(write(&Process { start: 1, ..this() }), Standing::Dead);
+        assert_eq!(write(&Process { pid: u32::MAX, ..this() }), Standing::Dead);
+        assert!(matches!(write(&Process { boot: "x".into(), ..this() }), Standing::Unknown(_)));
+        assert!(matches!(write(&Process { namespace: "x".into(), ..this() }), Standing::Unknown(_)));
+    }
+
+    #[test]
+    fn a_table_that_was_moved_away_ends_the_run() {
+        let place = tempfile::tempdir().unwrap();
+        let table = place.path().join("t.lance");
+        let mut run = Run::create(&table).unwrap();
+        std::fs::rename(&table, place.path().join("u.lance")).unwrap();
+        assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
+        std::fs::create_dir(&table).unwrap();
+        assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
+        // For itself it can be taken over where it is now.
+        let moved = place.path().join("u.lance");
+        assert!(only(&moved).take_over(&moved).unwrap().is_some());
+    }
+}

@@ -1,0 +1,512 @@
+//! A run as it is stored: rows go to a heap, the journal makes them durable, and a version of the table makes
+//! them visible. Every step may be tried again after a failure that passes.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use lance::Dataset;
+
+use crate::error::{Error, Result};
+use crate::location::Location;
+use crate::runtime;
+use crate::writer::batch::{BLOCK_BYTES, Batch, Layout};
+use crate::writer::claim;
+use crate::writer::finish::{Rows, Source};
+use crate::writer::fragment::{Finished, Target};
+use crate::writer::heap::{Grown, Heap, failed_sync};
+use crate::writer::journal::{ColumnOf, Intent, Journal, State, sync_directory};
+use crate::writer::publish::{DATA, Part, Publication, exists, gone, put_back};
+use crate::writer::recover::{drop_dead, finish_dead};
+use crate::writer::replay::modes;
+use crate::writer::run::{LINKED, Run};
+use crate::writer::syncer::Syncer;
+use crate::writer::versions::{Mark, Versions};
+use crate::writer::{CommitInfo, Durability, Mode};
+
+pub struct Store {
+    pub versions: Versions,
+    pub mode: Mode,
+    durability: Durability,
+    pub run: Option<Run>,
+    journal: Option<Journal>,
+    pub state: State,
+    layout: Option<Arc<Layout>>,
+    heap: Option<Heap>,
+    /// Some rows of the heap are neither whole in the journal nor in an extent of it.
+    unjournaled: bool,
+    /// Numbers of heaps.
+    next: u64,
+    pub syncer: Syncer,
+    /// The newest version that this run has seen of the table it adds to; none, if that is to be made.
+    pub table: Option<Arc<Dataset>>,
+    /// Names of data files of the run that versions name, and since when.
+    pub own: HashSet<String>,
+    linked: VecDeque<(Instant, Vec<String>)>,
+    /// Runs that lost their owner before this one began are finished, as far as they can be.
+    settled: bool,
+    /// Rows and bytes in files, and how much of that is durable.
+    written: (u64, u64),
+    pub durable: (u64, u64),
+    /// How many tokens were made.
+    pub staged_tokens: u64,
+}
+
+impl Store {
+    pub fn open(location: Location, mode: Mode, durability: Durability) -> Result<Self> {
+        let versions = Versions::new(location);
+        let mut newest = runtime::block_on(versions.newest())??;
+        match mode {
+            Mode::Create if newest.is_some() => return Err(exists(&versions.location)),
+            Mode::Create => claim::refuse_waiting(&versions.location)?,
+            Mode::Append if newest.is_none() => {
+                // Perhaps that of a run that died before its first version.
+                runtime::block_on(finish_dead(&versions, None, true))??;
+                newest = runtime::block_on(versions.newest())??;
+                if newest.is_none() {
+                    return Err(gone(&versions.location));
+                }
+            }
+            _ => {}
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began_on = newest.as_ref().map_or(0, |newest| newest.manifest().version);
+        let state = State {
+            mode: modes(mode).to_string(),
+            began: now.as_nanos() as u64,
+            began_on,
+            seen: began_on,
+            ..State::default()
+        };
+        let table = newest.filter(|_| mode != Mode::Overwrite);
+        if mode == Mode::Append
+            && let Some(table) = &table
+        {
+            // Refused now rather than with the first batch.
+            let target = Target::of(table.manifest());
+            target.layout()?;
+            if target.version == lance_file::version::ConcreteFileVersion::V1 {
+                return Err(Error::not_supported(format!(
+                    "the table at {} has files of Lance's first format, which cannot be added to",
+                    versions.location
+                )));
+            }
+        }
+        Ok(Self {
+            versions,
+            mode,
+            durability,
+            run: None,
+            journal: None,
+            state,
+            layout: None,
+            heap: None,
+            unjournaled: false,
+            next: 0,
+            syncer: Syncer::start(),
+            table,
+            own: HashSet::new(),
+            linked: VecDeque::new(),
+            settled: false,
+            written: (0, 0),
+            durable: (0, 0),
+            staged_tokens: 0,
+        })
+    }
+
+    /// What the rows of the table are, if it is there.
+    pub fn layout_of_table(&self) -> Result<Option<Layout>> {
+        let table = self.table.as_ref();
+        table.map(|table| Target::of(table.manifest()).layout()).transpose()
+    }
+
+    /// Whether a checkpoint makes rows durable before a version shows them.
+    fn keeps_journal(&self) -> bool {
+        !matches!(self.durability, Durability::Commit)
+    }
+
+    /// Finishes runs that died, so that their rows come before those of this one.
+    pub fn settle(&mut self, wait: bool) -> Result<()> {
+        if self.settled || self.mode != Mode::Append {
+            return Ok(());
+        }
+        let own = self.run.as_ref().map(|run| run.id.as_str());
+        runtime::block_on(finish_dead(&self.versions, own, wait))??;
+        self.settled = wait;
+        Ok(())
+    }
+
+    /// How many rows go into the file that is written to; makes one if there is none.
+    pub fn room(&mut self, layout: &Arc<Layout>) -> Result<usize> {
+        self.layout.get_or_insert_with(|| layout.clone());
+        if self.run.is_none() {
+            if self.mode == Mode::Create {
+                claim::refuse_waiting(&self.versions.location)?;
+            }
+            let run = Run::create(self.versions.table())?;
+            if self.mode == Mode::Create
+                && let Err(error) = claim::take(&self.versions.location, &run)
+            {
+                run.end(&HashSet::new());
+                return Err(error);
+            }
+            self.state.run = run.id.clone();
+            self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
+            self.run = Some(run);
+        }
+        let room = self.heap.as_ref().map_or(0, |heap| heap.room(layout));
+        if room > 0 {
+            return Ok(room);
+        }
+        self.finish_heap()?;
+        let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
+        run.check_place()?;
+        let heap =
+            Heap::create(&run.directory, &run.id, run.epoch, self.next, layout.columns.len())?;
+        self.next += 1;
+        let room = heap.room(layout);
+        self.heap = Some(heap);
+        if self.keeps_journal() {
+            self.ensure_journal()?;
+        }
+        Ok(room)
+    }
+
+    fn ensure_journal(&mut self) -> Result<()> {
+        let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
+        if self.journal.is_none() {
+            self.journal = Some(Journal::create(&run.directory, run.epoch, &self.state)?);
+            sync_directory(&run.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Stores rows that fit the file: all or, after an error, none of them.
+    pub fn append(&mut self, layout: &Layout, batch: &Batch) -> Result<()> {
+        let keeps_journal = self.keeps_journal();
+        let bytes = batch.memory();
+        let small = keeps_journal
+            && self.durability == Durability::Batch
+            && bytes <= BLOCK_BYTES
+            && !self.unjournaled;
+        if small && self.journal.as_ref().is_some_and(|journal| journal.is_full_for(2 * bytes)) {
+            self.turn_journal()?;
+        }
+        let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
+        let before = heap.rows;
+        heap.append(batch, keeps_journal, &self.syncer)?;
+        self.written.0 += batch.rows as u64;
+        self.written.1 += (batch.rows * layout.row_bytes()) as u64;
+        let whole = match &mut self.journal {
+            Some(journal) if small => {
+                let columns: Vec<&[u8]> = batch.columns.iter().map(|rows| rows.as_slice()).collect();
+                journal.rows(heap.number, before, &batch.ids, &columns).is_ok()
+            }
+            _ => false,
+        };
+        self.unjournaled |= !whole;
+        Ok(())
+    }
+
+    /// Another segment of the journal begins with all there is to know; rows that only the old one has whole
+    /// must be on disk in the heap before.
+    fn turn_journal(&mut self) -> Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let mut state = self.state.clone();
+        if let Some(heap) = &mut self.heap {
+            for pending in heap.start_sync(&self.syncer)? {
+                pending.wait().map_err(failed_sync(&heap.ids.path))?;
+            }
+            state.open = (heap.rows > 0).then(|| heap.extent());
+        }
+        journal.turn(&state)?;
+        self.unjournaled = false;
+        Ok(())
+    }
+
+    /// Makes everything stored durable. Data and journal are synced at the same time.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        if self.durable == self.written {
+            return Ok(());
+        }
+        if self.keeps_journal() && self.journal.is_some() {
+            if self.journal.as_ref().is_some_and(|journal| journal.is_full_for(4096)) {
+                self.turn_journal()?;
+            }
+            let journal = self.journal.as_mut().ok_or_else(|| Error::internal("no journal"))?;
+            let mut pending = Vec::new();
+            if let Some(heap) = self.heap.as_mut().filter(|_| self.unjournaled) {
+                journal.extent(&heap.extent())?;
+                pending = heap.start_sync(&self.syncer)?;
+            }
+            journal.sync()?;
+            for pending in pending {
+                pending.wait().map_err(failed_sync(&self.versions.table().join(DATA)))?;
+            }
+            self.unjournaled = false;
+            self.confirm()?;
+            self.durable = self.written;
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        self.run.as_mut().map_or(Ok(()), Run::confirm)
+    }
+
+    /// The owner lives, and what it published is there.
+    pub fn heartbeat(&mut self) -> Result<()> {
+        self.confirm()?;
+        self.keep_links()
+    }
+
+    /// What rows written from now on are to be for.
+    fn target(&self, layout: &Layout) -> Result<Target> {
+        match &self.table {
+            Some(table) => {
+                let target = Target::of(table.manifest());
+                // Staged rows may be for another table than the one that is there.
+                match target.layout() {
+                    Ok(of_table) if of_table == *layout => Ok(target),
+                    _ => Target::new(layout),
+                }
+            }
+            None => Target::new(layout),
+        }
+    }
+
+    /// Makes a data file of the heap, on disk and in the journal.
+    pub fn finish_heap(&mut self) -> Result<()> {
+        let (Some(heap), Some(layout)) = (&mut self.heap, &self.layout) else { return Ok(()) };
+        if heap.rows == 0 {
+            return Ok(());
+        }
+        let layout = layout.clone();
+        for pending in heap.start_sync(&self.syncer)? {
+            pending.wait().map_err(failed_sync(&heap.ids.path))?;
+        }
+        let first_row = self.state.open_first;
+        let rows_of = |grown: &Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
+        let source = Source {
+            number: heap.number,
+            first_row,
+            rows: heap.rows,
+            columns: heap.columns.iter().map(rows_of).collect(),
+            ids: heap.ids.path.clone(),
+            layout: &layout,
+        };
+        let target = self.target(&layout)?;
+        let finished = runtime::block_on(source.finish(&target))??;
+        let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
+        for file in &finished.files {
+            let path = run.directory.join(&file.name);
+            File::open(&path)?.sync_all().map_err(failed_sync(&path))?;
+        }
+        sync_directory(&run.directory)?;
+        if let Some(journal) = &mut self.journal {
+            if journal.is_full_for(4096) {
+                self.turn_journal()?;
+            }
+            let journal = self.journal.as_mut().ok_or_else(|| Error::internal("no journal"))?;
+            journal.finished(&finished)?;
+            journal.sync()?;
+            self.run.as_mut().map_or(Ok(()), Run::confirm)?;
+            self.durable = self.written;
+        }
+        self.unjournaled = false;
+        self.state.open_first = finished.end();
+        let names: HashSet<&str> = finished.files.iter().map(|file| file.name.as_str()).collect();
+        if let Some(heap) = self.heap.take() {
+            for grown in heap.columns.iter().chain([&heap.ids]) {
+                let name = grown.path.file_name().and_then(|name| name.to_str());
+                if !name.is_some_and(|name| names.contains(name)) {
+                    let _ = std::fs::remove_file(&grown.path);
+                }
+            }
+        }
+        self.state.finished.push(finished);
+        Ok(())
+    }
+
+    /// Whether there are rows that no version shows.
+    pub fn has_hidden(&self) -> bool {
+        self.written.0 > self.state.published
+    }
+
+    /// Whether time may make them visible: an overwrite becomes so only when it is asked for.
+    pub fn shows_by_itself(&self) -> bool {
+        self.keeps_journal() && (self.mode != Mode::Overwrite || self.state.published > 0)
+    }
+
+    /// Makes a version that shows all rows. True, if there were any to show.
+    pub fn publish(&mut self) -> Result<bool> {
+        self.finish_heap()?;
+        self.settle(true)?;
+        if self.state.finished.is_empty() {
+            return Ok(false);
+        }
+        let layout = self.layout.clone().ok_or_else(|| Error::internal("rows without a layout"))?;
+        self.ensure_journal()?;
+        let rows = self.state.finished.last().map_or(0, Finished::end);
+        let first = self.state.published == 0;
+        let after = self.versions.location.newest_version()?.unwrap_or(0);
+        let intent = Intent { rows, after };
+        self.state.intent = Some(intent.clone());
+        if self.journal.as_ref().is_some_and(|journal| journal.is_full_for(4096)) {
+            self.turn_journal()?;
+        }
+        let journal = self.journal.as_mut().ok_or_else(|| Error::internal("no journal"))?;
+        journal.intent(&intent)?;
+        journal.sync()?;
+        self.run.as_mut().map_or(Ok(()), Run::confirm)?;
+        let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
+        let publication = Publication {
+            mode: if first { self.mode } else { Mode::Append },
+            began_on: self.state.began_on,
+            seen: self.state.seen,
+            layout: &layout,
+            parts: vec![Part { directory: &run.directory, finished: &self.state.finished }],
+            marks: vec![Mark { run: run.id.clone(), epoch: run.epoch, rows }],
+            config: Default::default(),
+            onto_replaced: false,
+        };
+        let published = runtime::block_on(publication.publish(&self.versions))??;
+        let version = published.version();
+        let names: Vec<String> = self.names();
+        self.table = Some(published.dataset);
+        self.own.extend(names.iter().cloned());
+        self.linked.push_back((Instant::now(), names));
+        self.durable = self.written;
+        self.state.landed(rows, version);
+        // If it cannot be told, the mark of the version tells.
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.done(rows, version).and_then(|()| journal.sync())
+        {
+            log::warn!("{}: {error}", self.versions.location);
+        }
+        if first {
+            claim::give_up(&self.versions.location, &self.state.run);
+            if self.mode == Mode::Overwrite {
+                runtime::block_on(drop_dead(&self.versions, &self.state.run))??;
+            }
+        }
+        self.keep_links()?;
+        Ok(true)
+    }
+
+    /// Names of the files that wait for a version.
+    fn names(&self) -> Vec<String> {
+        let files = self.state.finished.iter().flat_map(|finished| &finished.files);
+        files.map(|file| file.name.clone()).collect()
+    }
+
+    /// Puts back what a clean-up took that had listed files before a version named them; names of long ago are
+    /// given up.
+    pub fn keep_links(&mut self) -> Result<()> {
+        let Some(run) = &self.run else { return Ok(()) };
+        let data = self.versions.table().join(DATA);
+        let missing = |names: &[String]| -> Vec<String> {
+            names.iter().filter(|name| !data.join(name).exists()).cloned().collect()
+        };
+        let missing: Vec<String> =
+            self.linked.iter().flat_map(|(_, names)| missing(names)).collect();
+        if !missing.is_empty()
+            && let Some(newest) = runtime::block_on(self.versions.newest())??
+        {
+            let fragments = newest.manifest().fragments.iter();
+            let named: HashSet<&str> =
+                fragments.flat_map(|f| &f.files).map(|file| file.path.as_str()).collect();
+            let wanted = missing.iter().map(String::as_str).filter(|name| named.contains(name));
+            put_back(&run.directory, wanted, self.versions.table())?;
+        }
+        while self.linked.front().is_some_and(|(since, _)| since.elapsed() >= LINKED) {
+            for name in self.linked.pop_front().into_iter().flat_map(|(_, names)| names) {
+                let _ = std::fs::remove_file(run.directory.join(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// A version of the run's own making, after a merge.
+    pub fn merged(&mut self, table: Arc<Dataset>, names: Vec<String>) {
+        self.state.seen = table.manifest().version;
+        self.table = Some(table);
+        self.own.extend(names.iter().cloned());
+        self.linked.push_back((Instant::now(), names));
+    }
+
+    pub fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// The version and its number of data files, and how much of this run is durable.
+    pub fn info(&self) -> CommitInfo {
+        let (rows, tensor_bytes) = self.durable;
+        let Some(table) = self.table.as_ref().filter(|_| self.mode != Mode::Staged) else {
+            return CommitInfo { rows, tensor_bytes, ..CommitInfo::default() };
+        };
+        let manifest = table.manifest();
+        let data_files = manifest.fragments.iter().map(|f| f.files.len() as u64).sum();
+        CommitInfo { rows, tensor_bytes, version: manifest.version, data_files }
+    }
+
+    /// Drops rows that are not durable. Those that are become visible like others.
+    pub fn drop_rest(&mut self) {
+        let Some(run) = &self.run else { return };
+        if self.keeps_journal() {
+            // The journal knows what is durable, and recovery finishes it.
+            if self.durable.0 > self.state.published {
+                self.heap = None;
+                self.journal = None;
+                run.leave();
+                self.run = None;
+                let own = runtime::block_on(finish_dead(&self.versions, None, false));
+                if let Err(error) = own.and_then(|finished| finished) {
+                    log::warn!("{}: durable rows wait: {error}", self.versions.location);
+                }
+                return;
+            }
+        }
+        self.end();
+    }
+
+    /// Drops what no version shows.
+    pub fn drop_hidden(&mut self) {
+        if let Some(heap) = self.heap.take() {
+            heap.remove();
+        }
+        self.state.finished.clear();
+        self.written.0 = self.state.published;
+    }
+
+    /// Ends the run, of which nothing waits, or leaves it.
+    pub fn end(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        claim::give_up(&self.versions.location, &run.id);
+        self.heap = None;
+        self.journal = None;
+        run.end(&self.own);
+    }
+
+    pub fn leave(&mut self) {
+        if let Some(run) = self.run.take() {
+            run.leave();
+        }
+    }
+
+    /// Bytes of the tensors of a row, as in the caller's memory.
+    pub fn row_bytes(&self) -> u64 {
+        self.layout.as_ref().map_or(0, |layout| layout.row_bytes() as u64)
+    }
+
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.run.as_ref().map(|run| run.directory.clone())
+    }
+
+    pub fn set_durable(&mut self) {
+        self.durable = self.written;
+    }
+}

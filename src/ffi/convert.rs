@@ -208,11 +208,12 @@ unsafe fn optional_text<'a>(
 
 /// # Safety
 /// `options.run` must be NULL or NUL-terminated.
-pub unsafe fn recover_options(scope: &Scope, options: &rds_recover_options) -> Result<RecoverOptions> {
-    let known = RDS_RECOVER_ONTO_REPLACED
-        | RDS_RECOVER_DROP
-        | RDS_RECOVER_TAKE_OVER
-        | RDS_RECOVER_DRY_RUN;
+pub unsafe fn recover_options(
+    scope: &Scope,
+    options: &rds_recover_options,
+) -> Result<RecoverOptions> {
+    let known =
+        RDS_RECOVER_ONTO_REPLACED | RDS_RECOVER_DROP | RDS_RECOVER_TAKE_OVER | RDS_RECOVER_DRY_RUN;
     no_flags(options.flags, known, "options.flags")?;
     no_flags(options.reserved, 0, "options.reserved")?;
     // SAFETY: as this function's own contract.

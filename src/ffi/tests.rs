@@ -21,6 +21,11 @@ fn open_writer(path: &CStr, mode: u32) -> (Status, *mut types::rds_writer) {
         durability: 0,
         checkpoint_ms: 0,
         max_queued_bytes: 0,
+        visible_ms: 0,
+        job: std::ptr::null(),
+        part: 0,
+        flags: 0,
+        reserved: 0,
     };
     let mut handle = null_mut();
     // SAFETY: all pointers are to live values.

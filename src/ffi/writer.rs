@@ -20,8 +20,9 @@ pub fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
 
 /// Opens a writer for a table.
 ///
-/// Nothing is written yet: a table that does not exist appears with its first checkpoint. The
-/// writer belongs to the process that opened it.
+/// Nothing is written yet: a table that does not exist appears with its first version. With RDS_MODE_APPEND runs that
+/// died are finished: their durable rows become visible before those of this writer. The writer belongs to the
+/// process that opened it.
 ///
 /// @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
 /// in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
@@ -30,7 +31,8 @@ pub fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
 /// @return RDS_OK the writer is open.
 /// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
 /// the environment variable RDS_THREADS is no number of threads.
-/// @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists.
+/// @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists, or durable rows of another run wait
+/// there to become visible.
 /// @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
 /// @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and the table lacks the columns or the
 /// tensor metadata, or has other columns too.
@@ -67,21 +69,25 @@ pub unsafe extern "C" fn rds_writer_open(
     })
 }
 
-/// Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
+/// Makes everything accepted durable, and visible to readers that open afterwards: one version of the table.
 ///
-/// With nothing new it does nothing.
+/// With nothing new it does nothing. What fails and may pass is tried again until it succeeds; rds_writer_stats()
+/// tells of it.
 ///
 /// @param[in] writer a writer.
-/// @return RDS_OK everything accepted is durable.
+/// @return RDS_OK everything accepted is durable and visible.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
 /// process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
 /// nothing changed.
-/// @return RDS_ERR_IO writing failed: what was durable before stays so, and the
-/// writer accepts nothing more.
+/// @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
+/// accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -96,33 +102,35 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
     call("rds_flush", |scope| self::writer(scope, writer)?.flush())
 }
 
-/// Makes everything accepted durable and visible, whatever the durability of the writer is, and leaves a
-/// clean table: the data files of this writer are merged to one per 2^20 rows or GiB, and the versions and
-/// files that it left on its way are removed, but versions that are tagged.
+/// Makes everything accepted durable and visible, whatever the durability of the writer is, and merges small data files
+/// of this writer until at most eight are left.
 ///
-/// What is full already is not rewritten, what was there before is not touched, and at most one file
-/// at a time is on disk twice. It may be called again; with nothing new it only reports. The writer stays
-/// open. A reader that opened one of the removed versions keeps the rows that are mapped; what goes through
-/// Lance, and ids not read yet, are RDS_ERR_NOT_FOUND there until rds_reader_refresh().
+/// Files that are full are not copied, and nothing is removed: versions before name what was merged, until
+/// rds_vacuum(). It may be called again; with nothing new it only reports. The writer stays open. What fails
+/// and may pass is tried again until it succeeds; rds_writer_stats() tells of it. If merging fails the rows are as visible,
+/// and the call succeeds.
 ///
 /// @param[in] writer a writer.
 /// @param[in] options NULL means all defaults. Borrowed during the call.
 /// @param[out] out_info NULL if the caller does not want it; else initialised with
 /// RDS_COMMIT_INFO_INIT. Written on success only.
-/// @return RDS_OK everything accepted is durable. If nothing was ever accepted there is still no table.
+/// @return RDS_OK everything accepted is durable and visible. If nothing was ever accepted there is still no table.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
 /// @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
 /// @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
-/// and becomes durable in the background or with the next call that waits for it; data files that are not
+/// and becomes visible in the background or with the next call that waits for it; data files that are not
 /// merged yet stay as they are.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
 /// closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
-/// @return RDS_ERR_IO writing failed: what was durable before stays so, and the writer accepts nothing more.
-/// If the message says that all rows are durable, only the merging failed, and the writer goes on.
+/// @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
+/// accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -181,7 +189,8 @@ pub unsafe extern "C" fn rds_writer_stats(
     })
 }
 
-/// Makes durable what was written since the writer was opened or last staged, and gives a token for it.
+/// Makes durable what was written since the writer was opened or last staged, and gives a token for it, which carries
+/// the part of the writer's options.
 ///
 /// No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
 /// any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
@@ -225,20 +234,24 @@ pub unsafe extern "C" fn rds_writer_stage(
     })
 }
 
-/// Closes a writer: makes durable what was accepted, and frees it.
+/// Closes a writer: makes visible what was accepted, leaves one data file per 2^20 rows or GiB, and frees it.
 ///
 /// The handle is gone whatever is returned. With RDS_DURABILITY_COMMIT what was not committed is
-/// dropped.
+/// dropped. What fails and may pass is tried again for some seconds.
 ///
 /// @param[in] writer a writer.
-/// @return RDS_OK everything accepted is durable (RDS_DURABILITY_COMMIT: everything committed).
+/// @return RDS_OK everything accepted is durable and visible (RDS_DURABILITY_COMMIT: everything committed).
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
 /// are not touched.
-/// @return RDS_ERR_IO writing failed: what was durable before stays so, the rest is lost.
+/// @return RDS_ERR_IO writing failed: what was durable before stays so and, if it is not visible, waits for
+/// rds_recover() or the next writer that appends; the rest is lost.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; as above.
@@ -255,8 +268,8 @@ pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
 
 /// Closes a writer and drops what is not durable.
 ///
-/// The handle is gone whatever is returned. What is durable stays: whatever a checkpoint has committed, and
-/// what a token of rds_writer_stage() names.
+/// The handle is gone whatever is returned. What is durable stays and becomes visible, if that can be done at once;
+/// otherwise it waits for rds_recover() or the next writer that appends. What a token of rds_writer_stage() names stays.
 ///
 /// @param[in] writer a writer.
 /// @return RDS_OK nothing is left of what was not durable.
@@ -265,8 +278,10 @@ pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
 /// are not touched.
 /// @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, or the run taken over; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; as above.

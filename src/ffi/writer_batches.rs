@@ -19,8 +19,8 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
 /// an integer type) and `data` (fixed_size_list), in any order. Borrowed.
 /// @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
-/// the call succeeds or fails. It is not copied: its release callback may run after the return, on another
-/// thread.
+/// the call succeeds or fails. It is copied and released before the return; with RDS_WRITER_ALIAS_ARROW its tensors
+/// are kept, and its release callback may run after the return, on another thread.
 /// @return RDS_OK the batch is accepted; durable as the durability of the writer says.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
@@ -30,11 +30,14 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
-/// the writer accepts nothing more.
+/// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
+/// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -81,11 +84,14 @@ pub unsafe extern "C" fn rds_write_batch(
 /// as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
-/// the writer accepts nothing more.
+/// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
+/// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -117,8 +123,8 @@ pub unsafe extern "C" fn rds_write_tensors(
 ///
 /// @param[in] writer a writer.
 /// @param[in,out] stream the batches. Moved: marked released on return, and released by the library, whether
-/// the call succeeds or fails. Its callbacks are called on this thread; release callbacks of its batches
-/// may run after the return, on another thread.
+/// the call succeeds or fails. Its callbacks are called on this thread; with RDS_WRITER_ALIAS_ARROW
+/// release callbacks of its batches may run after the return, on another thread.
 /// @param[in] options NULL means all defaults. Borrowed during the call.
 /// @param[out] out_rows how many rows the stream had; NULL if the caller does not want it.
 /// @return RDS_OK all batches are accepted; durable as the durability of the writer says.
@@ -136,8 +142,10 @@ pub unsafe extern "C" fn rds_write_tensors(
 /// earlier batch: what was durable stays so, and the writer accepts nothing more.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone: what was durable stays so, and the writer
 /// accepts nothing more.
-/// @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+/// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+/// another process; as above.
+/// @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.

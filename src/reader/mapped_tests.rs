@@ -38,7 +38,7 @@ fn append(path: &Path, dtype: DType, shape: &[i64], rows: usize, mode: Mode) {
     let tensors = TensorView::new(dtype, &shape, layout, &values, false).unwrap();
     let durability = Durability::Commit;
     let location = Location::parse(path.to_str().unwrap()).unwrap();
-    let options = WriterOptions { mode, durability, max_queued_bytes: 1 << 20 };
+    let options = WriterOptions { mode, durability, ..WriterOptions::default() };
     let writer = Writer::open(location, options).unwrap();
     let ids: Vec<u64> = (0..rows as u64).collect();
     writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
@@ -346,7 +346,7 @@ fn the_first_of_many_equal_ids_is_found_by_any_number_of_threads() {
     let options = WriterOptions {
         mode: Mode::Create,
         durability: Durability::Commit,
-        max_queued_bytes: 1 << 24,
+        ..WriterOptions::default()
     };
     let writer = Writer::open(Location::parse(path).unwrap(), options).unwrap();
     // Each of 50,000 ids six times, far apart.

@@ -64,7 +64,7 @@ pub enum Run<'a> {
     Unmapped(Range<u64>),
 }
 
-/// The plain pages of a file, by the rows of its fragment; none if the file has no `data`.
+/// Runs of plain pages of a file, by the rows of its fragment; none if the file has no `data`.
 type Pages = Arc<Vec<(Range<u64>, Buffer)>>;
 
 /// A file as the manifest names it, and which of its columns is `data`. A file never changes, so what
@@ -214,14 +214,20 @@ fn plain_pages(
     let column = footer.columns.get(column).ok_or_else(|| {
         Error::corrupt(format!("the file has no column {column}, of which the manifest speaks"))
     })?;
-    let mut plain = Vec::new();
+    let mut plain: Vec<(Range<u64>, Range<usize>)> = Vec::new();
     let mut first = 0_u64;
     for page in &column.pages {
         let end = first.saturating_add(page.length);
         if page.length != 0
-            && let Some(buffer) = layout.plain(page)?.and_then(|range| map.buffer(range))
+            && let Some(bytes) = layout.plain(page)?
         {
-            plain.push((first..end, buffer));
+            match plain.last_mut() {
+                // Rows of a file follow each other over all its pages.
+                Some((rows, before)) if rows.end == first && before.end == bytes.start => {
+                    (rows.end, before.end) = (end, bytes.end);
+                }
+                _ => plain.push((first..end, bytes)),
+            }
         }
         first = end;
     }
@@ -231,5 +237,6 @@ fn plain_pages(
             footer.rows
         )));
     }
-    Ok(plain)
+    let mapped = |(rows, bytes)| Some((rows, map.buffer(bytes)?));
+    Ok(plain.into_iter().filter_map(mapped).collect())
 }

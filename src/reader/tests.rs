@@ -153,7 +153,7 @@ fn find_gives_the_first_row_and_counts_duplicates() {
         crate::writer::WriterOptions {
             mode: crate::writer::Mode::Append,
             durability: crate::writer::Durability::Commit,
-            max_queued_bytes: 1 << 20,
+            ..Default::default()
         },
     )
     .unwrap();

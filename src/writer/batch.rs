@@ -206,6 +206,11 @@ impl Batch {
         self.ids.memory() + self.columns.iter().map(Buffer::len).sum::<usize>()
     }
 
+    /// The rows of each column.
+    pub fn slices(&self) -> Vec<&[u8]> {
+        self.columns.iter().map(Buffer::as_slice).collect()
+    }
+
     /// Takes the rows from `at` on out of it.
     pub fn split_off(&mut self, at: usize, layout: &Layout) -> Self {
         let strides = layout.columns.iter().map(|column| column.stride);
@@ -249,6 +254,10 @@ impl Block {
         }
     }
 
+    pub fn columns(&self) -> Vec<&[u8]> {
+        self.columns.iter().map(Vec::as_slice).collect()
+    }
+
     pub fn into_batch(self) -> Batch {
         let columns = self.columns.into_iter().map(Buffer::from_vec).collect();
         Batch { rows: self.rows, ids: self.ids, columns }
@@ -262,8 +271,9 @@ pub fn from_arrow(
     pool: &Arc<Pool>,
     alias: bool,
 ) -> Result<Batch> {
-    let column =
-        |name: &str| batch.column_by_name(name).ok_or_else(|| missing_column(name, batch.schema_ref()));
+    let column = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| missing_column(name, batch.schema_ref()))
+    };
     let ids = IdBlock::from_arrow(column(ID_COLUMN)?)?;
     let rows = |tensor: &Column| -> Result<Buffer> {
         let array = column(&tensor.name)?;
@@ -283,7 +293,12 @@ pub fn from_arrow(
 }
 
 /// The rows as they are stored.
-fn stored(tensor: &Column, list: &FixedSizeListArray, pool: &Arc<Pool>, alias: bool) -> Result<Buffer> {
+fn stored(
+    tensor: &Column,
+    list: &FixedSizeListArray,
+    pool: &Arc<Pool>,
+    alias: bool,
+) -> Result<Buffer> {
     let Some(layout) = tensor.plain else {
         // Bits, each in a byte of its own.
         let bits = list.values().as_boolean_opt().ok_or_else(|| Error::internal("no bits"))?;

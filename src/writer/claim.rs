@@ -59,7 +59,9 @@ pub fn take(location: &Location, run: &Run) -> Result<()> {
         let lives = directory.is_dir()
             && !matches!(Found { id, directory }.verdict()?, Standing::Dead | Standing::Ended(_));
         if lives {
-            return Err(Error::already_exists(format!("another run makes the table at {location}")));
+            return Err(Error::already_exists(format!(
+                "another run makes the table at {location}"
+            )));
         }
         refuse_waiting(location)?;
         let _ = std::fs::remove_file(&path);

@@ -25,9 +25,7 @@ use lance_encoding::encoder::{
 };
 use lance_encoding::repdef::RepDefBuilder;
 use lance_file::version::ConcreteFileVersion;
-use lance_file::versions::{
-    create_lazy_writer, create_writer, data_file_columns, v2_1, v2_2,
-};
+use lance_file::versions::{create_lazy_writer, create_writer, data_file_columns, v2_1, v2_2};
 use lance_file::writer::FileWriterOptions;
 use lance_io::object_writer::WriteResult;
 use lance_io::traits::Writer;
@@ -80,7 +78,11 @@ impl Source<'_> {
         })
     }
 
-    async fn finish_plain(&self, target: &Target, plain: &[RowLayout]) -> Result<Vec<FinishedFile>> {
+    async fn finish_plain(
+        &self,
+        target: &Target,
+        plain: &[RowLayout],
+    ) -> Result<Vec<FinishedFile>> {
         let mut files = Vec::new();
         for (index, (column, (rows, layout))) in
             self.layout.columns.iter().zip(self.columns.iter().zip(plain)).enumerate()
@@ -252,7 +254,9 @@ impl Ids {
             return Err(Error::corrupt("a file of ids is cut short"));
         }
         let decoded = IdBlock::decode(&bytes);
-        decoded.map(|(block, _)| Some(block)).ok_or_else(|| Error::corrupt("a block of ids is damaged"))
+        decoded
+            .map(|(block, _)| Some(block))
+            .ok_or_else(|| Error::corrupt("a block of ids is damaged"))
     }
 }
 
@@ -417,7 +421,11 @@ struct Sink {
 }
 
 impl AsyncWrite for Sink {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = loop {
             match self.file.write_at(bytes, self.at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -451,6 +459,11 @@ impl Writer for Sink {
 /// The names and columns of the fields of a file.
 pub fn fields(version: ConcreteFileVersion, schema: &Schema) -> Vec<(String, i32)> {
     let (ids, columns) = data_file_columns(version, schema);
-    let name = |id: &i32| schema.fields.iter().find(|field| field.id == *id).map(|f| f.name.clone());
+    let name =
+        |id: &i32| schema.fields.iter().find(|field| field.id == *id).map(|f| f.name.clone());
     ids.iter().zip(columns).filter_map(|(id, column)| Some((name(id)?, column))).collect()
 }
+
+#[cfg(test)]
+#[path = "finish_tests.rs"]
+mod tests;

@@ -78,7 +78,8 @@ impl FinishedFile {
     ) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| Error::internal("a data file without a name"))?.to_string();
-        let kind = |name: &str| schema.field(name).map_or(String::new(), |f| f.logical_type.to_string());
+        let kind =
+            |name: &str| schema.field(name).map_or(String::new(), |f| f.logical_type.to_string());
         let fields = finish::fields(version, schema).into_iter();
         let fields = fields.map(|(name, column)| FieldOf { kind: kind(&name), name, column });
         Ok(Self { name, bytes, fields: fields.collect() })
@@ -99,7 +100,10 @@ impl Finished {
             for of in &file.fields {
                 let field = table.schema.fields.iter().find(|field| field.name == of.name);
                 let field = field.ok_or_else(|| {
-                    Error::schema_mismatch(format!("the table has no column \"{}\" any more", of.name))
+                    Error::schema_mismatch(format!(
+                        "the table has no column \"{}\" any more",
+                        of.name
+                    ))
                 })?;
                 let kind = field.logical_type.to_string();
                 if kind != of.kind {
@@ -114,10 +118,18 @@ impl Finished {
             let columns = file.fields.iter().map(|of| of.column).collect::<Vec<_>>();
             let version = version(self.version)?;
             let size = NonZero::new(file.bytes);
-            fragment.files.push(DataFile::new(file.name.clone(), ids, columns, version, size, None));
+            fragment.files.push(DataFile::new(
+                file.name.clone(),
+                ids,
+                columns,
+                version,
+                size,
+                None,
+            ));
         }
         if known != table.schema.fields.len() {
-            let names: Vec<_> = table.schema.fields.iter().map(|field| field.name.as_str()).collect();
+            let names: Vec<_> =
+                table.schema.fields.iter().map(|field| field.name.as_str()).collect();
             return Err(Error::schema_mismatch(format!(
                 "the table has the columns {names:?} now; the rows were written without some of these"
             )));

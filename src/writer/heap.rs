@@ -93,6 +93,8 @@ pub struct Heap {
     pub rows: u64,
     pub columns: Vec<Grown>,
     pub ids: Grown,
+    /// How far the file of ids was synced: rows, bytes and their checksum.
+    ids_synced: (u64, u64, u32),
 }
 
 /// The name of a file of a run, in its directory as in that of the table's data.
@@ -120,12 +122,13 @@ impl Heap {
         let columns = (0..columns).map(|column| create(file_name(run, epoch, number, column)));
         let heap = columns.collect::<Result<Vec<_>>>();
         match heap {
-            Ok(columns) => Ok(Self { number, rows: 0, columns, ids }),
+            Ok(columns) => Ok(Self { number, rows: 0, columns, ids, ids_synced: (0, 0, 0) }),
             Err(error) => {
                 // The next attempt makes all of them.
                 let _ = std::fs::remove_file(&ids.path);
                 for column in 0..columns_made(directory, run, epoch, number) {
-                    let _ = std::fs::remove_file(directory.join(file_name(run, epoch, number, column)));
+                    let _ =
+                        std::fs::remove_file(directory.join(file_name(run, epoch, number, column)));
                 }
                 Err(error)
             }
@@ -142,22 +145,34 @@ impl Heap {
         self.columns.iter().map(|column| column.bytes).sum()
     }
 
-    /// Adds rows: all of them or, after an error, none. `checksum`: whether an extent will be asked for.
+    /// Adds the rows of a batch: all of them or, after an error, none. `checksum`: whether an extent will be
+    /// asked for.
     pub fn append(&mut self, batch: &Batch, checksum: bool, syncer: &Syncer) -> Result<()> {
+        self.append_rows(&batch.ids, &batch.slices(), checksum, syncer)
+    }
+
+    pub fn append_rows(
+        &mut self,
+        ids: &IdBlock,
+        columns: &[&[u8]],
+        checksum: bool,
+        syncer: &Syncer,
+    ) -> Result<()> {
         let of = |path: &Path| {
             let path = path.display().to_string();
             move |error: io::Error| Error::from(error).context(format!("writing {path}"))
         };
-        let ids = batch.ids.encode();
+        let rows = ids.lengths.len() as u64;
+        let ids = ids.encode();
         self.ids.write(&ids).map_err(of(&self.ids.path))?;
-        for (column, rows) in self.columns.iter().zip(&batch.columns) {
+        for (column, rows) in self.columns.iter().zip(columns) {
             column.write(rows).map_err(of(&column.path))?;
         }
         self.ids.count(&ids, checksum);
-        for (column, rows) in self.columns.iter_mut().zip(&batch.columns) {
+        for (column, rows) in self.columns.iter_mut().zip(columns) {
             column.count(rows, checksum);
         }
-        self.rows += batch.rows as u64;
+        self.rows += rows;
         for column in &mut self.columns {
             column.sync_behind(syncer).map_err(failed_sync(&column.path))?;
         }
@@ -172,23 +187,36 @@ impl Heap {
         Ok(())
     }
 
-    /// What is in the files.
+    /// What is in the files, ids only so far as they were synced if others are in the journal.
     pub fn extent(&self) -> Extent {
+        let (ids_rows, bytes, crc) = self.ids_synced;
         Extent {
             number: self.number,
             rows: self.rows,
-            ids: (self.ids.bytes, self.ids.crc),
+            ids_rows,
+            ids: (bytes, crc),
             columns: self.columns.iter().map(|column| (column.bytes, column.crc)).collect(),
         }
     }
 
-    /// Begins to sync all of it.
-    pub fn start_sync(&mut self, syncer: &Syncer) -> Result<Vec<Pending>> {
+    /// Begins to sync all of it, or all but the ids.
+    pub fn start_sync(&mut self, ids: bool, syncer: &Syncer) -> Result<Vec<Pending>> {
         let mut pending = Vec::new();
-        for grown in self.columns.iter_mut().chain([&mut self.ids]) {
+        if ids {
+            self.ids_synced = (self.rows, self.ids.bytes, self.ids.crc);
+        }
+        for grown in self.columns.iter_mut().chain(ids.then_some(&mut self.ids)) {
             pending.extend(grown.start_sync(syncer).map_err(failed_sync(&grown.path))?);
         }
         Ok(pending)
+    }
+
+    /// All of it is on disk when this returns.
+    pub fn sync(&mut self, syncer: &Syncer) -> Result<()> {
+        for pending in self.start_sync(true, syncer)? {
+            pending.wait().map_err(failed_sync(&self.ids.path))?;
+        }
+        Ok(())
     }
 
     /// Gives up the files.
@@ -201,7 +229,9 @@ impl Heap {
 }
 
 fn columns_made(directory: &Path, run: &str, epoch: u64, number: u64) -> usize {
-    (0..).take_while(|column| directory.join(file_name(run, epoch, number, *column)).exists()).count()
+    (0..)
+        .take_while(|column| directory.join(file_name(run, epoch, number, *column)).exists())
+        .count()
 }
 
 /// The kernel may mark pages clean that it could not write: the next sync would lie, so this is final.

@@ -37,6 +37,8 @@ const FIRST_BYTES: u64 = 256 << 10;
 pub struct Extent {
     pub number: u64,
     pub rows: u64,
+    /// Ids of rows from here on are in the journal.
+    pub ids_rows: u64,
     pub ids: (u64, u32),
     pub columns: Vec<(u64, u32)>,
 }
@@ -50,7 +52,7 @@ pub struct ColumnOf {
 }
 
 /// A version that is being made.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Intent {
     /// Rows of the run that it shows.
     pub rows: u64,
@@ -100,13 +102,22 @@ const APPEND: &str = "append";
 /// A record, as it is read back.
 pub enum Record {
     State(State),
-    /// Small batches whole: the heap that they also go to, the rows in it before, ids, columns.
-    Rows { number: u64, before: u64, ids: IdBlock, columns: Vec<Vec<u8>> },
+    /// Small batches whole: the heap that they also go to, the rows in it before, ids, columns. Of large ones
+    /// only the ids: an extent says where their rows are.
+    Rows {
+        number: u64,
+        before: u64,
+        ids: IdBlock,
+        columns: Vec<Vec<u8>>,
+    },
     Extent(Extent),
     Finished(Finished),
     Intent(Intent),
     /// A version shows so many rows of the run.
-    Done { rows: u64, version: u64 },
+    Done {
+        rows: u64,
+        version: u64,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -164,7 +175,9 @@ impl Journal {
         (self.path, self.file, self.size, self.at) = (path, file, SEGMENT_BYTES, 0);
         self.segment += 1;
         let written = json(state).and_then(|state| self.write(Kind::State, &[&state]));
-        if let Err(error) = written.and_then(|()| self.sync()).and_then(|()| sync_directory(&self.directory)) {
+        if let Err(error) =
+            written.and_then(|()| self.sync()).and_then(|()| sync_directory(&self.directory))
+        {
             let _ = std::fs::remove_file(&self.path);
             (self.path, self.file, self.size, self.at, self.segment) = before;
             return Err(error);
@@ -174,7 +187,13 @@ impl Journal {
         Ok(())
     }
 
-    pub fn rows(&mut self, number: u64, before: u64, ids: &IdBlock, columns: &[&[u8]]) -> Result<()> {
+    pub fn rows(
+        &mut self,
+        number: u64,
+        before: u64,
+        ids: &IdBlock,
+        columns: &[&[u8]],
+    ) -> Result<()> {
         let ids = ids.encode();
         let numbers = [number, before, columns.len() as u64, ids.len() as u64];
         let lengths = columns.iter().map(|rows| rows.len() as u64);
@@ -231,19 +250,14 @@ impl Journal {
         }
         Ok(())
     }
-
-    /// The end of a run of which nothing waits.
-    pub fn remove(self) {
-        let removed = std::fs::remove_file(&self.path);
-        removed.unwrap_or_else(|e| log::warn!("cannot remove {}: {e}", self.path.display()));
-    }
 }
 
 /// A segment with all its bytes on the disk already: writing to them changes nothing but them.
 fn segment(directory: &Path, epoch: u64, number: u64, bytes: u64) -> Result<(PathBuf, Arc<File>)> {
     let path = directory.join(format!("journal.{epoch}.{number}"));
     let make = || -> io::Result<File> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         let zeros = vec![0; 1 << 18];
         let mut at = 0;
         while at < bytes {
@@ -335,8 +349,12 @@ fn record(bytes: &[u8], at: usize) -> Option<(u32, u64, &[u8], usize)> {
     let start = at + HEAD;
     let end = start.checked_add(usize::try_from(u64_at(16)?).ok()?)?;
     let said = bytes.get(start..end)?;
-    (crc32c::crc32c(said) == u32_at(24)?)
-        .then_some((u32_at(4)?, u64_at(8)?, said, end.next_multiple_of(ALIGN as usize)))
+    (crc32c::crc32c(said) == u32_at(24)?).then_some((
+        u32_at(4)?,
+        u64_at(8)?,
+        said,
+        end.next_multiple_of(ALIGN as usize),
+    ))
 }
 
 fn decode(kind: u32, said: &[u8]) -> Result<Record> {
@@ -357,7 +375,9 @@ fn decode(kind: u32, said: &[u8]) -> Result<Record> {
             Record::Done { rows, version }
         }
         other => {
-            return Err(Error::not_supported(format!("a record of the journal has the kind {other}")));
+            return Err(Error::not_supported(format!(
+                "a record of the journal has the kind {other}"
+            )));
         }
     };
     Ok(record)
@@ -394,7 +414,9 @@ mod tests {
         let mut journal = Journal::create(directory, 1, &state).unwrap();
         journal.rows(0, 0, &ids("a"), &[&[1; 100]]).unwrap();
         journal.rows(0, 1, &ids("b"), &[&[2; 100]]).unwrap();
-        journal.extent(&Extent { number: 0, rows: 2, ids: (3, 4), columns: vec![(5, 6)] }).unwrap();
+        journal
+            .extent(&Extent { number: 0, rows: 2, ids_rows: 2, ids: (3, 4), columns: vec![(5, 6)] })
+            .unwrap();
         journal.sync().unwrap();
         let bytes = std::fs::read(&journal.path).unwrap();
         (journal, bytes)
@@ -406,7 +428,9 @@ mod tests {
         let (mut journal, _) = written(place.path());
         let records = read(place.path(), 1).unwrap().unwrap();
         assert_eq!(records.len(), 4);
-        assert!(matches!(&records[2], Record::Rows { before: 1, columns, .. } if columns[0] == [2; 100]));
+        assert!(
+            matches!(&records[2], Record::Rows { before: 1, columns, .. } if columns[0] == [2; 100])
+        );
         journal.turn(&State { published: 7, ..State::default() }).unwrap();
         journal.done(9, 3).unwrap();
         let records = read(place.path(), 1).unwrap().unwrap();

@@ -122,7 +122,10 @@ fn tail(newest: &Dataset, store: &Store, scope: CommitScope) -> Vec<Fragment> {
         let unchanged = fragment.deletion_file.is_none() && fragment.overlays.is_empty();
         let own = fragment.files.iter().all(|file| store.own.contains(&file.path));
         let whole = fragment.physical_rows.is_some()
-            && fragment.files.iter().all(|file| file.base_id.is_none() && file.file_size_bytes.get().is_some());
+            && fragment
+                .files
+                .iter()
+                .all(|file| file.base_id.is_none() && file.file_size_bytes.get().is_some());
         unchanged && whole && (own || scope == CommitScope::Table)
     };
     let from_end = manifest.fragments.iter().rev().take_while(may);
@@ -176,7 +179,8 @@ fn fewest(sizes: &[f64]) -> Vec<Range<usize>> {
 
 fn pack(sizes: &[f64], run: Range<usize>) -> Vec<Range<usize>> {
     let own = run.clone().map(|at| sizes.get(at).copied().unwrap_or(0.0));
-    let mut groups: Vec<(f64, Range<usize>)> = own.zip(run).map(|(size, at)| (size, at..at + 1)).collect();
+    let mut groups: Vec<(f64, Range<usize>)> =
+        own.zip(run).map(|(size, at)| (size, at..at + 1)).collect();
     let total: f64 = groups.iter().map(|(size, _)| size).sum();
     let allowed = total.ceil().max(1.0) as usize;
     while groups.len() > allowed {
@@ -215,7 +219,8 @@ impl Merge<'_> {
         let (directory, syncer) = (run.directory.clone(), store.syncer.clone());
         let columns = self.layout.columns.len();
         let mut heap = Heap::create(&directory, &run.id, run.epoch, number, columns)?;
-        let made = self.fill(&mut heap, &store.versions.table().join(DATA), fragments, &syncer, goes_on);
+        let made =
+            self.fill(&mut heap, &store.versions.table().join(DATA), fragments, &syncer, goes_on);
         let finished = match made {
             Ok(true) => self.finish(&mut heap, number),
             Ok(false) => {
@@ -279,9 +284,9 @@ impl Merge<'_> {
         };
         let finished = runtime::block_on(source.finish(self.target))??;
         for column in &heap.columns {
-            let path = column.path.with_file_name(
-                finished.files.first().map_or("", |file| file.name.as_str()),
-            );
+            let path = column
+                .path
+                .with_file_name(finished.files.first().map_or("", |file| file.name.as_str()));
             let path = if finished.files.len() > 1 { column.path.clone() } else { path };
             File::open(&path)?.sync_all().map_err(failed_sync(&path))?;
         }
@@ -328,7 +333,8 @@ impl Merge<'_> {
             return Ok(false);
         }
         let path = data.join(&file.path);
-        let of = |error: io::Error| Error::from(error).context(format!("copying {}", path.display()));
+        let of =
+            |error: io::Error| Error::from(error).context(format!("copying {}", path.display()));
         let source = File::open(&path).map_err(of)?;
         let to = heap.columns.first_mut().ok_or_else(|| Error::internal("no column"))?;
         for place in places {

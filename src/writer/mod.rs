@@ -43,7 +43,7 @@ use crate::location::Location;
 use crate::tensor::TensorSpec;
 
 use batch::{Batch, Layout};
-use pipeline::Timing;
+use pipeline::{Task, Timing};
 use pool::Pool;
 use queue::{Ending, Queue};
 pub use queue::{WriteStats, WriterState};
@@ -96,6 +96,19 @@ pub struct WriterOptions {
     pub alias: bool,
 }
 
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Create,
+            durability: Durability::Interval(Duration::from_secs(1)),
+            max_queued_bytes: 64 << 20,
+            visible: Duration::from_secs(10),
+            part: None,
+            alias: false,
+        }
+    }
+}
+
 /// What is durable after a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitInfo {
@@ -123,6 +136,7 @@ pub struct Writer {
     pool: Arc<Pool>,
     /// None only while being dropped.
     queue: Option<Arc<Queue>>,
+    task: Option<Arc<Task>>,
 }
 
 impl Writer {
@@ -138,7 +152,7 @@ impl Writer {
         let layout = of_table.clone().filter(|_| !staged);
         let queue = Arc::new(Queue::new(options.max_queued_bytes));
         let timing = Timing { durability, visible: options.visible, part: options.part };
-        pipeline::start(store, timing, &queue)?;
+        let task = pipeline::start(store, timing, &queue)?;
         Ok(Self {
             process: std::process::id(),
             mode: options.mode,
@@ -149,6 +163,7 @@ impl Writer {
             tokens: Mutex::default(),
             pool: Pool::new(options.max_queued_bytes),
             queue: Some(queue),
+            task: Some(task),
         })
     }
 
@@ -310,8 +325,14 @@ impl Writer {
         };
         let rows = queue.push(layout, batch)?;
         match self.durability {
-            Durability::Batch => queue.wait_durable(rows),
-            _ => Ok(()),
+            Durability::Batch => {
+                self.task.iter().for_each(|task| task.help());
+                queue.wait_durable(rows)
+            }
+            _ => {
+                queue.wake();
+                Ok(())
+            }
         }
     }
 }
@@ -321,10 +342,13 @@ impl Drop for Writer {
         let queue = self.queue.take();
         if self.process != std::process::id() {
             // Dropping the queue would wake a task that only the parent has.
-            std::mem::forget(queue);
+            std::mem::forget((queue, self.task.take()));
         } else if let Some(queue) = queue {
             // Fails if the writer was closed, as it should have been.
             let _ = queue.start_close(self.ending());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

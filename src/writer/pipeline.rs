@@ -2,7 +2,7 @@
 //! versions, and tries again what fails and may pass.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -32,47 +32,111 @@ pub struct Timing {
     pub part: Option<staging::Part>,
 }
 
-pub fn start(store: Store, timing: Timing, queue: &Arc<Queue>) -> Result<()> {
-    let fuse = Fuse { queue: queue.clone() };
-    let run = move || {
-        let now = Instant::now();
-        let queue = fuse.queue.clone();
-        let task = Pipeline {
-            store,
-            timing,
-            queue: &queue,
-            oldest: None,
-            begun: now,
-            last_checkpoint: now,
-            last_version: now,
-            last_heartbeat: now,
-        };
-        match task.run() {
-            Ok(()) => queue.end(),
-            Err(error) => queue.fail(error),
-        }
-        drop(fuse);
-    };
-    // A thread of its own, because it waits for the disk.
-    let thread = std::thread::Builder::new().name("rds-writer".to_string()).spawn(run);
-    thread.map(drop).map_err(|e| Error::from(e).context("cannot start a thread"))
-}
-
-/// Whatever ends the task, a panic too, the callers that wait for it must learn why.
-struct Fuse {
+/// The task of a writer: a thread does what is asked for and what is due. A caller that waits for its rows to be
+/// durable does it itself if nobody is at it, which saves two changes of threads.
+pub struct Task {
     queue: Arc<Queue>,
+    /// None once the task has ended.
+    pipeline: Mutex<Option<Pipeline>>,
 }
 
-impl Drop for Fuse {
-    fn drop(&mut self) {
-        self.queue.fail_unless_ended(Error::panic("the background task of the writer ended by a panic"));
+pub fn start(store: Store, timing: Timing, queue: &Arc<Queue>) -> Result<Arc<Task>> {
+    let now = Instant::now();
+    let pipeline = Pipeline {
+        store,
+        timing,
+        queue: queue.clone(),
+        oldest: None,
+        begun: now,
+        last_checkpoint: now,
+        last_version: now,
+        last_heartbeat: now,
+    };
+    let task = Arc::new(Task { queue: queue.clone(), pipeline: Mutex::new(Some(pipeline)) });
+    let own = task.clone();
+    // A thread of its own, because it waits for the disk.
+    let thread = std::thread::Builder::new().name("rds-writer".to_string());
+    let thread = thread.spawn(move || own.run());
+    thread.map_err(|e| Error::from(e).context("cannot start a thread"))?;
+    Ok(task)
+}
+
+impl Task {
+    fn run(&self) {
+        let _fuse = Fuse { queue: &self.queue };
+        let mut first = true;
+        loop {
+            let deadline = {
+                let mut pipeline = self.pipeline.lock().unwrap_or_else(|poisoned| {
+                    // A caller panicked in it: its state is of no use.
+                    let mut pipeline = poisoned.into_inner();
+                    *pipeline = None;
+                    pipeline
+                });
+                if std::mem::take(&mut first)
+                    && let Some(pipeline) = pipeline.as_mut()
+                {
+                    pipeline.settle();
+                }
+                self.step(&mut pipeline);
+                let Some(pipeline) = pipeline.as_ref() else { return };
+                pipeline.deadline()
+            };
+            self.queue.wait(deadline);
+        }
+    }
+
+    /// Does what there is to do, unless somebody is at it.
+    pub fn help(&self) {
+        let deadline = match self.pipeline.try_lock() {
+            Ok(mut pipeline) => {
+                let _fuse = Fuse { queue: &self.queue };
+                self.step(&mut pipeline);
+                pipeline.as_ref().and_then(Pipeline::deadline)
+            }
+            Err(_) => return self.queue.wake(),
+        };
+        if self.queue.needs_task(deadline) {
+            self.queue.wake();
+        }
+    }
+
+    /// One round; afterwards there is no pipeline if it has ended.
+    fn step(&self, place: &mut Option<Pipeline>) {
+        let Some(pipeline) = place.as_mut() else { return };
+        match pipeline.step() {
+            Ok(false) => {}
+            Ok(true) => {
+                *place = None;
+                self.queue.end();
+            }
+            Err(error) => {
+                // What is durable waits for the next writer that appends, or for rds_recover().
+                pipeline.store.leave();
+                *place = None;
+                self.queue.fail(error);
+            }
+        }
     }
 }
 
-struct Pipeline<'a> {
+/// A panic must not leave callers waiting that nobody will answer.
+struct Fuse<'a> {
+    queue: &'a Queue,
+}
+
+impl Drop for Fuse<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.queue.fail(Error::panic("the background task of the writer ended by a panic"));
+        }
+    }
+}
+
+struct Pipeline {
     store: Store,
     timing: Timing,
-    queue: &'a Queue,
+    queue: Arc<Queue>,
     /// When the oldest row that is not durable was accepted.
     oldest: Option<Instant>,
     begun: Instant,
@@ -81,35 +145,28 @@ struct Pipeline<'a> {
     last_heartbeat: Instant,
 }
 
-impl Pipeline<'_> {
-    /// Runs until closed, or until something fails that does not pass.
-    fn run(mut self) -> Result<()> {
-        let result = self.run_until_closed();
-        if result.is_err() {
-            // What is durable waits for the next writer that appends, or for rds_recover().
-            self.store.leave();
-        }
-        result
-    }
-
-    fn run_until_closed(&mut self) -> Result<()> {
+impl Pipeline {
+    fn settle(&mut self) {
         if self.store.mode == Mode::Append {
-            // What cannot be finished now is tried again before the first version.
+            // What cannot be finished yet is tried again before the first version.
             self.store.settle(false).unwrap_or_else(|e| log::warn!("{e}"));
         }
-        loop {
-            let mut work = self.queue.take(self.deadline());
-            while let Some(message) = work.pop_front() {
-                if self.handle(message)? {
-                    return Ok(());
-                }
-                self.on_time()?;
-            }
-            if self.timing.durability == Durability::Batch {
-                self.checkpoint()?;
+    }
+
+    /// Does what was asked for, and what is due. True, if the writer was closed.
+    fn step(&mut self) -> Result<bool> {
+        let mut work = self.queue.take();
+        while let Some(message) = work.pop_front() {
+            if self.handle(message)? {
+                return Ok(true);
             }
             self.on_time()?;
         }
+        if self.timing.durability == Durability::Batch {
+            self.checkpoint()?;
+        }
+        self.on_time()?;
+        Ok(false)
     }
 
     /// True, if that was the last message.
@@ -244,7 +301,9 @@ impl Pipeline<'_> {
         }
         let merged = self.merge(request.scope, Thoroughness::Few, &|| request.is_cancelled());
         // What is not merged is as visible.
-        merged.unwrap_or_else(|e| log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location));
+        merged.unwrap_or_else(|e| {
+            log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location)
+        });
         let _ = request.reply.send(Ok(self.store.info()));
         Ok(())
     }
@@ -255,7 +314,7 @@ impl Pipeline<'_> {
         thoroughness: Thoroughness,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let queue = self.queue;
+        let queue = self.queue.clone();
         let mut goes_on = |rows| {
             queue.add_merged(rows);
             !is_cancelled()
@@ -280,7 +339,9 @@ impl Pipeline<'_> {
             }
         }
         let merged = self.merge(CommitScope::Run, Thoroughness::Fewest, &|| false);
-        merged.unwrap_or_else(|e| log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location));
+        merged.unwrap_or_else(|e| {
+            log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location)
+        });
         self.attempt(Store::keep_links)?;
         self.store.end();
         Ok(self.store.info())
@@ -306,11 +367,17 @@ impl Pipeline<'_> {
                     }
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                result => {
-                    if failing && result.is_ok() {
+                Err(error) => {
+                    return Err(match &self.store.run {
+                        Some(run) => run.explain(error),
+                        None => error,
+                    });
+                }
+                done => {
+                    if failing {
                         self.queue.goes_on();
                     }
-                    return result;
+                    return done;
                 }
             }
         }

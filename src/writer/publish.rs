@@ -13,7 +13,7 @@ use lance::Dataset;
 use lance::dataset::transaction::{Operation, RewriteGroup};
 use lance_table::format::Fragment;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::batch::Layout;
@@ -74,18 +74,15 @@ impl Publication<'_> {
                     self.put_back(versions.table())?;
                     return Ok(Published { dataset: Arc::new(*dataset), before: false });
                 }
-                Ok(Landing::Before(_)) => {
+                Ok(Landing::Before) => {
                     self.put_back(versions.table())?;
-                    let newest = versions.newest().await?.ok_or_else(|| gone(&versions.location))?;
+                    let newest =
+                        versions.newest().await?.ok_or_else(|| gone(&versions.location))?;
                     return Ok(Published { dataset: newest, before: true });
                 }
                 Ok(Landing::Again(error)) => error,
-                Err(error) => {
-                    if error.status != Status::RDS_ERR_COMMIT_UNKNOWN {
-                        self.take_back(versions.table());
-                    }
-                    return Err(error);
-                }
+                // Names in the table's data stay: whoever took the run over may have made a version with them.
+                Err(error) => return Err(error),
             };
             if Instant::now() > deadline {
                 let seconds = PATIENCE.as_secs();
@@ -99,14 +96,12 @@ impl Publication<'_> {
 
     async fn attempt(&self, versions: &Versions) -> Result<Landing> {
         let newest = versions.newest().await?;
-        let shown = newest.as_ref().and_then(|newest| {
-            let has = |mark: &&Mark| {
-                Mark::of(newest.manifest(), &mark.run).is_some_and(|(_, rows)| rows >= mark.rows)
-            };
-            self.marks.iter().find(has)
+        let shown = newest.as_ref().is_some_and(|newest| {
+            let shown = |mark: &Mark| Mark::of(newest.manifest(), &mark.run);
+            self.marks.iter().any(|mark| shown(mark).is_some_and(|(_, rows)| rows >= mark.rows))
         });
-        if let Some(mark) = shown {
-            return Ok(Landing::Before(mark.run.clone()));
+        if shown {
+            return Ok(Landing::Before);
         }
         let now = newest.as_ref().map_or(0, |newest| newest.manifest().version);
         match (self.mode, &newest) {
@@ -157,7 +152,10 @@ impl Publication<'_> {
             false => {
                 let (schema, initial_bases) = (target.schema, None);
                 let config_upsert_values = None;
-                (Operation::Overwrite { fragments, schema, config_upsert_values, initial_bases }, None)
+                (
+                    Operation::Overwrite { fragments, schema, config_upsert_values, initial_bases },
+                    None,
+                )
             }
         };
         let (marks, config) = (self.marks.clone(), self.config.clone());
@@ -168,13 +166,6 @@ impl Publication<'_> {
     /// A clean-up may have listed files before the commit, and removed them after.
     pub fn put_back(&self, table: &Path) -> Result<()> {
         self.parts.iter().try_for_each(|part| put_back(part.directory, part.names(), table))
-    }
-
-    /// What no version will name.
-    fn take_back(&self, table: &Path) {
-        for name in self.parts.iter().flat_map(|part| part.names()) {
-            take_back(table, name);
-        }
     }
 }
 
@@ -279,8 +270,9 @@ impl Rewriting<'_> {
         let result = self.attempt(&part, versions).await;
         match &result {
             Ok(Some(_)) => put_back(self.directory, part.names(), versions.table())?,
-            Err(error) if error.status == Status::RDS_ERR_COMMIT_UNKNOWN => {}
-            _ => part.names().for_each(|name| take_back(versions.table(), name)),
+            // Nobody else knows of merged files.
+            Ok(None) => part.names().for_each(|name| take_back(versions.table(), name)),
+            Err(_) => {}
         }
         result
     }
@@ -303,7 +295,11 @@ impl Rewriting<'_> {
         sync_directory(&versions.table().join(DATA))?;
         let groups = vec![RewriteGroup { old_fragments: self.old.clone(), new_fragments }];
         let change = Change {
-            operation: Operation::Rewrite { groups, rewritten_indices: Vec::new(), frag_reuse_index: None },
+            operation: Operation::Rewrite {
+                groups,
+                rewritten_indices: Vec::new(),
+                frag_reuse_index: None,
+            },
             marks: Vec::new(),
             owner: Some(self.owner.clone()),
             config: Default::default(),
@@ -312,7 +308,7 @@ impl Rewriting<'_> {
         };
         match versions.commit(Some(newest), change).await? {
             Landing::Landed(dataset) => Ok(Some(Arc::new(*dataset))),
-            Landing::Before(_) | Landing::Again(_) => Ok(None),
+            Landing::Before | Landing::Again(_) => Ok(None),
         }
     }
 }

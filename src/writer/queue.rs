@@ -16,14 +16,21 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 
 /// What the task is asked to do, in the order asked.
 pub enum Message {
-    Rows { layout: Arc<Layout>, rows: Waiting, accepted: Instant },
+    Rows {
+        layout: Arc<Layout>,
+        rows: Waiting,
+        accepted: Instant,
+    },
     /// Everything before becomes durable and visible.
     Flush(Reply),
     /// As `Flush`, and small files are merged.
     Commit(CommitRequest),
     /// A token for what no token names yet.
     Stage(SyncSender<Result<Vec<u8>>>),
-    Close { ending: Ending, reply: Reply },
+    Close {
+        ending: Ending,
+        reply: Reply,
+    },
 }
 
 /// What becomes of rows that no version shows when a writer ends.
@@ -117,6 +124,8 @@ struct State {
     closed: bool,
     /// What is queued is not wanted any more.
     aborted: bool,
+    /// Until when the task waits for something to do.
+    deadline: Option<Instant>,
     /// Why the task ended, if it failed.
     failure: Option<Error>,
     /// The task has ended as it was asked to.
@@ -126,8 +135,10 @@ struct State {
 pub struct Queue {
     max_bytes: usize,
     state: Mutex<State>,
-    /// Told when bytes leave the queue, when rows become durable, and when the task fails.
-    told: Condvar,
+    /// Told when bytes leave the queue, and when the task ends.
+    room: Condvar,
+    /// Told when rows become durable, and when the task ends.
+    durable: Condvar,
     /// Told when there is something to do.
     work: Condvar,
 }
@@ -148,7 +159,8 @@ impl Queue {
         Self {
             max_bytes,
             state: Mutex::default(),
-            told: Condvar::new(),
+            room: Condvar::new(),
+            durable: Condvar::new(),
             work: Condvar::new(),
         }
     }
@@ -158,8 +170,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_told<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.told.wait(state).unwrap_or_else(PoisonError::into_inner)
+    fn tell_all(&self) {
+        self.room.notify_all();
+        self.durable.notify_all();
     }
 
     /// Puts a batch into the queue; waits while that is full. A batch larger than the whole queue waits until
@@ -176,12 +189,12 @@ impl Queue {
             while state.refusal().is_ok()
                 && (state.waiting.front() != Some(&ticket) || is_full(&state))
             {
-                state = self.wait_told(state);
+                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.waiting.retain(|waiting| *waiting != ticket);
             state.stats.blocked += since.elapsed();
             // The next one in turn may go on.
-            self.told.notify_all();
+            self.room.notify_all();
         }
         state.refusal()?;
         state.queued += bytes;
@@ -206,8 +219,13 @@ impl Queue {
                 state.messages.push_back(Message::Rows { layout, rows, accepted: Instant::now() });
             }
         }
-        self.work.notify_one();
         Ok(state.stats.accepted_rows)
+    }
+
+    /// There is something to do.
+    pub fn wake(&self) {
+        let _state = self.state();
+        self.work.notify_one();
     }
 
     /// Waits until so many rows of the writer are durable.
@@ -216,8 +234,10 @@ impl Queue {
         while state.stats.durable_rows < rows {
             match &state.failure {
                 Some(failure) => return Err(failure.clone()),
-                None if state.aborted || state.ended => return Err(Error::invalid_state("the writer is closed")),
-                None => state = self.wait_told(state),
+                None if state.aborted || state.ended => {
+                    return Err(Error::invalid_state("the writer is closed"));
+                }
+                None => state = self.durable.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
         Ok(())
@@ -283,7 +303,7 @@ impl Queue {
         state.messages.push_back(Message::Close { ending, reply });
         state.closed = true;
         state.aborted = ending != Ending::Flush;
-        self.told.notify_all();
+        self.tell_all();
         self.work.notify_one();
         Ok(answer)
     }
@@ -316,20 +336,25 @@ impl Queue {
         loop {
             match &state.failure {
                 Some(failure) => return failure.clone(),
-                None if state.ended => return Error::invalid_state("the writer was closed meanwhile"),
+                None if state.ended => {
+                    return Error::invalid_state("the writer was closed meanwhile");
+                }
                 // A panic drops what it holds of ours a moment before it is told here.
-                None => state = self.wait_told(state),
+                None => state = self.durable.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
     // The side of the task.
 
-    /// All that is to be done; nothing, if that is so until the deadline.
-    pub fn take(&self, deadline: Option<Instant>) -> VecDeque<Message> {
+    /// Waits until there is something to do, or the deadline has come.
+    pub fn wait(&self, deadline: Option<Instant>) {
         let mut state = self.state();
-        while state.messages.is_empty() {
-            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        state.deadline = deadline;
+        while state.messages.is_empty() && state.deadline == deadline {
+            state = match deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
                 Some(left) => {
@@ -337,7 +362,24 @@ impl Queue {
                 }
             };
         }
-        std::mem::take(&mut state.messages)
+    }
+
+    /// All that is to be done.
+    pub fn take(&self) -> VecDeque<Message> {
+        std::mem::take(&mut self.state().messages)
+    }
+
+    /// Whether there is something to do, or a deadline that the task does not wait for.
+    pub fn needs_task(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.state();
+        let sooner = match (deadline, state.deadline) {
+            (Some(deadline), Some(waits)) => deadline < waits,
+            (deadline, _) => deadline.is_some(),
+        };
+        if sooner {
+            state.deadline = deadline;
+        }
+        sooner || !state.messages.is_empty()
     }
 
     /// Waits before something is tried again; false, if the writer is asked to end.
@@ -363,7 +405,9 @@ impl Queue {
         let mut state = self.state();
         state.queued -= bytes;
         state.stats.queued_rows -= rows as u64;
-        self.told.notify_all();
+        if !state.waiting.is_empty() {
+            self.room.notify_all();
+        }
     }
 
     pub fn is_aborted(&self) -> bool {
@@ -374,10 +418,9 @@ impl Queue {
         let mut state = self.state();
         if rows > state.stats.durable_rows {
             state.stats.checkpoints += 1;
+            (state.stats.durable_rows, state.stats.durable_bytes) = (rows, bytes);
+            self.durable.notify_all();
         }
-        state.stats.durable_rows = rows;
-        state.stats.durable_bytes = bytes;
-        self.told.notify_all();
     }
 
     pub fn set_visible(&self, rows: u64) {
@@ -398,17 +441,7 @@ impl Queue {
 
     pub fn end(&self) {
         self.state().ended = true;
-        self.told.notify_all();
-    }
-
-    pub fn fail_unless_ended(&self, error: Error) {
-        let (ended, failed) = {
-            let state = self.state();
-            (state.ended, state.failure.is_some())
-        };
-        if !ended && !failed {
-            self.fail(error);
-        }
+        self.tell_all();
     }
 
     /// Nothing more is accepted; the first failure is the one reported.
@@ -428,7 +461,7 @@ impl Queue {
                 Message::Rows { .. } => {}
             }
         }
-        self.told.notify_all();
+        self.tell_all();
     }
 }
 
@@ -459,7 +492,7 @@ mod tests {
             Message::Rows { rows, .. } => rows.into_batch().rows,
             _ => 0,
         };
-        let taken: Vec<usize> = queue.take(None).into_iter().map(rows).collect();
+        let taken: Vec<usize> = queue.take().into_iter().map(rows).collect();
         assert_eq!(taken, [10_000, 100_000, 10]);
         let stats = queue.stats();
         assert_eq!((stats.accepted_rows, stats.queued_bytes), (110_010, 5 * 110_010));

@@ -14,12 +14,14 @@ use crate::writer::batch::Layout;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Heap, failed_sync};
-use crate::writer::journal::{Extent, sync_directory};
+use crate::writer::journal::{Extent, Intent, sync_directory};
 use crate::writer::publish::{Part, Publication, put_back};
 use crate::writer::replay::{Durable, Replayed, heap_files};
 use crate::writer::run::{Found, Run, Standing, runs, sweep};
 use crate::writer::syncer::Syncer;
 use crate::writer::versions::{Mark, Shown, Versions};
+
+const INTENT: &str = "intent";
 
 #[derive(Clone, Debug, Default)]
 pub struct RecoverOptions {
@@ -235,11 +237,17 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
         return Ok(0);
     }
     let mark = Mark { run: run.id.clone(), epoch: run.epoch, rows };
+    let after = newest.as_ref().map_or(0, |newest| newest.manifest().version);
+    write_intent(&run.directory, &Intent { rows, after })?;
     run.confirm()?;
     let publication = Publication {
         mode: if options.onto_replaced { Mode::Append } else { replayed.mode()? },
         began_on: replayed.state.began_on,
-        seen: replayed.state.seen.max(if mode == Mode::Append { replayed.state.began_on } else { 0 }),
+        seen: replayed.state.seen.max(if mode == Mode::Append {
+            replayed.state.began_on
+        } else {
+            0
+        }),
         layout: &layout,
         parts: vec![Part { directory: &run.directory, finished: &finished }],
         marks: vec![mark],
@@ -263,7 +271,7 @@ async fn settle(
         Some(newest) => Mark::of(newest.manifest(), &run.id).map(|(_, rows)| (rows, newest)),
         None => None,
     };
-    let landed = match (shown, replayed.state.intent.clone()) {
+    let landed = match (shown, replayed.state.intent.clone().max(read_intent(&run.directory)?)) {
         (Some((rows, newest)), _) if rows > replayed.state.published => {
             Some((rows, newest.manifest().version))
         }
@@ -272,23 +280,21 @@ async fn settle(
                 // A version showed them, and something that came after took them away: it was ordered so.
                 Shown::In(version) => Some((intent.rows, version)),
                 Shown::Never => None,
+                Shown::NotKnown if options.onto_replaced => None,
                 Shown::NotKnown => {
                     let newest = versions.newest().await?;
-                    let newest = newest.ok_or_else(|| Error::internal("versions without a newest"))?;
-                    let why = versions.replaced(&newest, replayed.state.began_on, intent.after).await?;
-                    match why {
-                        // Without a restore or an overwrite the mark would be there.
-                        None => None,
-                        Some(_) if options.onto_replaced => None,
-                        Some(why) => {
-                            return Err(Error::commit_unknown(format!(
-                                "whether {} rows became visible before {why} cannot be known: the versions \
-                                 that could tell were removed; RDS_RECOVER_ONTO_REPLACED adds them, \
-                                 RDS_RECOVER_DROP drops them",
-                                intent.rows - replayed.state.published
-                            )));
-                        }
+                    let newest =
+                        newest.ok_or_else(|| Error::internal("versions without a newest"))?;
+                    // Without a restore or an overwrite the mark would be there.
+                    if versions.may_have_gone_back(&newest, intent.after).await? {
+                        return Err(Error::commit_unknown(format!(
+                            "whether {} rows became visible, and were taken away again, cannot be known: the \
+                             versions that could tell were removed; RDS_RECOVER_ONTO_REPLACED adds them, \
+                             RDS_RECOVER_DROP drops them",
+                            intent.rows - replayed.state.published
+                        )));
                     }
+                    None
                 }
             }
         }
@@ -298,6 +304,25 @@ async fn settle(
         replayed.landed(rows, version);
     }
     Ok(())
+}
+
+/// Those who recover write no journal: what they are about to show is a file of its own.
+fn write_intent(directory: &Path, intent: &Intent) -> Result<()> {
+    let path = directory.join(INTENT);
+    let written = directory.join("intent.new");
+    let text =
+        serde_json::to_vec(intent).map_err(|e| Error::internal(format!("an intent: {e}")))?;
+    std::fs::write(&written, text)?;
+    File::open(&written)?.sync_all().map_err(failed_sync(&written))?;
+    std::fs::rename(&written, &path)?;
+    sync_directory(directory)
+}
+
+fn read_intent(directory: &Path) -> Result<Option<Intent>> {
+    match std::fs::read(directory.join(INTENT)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        text => Ok(serde_json::from_slice(&text?).ok()),
+    }
 }
 
 /// Copies the durable rows of an unfinished file into a finished one of our own name.
@@ -323,11 +348,15 @@ async fn copy(
     let mut heap = Heap::create(&run.directory, &run.id, run.epoch, number, columns)?;
     if let Some(prefix) = &durable.prefix {
         copy_prefix(run, replayed.epoch, prefix, &mut heap)?;
+        durable.ids.iter().try_for_each(|ids| heap.append_ids(ids))?;
     }
     for batch in &durable.tail {
         heap.append(batch, false, &syncer)?;
     }
-    let rows_of = |grown: &crate::writer::heap::Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
+    let rows_of = |grown: &crate::writer::heap::Grown| Rows {
+        path: grown.path.clone(),
+        file: grown.file.clone(),
+    };
     let source = Source {
         number,
         first_row: first,

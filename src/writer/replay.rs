@@ -24,12 +24,14 @@ pub struct Replayed {
 
 enum Grown {
     Extent(Extent),
-    Rows(IdBlock, Vec<Vec<u8>>),
+    Rows { number: u64, before: u64, ids: IdBlock, columns: Vec<Vec<u8>> },
 }
 
 /// The rows of a heap that are durable: a part of its files from their start, and what the journal has whole.
 pub struct Durable {
     pub prefix: Option<Extent>,
+    /// Ids of rows of the prefix that its file of ids does not have.
+    pub ids: Vec<IdBlock>,
     pub tail: Vec<Batch>,
 }
 
@@ -64,11 +66,11 @@ impl Replayed {
         let heap_rows = self.heap_rows();
         match record {
             Record::State(_) => return Err(Error::corrupt("the journal begins twice")),
-            Record::Rows { before, ids, columns, .. } => {
+            Record::Rows { number, before, ids, columns } => {
                 if before != heap_rows {
                     return Err(Error::corrupt("rows are missing in the journal"));
                 }
-                self.grow(Grown::Rows(ids, columns));
+                self.grow(Grown::Rows { number, before, ids, columns });
             }
             Record::Extent(extent) => {
                 if extent.rows < heap_rows {
@@ -101,7 +103,7 @@ impl Replayed {
     fn heap_rows(&self) -> u64 {
         self.heap.iter().fold(0, |rows, grown| match grown {
             Grown::Extent(extent) => extent.rows,
-            Grown::Rows(ids, _) => rows + ids.lengths.len() as u64,
+            Grown::Rows { ids, .. } => rows + ids.lengths.len() as u64,
         })
     }
 
@@ -124,7 +126,7 @@ impl Replayed {
     pub fn heap_number(&self) -> u64 {
         let numbers = self.heap.iter().map(|grown| match grown {
             Grown::Extent(extent) => extent.number,
-            Grown::Rows(..) => 0,
+            Grown::Rows { number, .. } => *number,
         });
         numbers.max().unwrap_or(0)
     }
@@ -136,15 +138,17 @@ impl Replayed {
         loop {
             let last = self.heap.iter().rposition(|grown| matches!(grown, Grown::Extent(_)));
             let Some(at) = last else {
-                return Ok(Durable { prefix: None, tail: self.tail(0, &layout)? });
+                let tail = self.tail(0, &layout)?;
+                return Ok(Durable { prefix: None, ids: Vec::new(), tail });
             };
             let Some(Grown::Extent(extent)) = self.heap.get(at) else {
                 return Err(Error::internal("an extent that is none"));
             };
             match check(directory, &self.state.run, self.epoch, extent) {
                 Ok(()) => {
-                    let prefix = Some(extent.clone());
-                    return Ok(Durable { prefix, tail: self.tail(at + 1, &layout)? });
+                    let ids = self.ids(at, extent)?;
+                    let tail = self.tail(at + 1, &layout)?;
+                    return Ok(Durable { prefix: Some(extent.clone()), ids, tail });
                 }
                 Err(error) if self.followed.get(at) == Some(&false) => {
                     log::info!("the last rows of run {} were not on disk: {error}", self.state.run);
@@ -156,14 +160,40 @@ impl Replayed {
         }
     }
 
+    /// Ids of an extent that are in the journal.
+    fn ids(&self, at: usize, extent: &Extent) -> Result<Vec<IdBlock>> {
+        let mut found = Vec::new();
+        let mut rows = extent.ids_rows;
+        for grown in self.heap.iter().take(at) {
+            if let Grown::Rows { before, ids, .. } = grown
+                && *before >= extent.ids_rows
+            {
+                rows += ids.lengths.len() as u64;
+                found.push(ids.clone());
+            }
+        }
+        match rows == extent.rows {
+            true => Ok(found),
+            false => Err(Error::corrupt("ids are missing in the journal")),
+        }
+    }
+
     fn tail(&self, from: usize, layout: &Layout) -> Result<Vec<Batch>> {
         let mut tail = Vec::new();
         for grown in self.heap.iter().skip(from) {
-            let Grown::Rows(ids, columns) = grown else { continue };
+            let Grown::Rows { ids, columns, .. } = grown else { continue };
+            if columns.is_empty() {
+                // Their rows were not on disk yet, or there would be an extent.
+                break;
+            }
             let rows = ids.lengths.len();
             let fits = |(column, bytes): (&Column, &Vec<u8>)| bytes.len() == rows * column.stride;
-            if columns.len() != layout.columns.len() || !layout.columns.iter().zip(columns).all(fits) {
-                return Err(Error::corrupt("rows of the journal are not as long as they should be"));
+            if columns.len() != layout.columns.len()
+                || !layout.columns.iter().zip(columns).all(fits)
+            {
+                return Err(Error::corrupt(
+                    "rows of the journal are not as long as they should be",
+                ));
             }
             let columns = columns.iter().map(|bytes| bytes.as_slice().into()).collect();
             tail.push(Batch { rows, ids: ids.clone(), columns });

@@ -16,13 +16,15 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
-use crate::location::VERSIONS;
+use crate::error::{Error, Result, Status};
 use crate::writer::journal::sync_directory;
 
 /// Runs within a table. Clean-ups of other tools walk only Lance's own directories.
 pub const RUNS: &str = "_rds";
 const ENDED: &str = "ended";
+
+/// How often a directory is listed to be sure that a name is not in it.
+const LOOKS: u32 = 3;
 
 /// How long an owner that cannot be looked up may leave its name unchanged.
 pub const SILENCE: Duration = Duration::from_secs(30);
@@ -127,6 +129,14 @@ impl Run {
         }
     }
 
+    /// Why something failed: all sorts of things are missing when another process has the run.
+    pub fn explain(&self, error: Error) -> Error {
+        match self.owner().exists() || self.check_place().is_err() {
+            true => error,
+            false => taken_over(&self.id),
+        }
+    }
+
     pub fn check_place(&self) -> Result<()> {
         match std::fs::metadata(&self.table) {
             Ok(now) if (now.dev(), now.ino()) == self.place => Ok(()),
@@ -140,7 +150,8 @@ impl Run {
 
     /// Gives the run up with rows that wait: others may take it over.
     pub fn leave(&self) {
-        let left = std::fs::rename(self.owner(), self.directory.join(format!("old.{}.left", self.epoch)));
+        let left =
+            std::fs::rename(self.owner(), self.directory.join(format!("old.{}.left", self.epoch)));
         left.unwrap_or_else(|e| log::warn!("run {}: cannot be left: {e}", self.id));
     }
 
@@ -240,8 +251,21 @@ pub fn runs(table: &Path) -> Result<Vec<Found>> {
 }
 
 impl Found {
-    /// The names of the owner's file, and of what it was renamed to by those who took over.
+    /// The owner's file, and the newest epoch that there was. A file that is renamed while a large directory is
+    /// listed may be missed, so none is none only after several looks.
     fn owners(&self) -> Result<(Option<String>, u64)> {
+        let mut found = self.list_owners()?;
+        for _ in 0..LOOKS {
+            if found.0.is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            found = self.list_owners()?;
+        }
+        Ok(found)
+    }
+
+    fn list_owners(&self) -> Result<(Option<String>, u64)> {
         let (mut owner, mut epoch) = (None, 0);
         for entry in std::fs::read_dir(&self.directory)? {
             let Ok(name) = entry?.file_name().into_string() else { continue };
@@ -304,20 +328,41 @@ impl Found {
 
     /// Makes this process the owner. None, if another one was faster.
     pub fn take_over(&self, table: &Path) -> Result<Option<Run>> {
+        match self.take_over_now(table) {
+            // Somebody else has ended the run, and removed its directory.
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && !self.directory.exists() => {
+                Ok(None)
+            }
+            taken => taken,
+        }
+    }
+
+    fn take_over_now(&self, table: &Path) -> Result<Option<Run>> {
         let (held, place) = hold(table)?;
         let token = Uuid::new_v4().simple().to_string();
         let own = self.directory.join(format!("new.{token}"));
         write_owner(&own)?;
         let claim = || -> Result<Option<u64>> {
-            let (owner, epoch) = self.owners()?;
-            if let Some(owner) = owner {
+            let (mut owner, epoch) = self.owners()?;
+            while let Some(name) = owner {
                 let old = self.directory.join(format!("old.{epoch}.{token}"));
-                match std::fs::rename(self.directory.join(owner), old) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    renamed => renamed?,
+                match std::fs::rename(self.directory.join(name), old) {
+                    // An owner that lives renames it too.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let now = self.owners()?;
+                        if now.1 != epoch {
+                            return Ok(None);
+                        }
+                        owner = now.0;
+                    }
+                    renamed => {
+                        renamed?;
+                        break;
+                    }
                 }
             }
-            let claimed = std::fs::hard_link(&own, self.directory.join(format!("owner.{}.0", epoch + 1)));
+            let claimed =
+                std::fs::hard_link(&own, self.directory.join(format!("owner.{}.0", epoch + 1)));
             match claimed {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
                 claimed => claimed.map(|()| Some(epoch + 1)).map_err(Error::from),
@@ -352,15 +397,9 @@ pub fn sweep(table: &Path, older_than: Duration) -> Result<(u64, u64)> {
     Ok((files, bytes))
 }
 
-/// Whether there is a version of a table.
-pub fn has_versions(table: &Path) -> bool {
-    table.join(VERSIONS).is_dir()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
 
     fn only(table: &Path) -> Found {
         runs(table).unwrap().pop().unwrap()
@@ -400,7 +439,10 @@ mod tests {
         assert_eq!(write(&Process { start: 1, ..this() }), Standing::Dead);
         assert_eq!(write(&Process { pid: u32::MAX, ..this() }), Standing::Dead);
         assert!(matches!(write(&Process { boot: "x".into(), ..this() }), Standing::Unknown(_)));
-        assert!(matches!(write(&Process { namespace: "x".into(), ..this() }), Standing::Unknown(_)));
+        assert!(matches!(
+            write(&Process { namespace: "x".into(), ..this() }),
+            Standing::Unknown(_)
+        ));
     }
 
     #[test]

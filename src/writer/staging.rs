@@ -19,7 +19,7 @@ use crate::writer::fragment::{Finished, Target};
 use crate::writer::journal::{ColumnOf, sync_directory};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone};
 use crate::writer::replay::checksum;
-use crate::writer::run::{Found, RUNS, runs};
+use crate::writer::run::{Found, RUNS};
 use crate::writer::store::Store;
 use crate::writer::versions::{Mark, Versions};
 use crate::writer::{CommitInfo, Mode};
@@ -225,18 +225,6 @@ pub fn drop_run(found: &Found) -> Result<u64> {
     Ok(rows)
 }
 
-/// Rows in tokens that were not published, by their runs.
-pub fn staged(table: &Path) -> Result<HashMap<String, u64>> {
-    let mut all = HashMap::new();
-    for found in runs(table)? {
-        for name in tokens(&found.directory)? {
-            let token = Token::from_bytes(&std::fs::read(found.directory.join(name))?);
-            *all.entry(found.id.clone()).or_default() += token.map_or(0, |token| token.rows());
-        }
-    }
-    Ok(all)
-}
-
 /// Publishes what tokens name, in one version: in the order of their parts, those without in the order given.
 pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> Result<CommitInfo> {
     let of = |index: usize| move |error: Error| error.context(format!("token {index}"));
@@ -256,7 +244,8 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
         _ => Jobs::default(),
     };
     let mut wanted: Vec<(usize, &Token)> = tokens.iter().enumerate().collect();
-    wanted.sort_by_key(|(_, token)| token.part.as_ref().map(|part| (part.job.clone(), part.number)));
+    wanted
+        .sort_by_key(|(_, token)| token.part.as_ref().map(|part| (part.job.clone(), part.number)));
     let runs = versions.table().join(RUNS);
     let mut chosen = Vec::new();
     for (index, token) in wanted {
@@ -264,7 +253,8 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
             continue;
         }
         let directory = runs.join(&token.run);
-        let shown = newest.as_ref().and_then(|newest| Mark::of(newest.manifest(), &token.mark().run));
+        let shown =
+            newest.as_ref().and_then(|newest| Mark::of(newest.manifest(), &token.mark().run));
         if shown.is_some() || directory.join(format!("{PUBLISHED}{}", token.sequence)).exists() {
             return Err(of(index)(Error::already_exists(
                 "it was committed already: a version of the table shows its rows",
@@ -294,7 +284,8 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
     let tensor_bytes = chosen.iter().map(|(_, token)| token.rows() * token.row_bytes).sum();
     let began_on = newest.as_ref().map_or(0, |newest| newest.manifest().version);
     let parts = chosen.iter();
-    let parts = parts.map(|(directory, token)| PublishedPart { directory, finished: &token.finished });
+    let parts =
+        parts.map(|(directory, token)| PublishedPart { directory, finished: &token.finished });
     let publication = Publication {
         mode,
         began_on,
@@ -353,9 +344,9 @@ fn common_layout(tokens: &[Token]) -> Result<Option<Layout>> {
     for (index, token) in tokens.iter().enumerate() {
         let Some(layout) = token.layout()? else { continue };
         match &common {
-            Some(common) => common
-                .check(layout.spec()?)
-                .map_err(|error| error.context(format!("token {index} differs from those before")))?,
+            Some(common) => common.check(layout.spec()?).map_err(|error| {
+                error.context(format!("token {index} differs from those before"))
+            })?,
             None => common = Some(layout),
         }
     }

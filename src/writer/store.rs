@@ -12,7 +12,7 @@ use lance::Dataset;
 use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::runtime;
-use crate::writer::batch::{BLOCK_BYTES, Batch, Layout};
+use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
 use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
@@ -26,6 +26,9 @@ use crate::writer::syncer::Syncer;
 use crate::writer::versions::{Mark, Versions};
 use crate::writer::{CommitInfo, Durability, Mode};
 
+/// What is written to the heap at once of small batches that the journal has.
+const PENDING_BYTES: usize = 1 << 20;
+
 pub struct Store {
     pub versions: Versions,
     pub mode: Mode,
@@ -35,8 +38,12 @@ pub struct Store {
     pub state: State,
     layout: Option<Arc<Layout>>,
     heap: Option<Heap>,
+    /// Small batches that the journal has whole, on their way to the heap: together they cost it one write.
+    pending: Option<Block>,
     /// Some rows of the heap are neither whole in the journal nor in an extent of it.
     unjournaled: bool,
+    /// The same of ids.
+    ids_unjournaled: bool,
     /// Numbers of heaps.
     next: u64,
     pub syncer: Syncer,
@@ -103,7 +110,9 @@ impl Store {
             state,
             layout: None,
             heap: None,
+            pending: None,
             unjournaled: false,
+            ids_unjournaled: false,
             next: 0,
             syncer: Syncer::start(),
             table,
@@ -147,8 +156,9 @@ impl Store {
             }
             let run = Run::create(self.versions.table())?;
             if self.mode == Mode::Create
-                && let Err(error) = claim::take(&self.versions.location, &run)
+                && let Err(error) = self.claim(&run)
             {
+                claim::give_up(&self.versions.location, &run.id);
                 run.end(&HashSet::new());
                 return Err(error);
             }
@@ -156,9 +166,10 @@ impl Store {
             self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
             self.run = Some(run);
         }
+        let pending = self.pending.as_ref().map_or(0, |block| block.rows);
         let room = self.heap.as_ref().map_or(0, |heap| heap.room(layout));
-        if room > 0 {
-            return Ok(room);
+        if room > pending {
+            return Ok(room - pending);
         }
         self.finish_heap()?;
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
@@ -174,6 +185,13 @@ impl Store {
         Ok(room)
     }
 
+    /// The place for a table that is to be made, and that nobody has made meanwhile.
+    fn claim(&self, run: &Run) -> Result<()> {
+        let location = &self.versions.location;
+        claim::take(location, run)?;
+        location.newest_version()?.map_or(Ok(()), |_| Err(exists(location)))
+    }
+
     fn ensure_journal(&mut self) -> Result<()> {
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         if self.journal.is_none() {
@@ -185,70 +203,88 @@ impl Store {
 
     /// Stores rows that fit the file: all or, after an error, none of them.
     pub fn append(&mut self, layout: &Layout, batch: &Batch) -> Result<()> {
-        let keeps_journal = self.keeps_journal();
         let bytes = batch.memory();
-        let small = keeps_journal
-            && self.durability == Durability::Batch
-            && bytes <= BLOCK_BYTES
-            && !self.unjournaled;
-        if small && self.journal.as_ref().is_some_and(|journal| journal.is_full_for(2 * bytes)) {
+        let small = self.durability == Durability::Batch && bytes <= BLOCK_BYTES;
+        if self.pending.as_ref().is_some_and(|block| !small || block.memory() >= PENDING_BYTES) {
+            self.write_pending()?;
+        }
+        // A record that the journal has no room for begins another segment.
+        let ids_only = self.durability == Durability::Batch && batch.ids.memory() <= BLOCK_BYTES;
+        let record = if small { bytes } else { batch.ids.memory() };
+        if (small || ids_only) && self.journal.as_ref().is_some_and(|j| j.is_full_for(2 * record)) {
             self.turn_journal()?;
         }
         let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
-        let before = heap.rows;
-        heap.append(batch, keeps_journal, &self.syncer)?;
+        if small
+            && !self.unjournaled
+            && let Some(journal) = &mut self.journal
+        {
+            let before = heap.rows + self.pending.as_ref().map_or(0, |block| block.rows as u64);
+            journal.rows(heap.number, before, &batch.ids, &batch.slices())?;
+            self.pending.get_or_insert_with(|| Block::new(batch)).append(batch);
+        } else {
+            let (before, checksum) = (heap.rows, self.durability != Durability::Commit);
+            heap.append(batch, checksum, &self.syncer)?;
+            let in_journal = match &mut self.journal {
+                Some(journal) if ids_only => {
+                    journal.rows(heap.number, before, &batch.ids, &[]).is_ok()
+                }
+                _ => false,
+            };
+            self.unjournaled = true;
+            self.ids_unjournaled |= !in_journal;
+        }
         self.written.0 += batch.rows as u64;
         self.written.1 += (batch.rows * layout.row_bytes()) as u64;
-        let whole = match &mut self.journal {
-            Some(journal) if small => {
-                let columns: Vec<&[u8]> = batch.columns.iter().map(|rows| rows.as_slice()).collect();
-                journal.rows(heap.number, before, &batch.ids, &columns).is_ok()
-            }
-            _ => false,
-        };
-        self.unjournaled |= !whole;
+        Ok(())
+    }
+
+    /// Writes to the heap what only the journal has.
+    fn write_pending(&mut self) -> Result<()> {
+        if let (Some(heap), Some(block)) = (&mut self.heap, &self.pending) {
+            heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?;
+        }
+        self.pending = None;
         Ok(())
     }
 
     /// Another segment of the journal begins with all there is to know; rows that only the old one has whole
     /// must be on disk in the heap before.
     fn turn_journal(&mut self) -> Result<()> {
+        self.write_pending()?;
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut state = self.state.clone();
         if let Some(heap) = &mut self.heap {
-            for pending in heap.start_sync(&self.syncer)? {
-                pending.wait().map_err(failed_sync(&heap.ids.path))?;
-            }
+            heap.sync(&self.syncer)?;
             state.open = (heap.rows > 0).then(|| heap.extent());
         }
         journal.turn(&state)?;
-        self.unjournaled = false;
+        (self.unjournaled, self.ids_unjournaled) = (false, false);
         Ok(())
     }
 
     /// Makes everything stored durable. Data and journal are synced at the same time.
     pub fn checkpoint(&mut self) -> Result<()> {
-        if self.durable == self.written {
+        if self.durable == self.written || self.durability == Durability::Commit {
             return Ok(());
         }
-        if self.keeps_journal() && self.journal.is_some() {
-            if self.journal.as_ref().is_some_and(|journal| journal.is_full_for(4096)) {
-                self.turn_journal()?;
-            }
-            let journal = self.journal.as_mut().ok_or_else(|| Error::internal("no journal"))?;
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        if self.unjournaled && journal.is_full_for(4096) {
+            self.turn_journal()?;
+        } else {
             let mut pending = Vec::new();
             if let Some(heap) = self.heap.as_mut().filter(|_| self.unjournaled) {
+                pending = heap.start_sync(self.ids_unjournaled, &self.syncer)?;
                 journal.extent(&heap.extent())?;
-                pending = heap.start_sync(&self.syncer)?;
             }
             journal.sync()?;
             for pending in pending {
                 pending.wait().map_err(failed_sync(&self.versions.table().join(DATA)))?;
             }
-            self.unjournaled = false;
-            self.confirm()?;
-            self.durable = self.written;
         }
+        (self.unjournaled, self.ids_unjournaled) = (false, false);
+        self.confirm()?;
+        self.durable = self.written;
         Ok(())
     }
 
@@ -279,14 +315,13 @@ impl Store {
 
     /// Makes a data file of the heap, on disk and in the journal.
     pub fn finish_heap(&mut self) -> Result<()> {
+        self.write_pending()?;
         let (Some(heap), Some(layout)) = (&mut self.heap, &self.layout) else { return Ok(()) };
         if heap.rows == 0 {
             return Ok(());
         }
         let layout = layout.clone();
-        for pending in heap.start_sync(&self.syncer)? {
-            pending.wait().map_err(failed_sync(&heap.ids.path))?;
-        }
+        heap.sync(&self.syncer)?;
         let first_row = self.state.open_first;
         let rows_of = |grown: &Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
         let source = Source {
@@ -315,7 +350,7 @@ impl Store {
             self.run.as_mut().map_or(Ok(()), Run::confirm)?;
             self.durable = self.written;
         }
-        self.unjournaled = false;
+        (self.unjournaled, self.ids_unjournaled) = (false, false);
         self.state.open_first = finished.end();
         let names: HashSet<&str> = finished.files.iter().map(|file| file.name.as_str()).collect();
         if let Some(heap) = self.heap.take() {
@@ -475,6 +510,7 @@ impl Store {
 
     /// Drops what no version shows.
     pub fn drop_hidden(&mut self) {
+        self.pending = None;
         if let Some(heap) = self.heap.take() {
             heap.remove();
         }

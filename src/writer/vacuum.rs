@@ -156,8 +156,11 @@ async fn old_versions(
 /// What all versions name but those that are about to be removed: detached ones and those of branches too.
 async fn named(location: &Location, removed: &BTreeSet<u64>) -> Result<Named> {
     let (store, _) = ObjectStore::from_uri(&location.uri()?).await?;
-    let gone: HashSet<PathBuf> =
-        manifests_of(location)?.into_iter().filter(|(v, _)| removed.contains(v)).map(|(_, p)| p).collect();
+    let gone: HashSet<PathBuf> = manifests_of(location)?
+        .into_iter()
+        .filter(|(v, _)| removed.contains(v))
+        .map(|(_, p)| p)
+        .collect();
     let mut named = Named::default();
     let mut tables = vec![location.path().to_path_buf()];
     find_tables(&location.path().join(BRANCHES), &mut tables)?;
@@ -215,7 +218,9 @@ fn entries(
     directory: &Path,
 ) -> Result<impl Iterator<Item = std::io::Result<std::fs::DirEntry>> + use<>> {
     match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None.into_iter().flatten())
+        }
         entries => Ok(Some(entries?).into_iter().flatten()),
     }
 }

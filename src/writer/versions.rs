@@ -91,8 +91,8 @@ pub struct Change {
 #[derive(Debug)]
 pub enum Landing {
     Landed(Box<Dataset>),
-    /// The version found shows the rows of this run already.
-    Before(String),
+    /// The version found shows the rows of a run already.
+    Before,
     /// Others were faster, or changed the columns: look again.
     Again(Error),
 }
@@ -100,9 +100,11 @@ pub enum Landing {
 #[derive(Debug)]
 enum Seen {
     Nothing,
-    Before(String),
+    Before,
     TakenOver(String),
     NotThere,
+    /// The manifest has its name: whatever fails from then on, the version is there.
+    Named(u64),
     Unknown(Error),
     Failed(Error),
 }
@@ -183,9 +185,8 @@ impl Versions {
             commit = commit.with_storage_format(FILE_VERSION);
         }
         let result = commit.execute(transaction).await;
-        let mut seen = handler.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *seen, Seen::Nothing) {
-            Seen::Before(run) => return Ok(Landing::Before(run)),
+        match handler.take_seen() {
+            Seen::Before => return Ok(Landing::Before),
             Seen::TakenOver(run) => return Err(crate::writer::run::taken_over(&run)),
             Seen::NotThere => {
                 return Ok(Landing::Again(Error::schema_mismatch(
@@ -193,6 +194,13 @@ impl Versions {
                 )));
             }
             Seen::Unknown(error) | Seen::Failed(error) => return Err(error),
+            Seen::Named(version) => {
+                let landed = match result {
+                    Ok(dataset) => Ok(dataset),
+                    Err(_) => self.load(version).await.map_err(|error| unknown(&error.message)),
+                };
+                return landed.map(|dataset| Landing::Landed(Box::new(dataset)));
+            }
             Seen::Nothing => {}
         }
         match result {
@@ -223,7 +231,9 @@ impl Versions {
         }
         for version in seen + 1..=now {
             // What a clean-up removed says nothing: with equal columns it counts as the same table.
-            let Ok(transaction) = newest.read_transaction_by_version(version).await else { continue };
+            let Ok(transaction) = newest.read_transaction_by_version(version).await else {
+                continue;
+            };
             match transaction.map(|transaction| transaction.operation) {
                 Some(Operation::Overwrite { .. }) => {
                     return Ok(Some(format!("version {version} replaced it")));
@@ -235,6 +245,21 @@ impl Versions {
             }
         }
         Ok(None)
+    }
+
+    /// Whether what a version showed may have been taken away since: by a restore, by an overwrite, or, as far as
+    /// can be known, in a version that was removed.
+    pub async fn may_have_gone_back(&self, newest: &Dataset, since: u64) -> Result<bool> {
+        for version in since + 1..=newest.manifest().version {
+            let transaction = newest.read_transaction_by_version(version).await;
+            match transaction.map(|transaction| transaction.map(|t| t.operation)) {
+                Ok(Some(Operation::Overwrite { .. } | Operation::Restore { .. })) | Err(_) => {
+                    return Ok(true);
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a version after `after` showed so many rows of a run.
@@ -275,6 +300,11 @@ impl Handler {
         Self { table: table.to_path_buf(), change, seen: Mutex::new(Seen::Nothing) }
     }
 
+    fn take_seen(&self) -> Seen {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *seen, Seen::Nothing)
+    }
+
     fn stop(&self, seen: Seen) -> CommitError {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         CommitError::OtherError(lance::Error::internal("librds ended the commit".to_string()))
@@ -285,14 +315,18 @@ impl Handler {
     }
 
     /// Checks a manifest that Lance has built on the newest version it knows, and marks it.
-    fn mark(&self, manifest: &mut Manifest, change: &Change) -> std::result::Result<(), CommitError> {
+    fn mark(
+        &self,
+        manifest: &mut Manifest,
+        change: &Change,
+    ) -> std::result::Result<(), CommitError> {
         for mark in change.marks.iter().chain(&change.owner) {
             let Some((epoch, rows)) = Mark::of(manifest, &mark.run) else { continue };
             if epoch > mark.epoch {
                 return Err(self.stop(Seen::TakenOver(mark.run.clone())));
             }
             if rows >= mark.rows && change.owner.as_ref() != Some(mark) {
-                return Err(self.stop(Seen::Before(mark.run.clone())));
+                return Err(self.stop(Seen::Before));
             }
         }
         if change.schema.as_ref().is_some_and(|schema| !same_columns(schema, &manifest.schema)) {
@@ -316,7 +350,12 @@ impl Handler {
     }
 
     /// Gives the manifest its name, if that is the next one and free.
-    fn name(&self, written: &Path, named: &Path, first: bool) -> std::result::Result<(), CommitError> {
+    fn name(
+        &self,
+        written: &Path,
+        named: &Path,
+        first: bool,
+    ) -> std::result::Result<(), CommitError> {
         if first {
             sync_directory(&self.table).map_err(|error| self.fail(error))?;
         }
@@ -420,7 +459,8 @@ impl CommitHandler for Handler {
         // A name that clean-ups of Lance know as left behind.
         let temporary = format!(".tmp_{name}_{}", Uuid::new_v4());
         let store_path = base_path.clone().join(VERSIONS).join(temporary.as_str());
-        let written = manifest_writer(object_store, manifest, indices, &store_path, transaction).await;
+        let written =
+            manifest_writer(object_store, manifest, indices, &store_path, transaction).await;
         let temporary = versions.join(temporary);
         let result = match written {
             Ok(written) => {
@@ -434,6 +474,7 @@ impl CommitHandler for Handler {
             log::warn!("cannot remove {}: {error}", temporary.display());
         }
         let written = result?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::Named(manifest.version);
         if hinted(&versions) < manifest.version {
             write_version_hint(object_store, base_path, manifest.version).await;
         }

@@ -47,13 +47,18 @@ STRUCTS = {
     ),
     "rds_runtime_options": (16, {"struct_size": 0, "worker_threads": 8}),
     "rds_writer_options": (
-        32,
+        64,
         {
             "struct_size": 0,
             "mode": 8,
             "durability": 12,
             "checkpoint_ms": 16,
             "max_queued_bytes": 24,
+            "visible_ms": 32,
+            "job": 40,
+            "part": 48,
+            "flags": 56,
+            "reserved": 60,
         },
     ),
     "rds_tensor": (
@@ -78,7 +83,7 @@ STRUCTS = {
     ),
     "rds_write_stream_options": (24, {"struct_size": 0, "progress": 8, "user_data": 16}),
     "rds_write_stats": (
-        72,
+        352,
         {
             "struct_size": 0,
             "accepted_rows": 8,
@@ -89,6 +94,11 @@ STRUCTS = {
             "queued_bytes": 48,
             "checkpoints": 56,
             "blocked_ns": 64,
+            "visible_rows": 72,
+            "versions": 80,
+            "state": 88,
+            "failure": 92,
+            "failure_message": 96,
         },
     ),
     "rds_token": (16, {"data": 0, "length": 8}),
@@ -97,9 +107,30 @@ STRUCTS = {
         24,
         {"struct_size": 0, "older_than_ms": 8, "flags": 16, "reserved": 20},
     ),
+    "rds_recover_options": (24, {"struct_size": 0, "run": 8, "flags": 16, "reserved": 20}),
+    "rds_recover_info": (
+        72,
+        {
+            "struct_size": 0,
+            "recovered_runs": 8,
+            "recovered_rows": 16,
+            "dropped_runs": 24,
+            "dropped_rows": 32,
+            "waiting_runs": 40,
+            "waiting_rows": 48,
+            "live_runs": 56,
+            "staged_runs": 64,
+        },
+    ),
     "rds_vacuum_info": (
-        32,
-        {"struct_size": 0, "removed_files": 8, "removed_bytes": 16, "kept_files": 24},
+        40,
+        {
+            "struct_size": 0,
+            "removed_files": 8,
+            "removed_bytes": 16,
+            "kept_files": 24,
+            "removed_versions": 32,
+        },
     ),
 }
 
@@ -110,7 +141,14 @@ MACROS = {
     "RDS_MAX_NDIM": "64",
     "RDS_TENSOR_BYTE_SWAPPED": "1",
     "RDS_COMMIT_MERGE_ALL": "1",
+    "RDS_WRITER_ALIAS_ARROW": "1",
+    "RDS_FAILURE_BYTES": "256",
     "RDS_VACUUM_DRY_RUN": "1",
+    "RDS_VACUUM_KEEP_VERSIONS": "2",
+    "RDS_RECOVER_ONTO_REPLACED": "1",
+    "RDS_RECOVER_DROP": "2",
+    "RDS_RECOVER_TAKE_OVER": "4",
+    "RDS_RECOVER_DRY_RUN": "8",
     "RDS_READER_NO_PREFETCH": "1",
     "RDS_STREAM_FIXED_SHAPE_TENSOR": "1",
 }
@@ -135,6 +173,7 @@ ENUMS = {
         "RDS_ERR_CANCELLED": 12,
         "RDS_ERR_PANIC": 13,
         "RDS_ERR_INTERNAL": 14,
+        "RDS_ERR_COMMIT_UNKNOWN": 15,
     },
     "rds_dtype": {
         "RDS_DTYPE_BOOL": 1,
@@ -171,6 +210,11 @@ ENUMS = {
         "RDS_DURABILITY_INTERVAL": 0,
         "RDS_DURABILITY_BATCH": 1,
         "RDS_DURABILITY_COMMIT": 2,
+    },
+    "rds_writer_state": {
+        "RDS_WRITER_RUNNING": 0,
+        "RDS_WRITER_RETRYING": 1,
+        "RDS_WRITER_FAILED": 2,
     },
     "rds_ids_kind": {
         "RDS_IDS_UTF8": 1,

@@ -24,7 +24,7 @@ typedef struct {
     uint64_t command, first, second, given, done;
     /* What the last call came to. */
     uint64_t status;
-    char message[512];
+    char message[1024];
     /* Run by the process before anything else. */
     void (*prepare)(void);
 } actor;

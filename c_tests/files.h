@@ -18,7 +18,7 @@ static inline check_path_text other_file_in(const char *path, const char *direct
                                             const char *suffix, const check_path_text *known) {
     check_path_text found = {""};
     char parent[1300];
-    snprintf(parent, sizeof parent, "%s/lance_db/results.lance/%s", path, directory);
+    CHECK(snprintf(parent, sizeof parent, "%s/lance_db/results.lance/%s", path, directory) > 0);
     DIR *entries = opendir(parent);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
         size_t length = strlen(entry->d_name), end = strlen(suffix);

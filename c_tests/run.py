@@ -32,10 +32,12 @@ FORKING = {"test_fork", "test_fork_load"}
 MANY_PROCESSES = {
     "test_commit_readers",
     "test_full_disk",
+    "test_journal",
     "test_kill",
     "test_places",
     "test_race_runs",
     "test_races",
+    "test_recover",
 }
 SKIPPED = {"asan": FORKING, "valgrind": FORKING | MANY_PROCESSES | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.

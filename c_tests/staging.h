@@ -26,6 +26,20 @@ static inline rds_token stage_rows(const char *path, uint64_t first, uint64_t co
     return token;
 }
 
+/* How many files of that suffix lie in directories of runs. A token's lie there until it is published. */
+static inline int run_files(const char *path, const char *suffix) {
+    check_path_text runs = path_below(path, "lance_db/results.lance/_rds");
+    DIR *entries = opendir(runs.text);
+    int count = 0;
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        if (entry->d_name[0] == '.') continue;
+        check_path_text run = path_below("_rds", entry->d_name);
+        count += files_named(path, run.text, "", suffix);
+    }
+    if (entries) closedir(entries);
+    return count;
+}
+
 static inline rds_status publish(const char *path, const rds_token *tokens, size_t count,
                                  uint32_t mode, rds_commit_info *info) {
     rds_commit_staged_options options = RDS_COMMIT_STAGED_OPTIONS_INIT;

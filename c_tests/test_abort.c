@@ -17,6 +17,7 @@ TEST(an_aborted_run_that_made_nothing_durable_leaves_no_file) {
         CHECK_NUMBER(data_files(path.text), 0);
         CHECK_NUMBER(versions(path.text), 0);
         CHECK_NUMBER(files_named(path.text, "_transactions", "", ""), 0);
+        CHECK_NUMBER(files_named(path.text, "_rds", "", ""), 0);
         /* Nothing of it is in the way of the next run. */
         table_make(path.text, 3);
         table_check_all(path.text, 3);
@@ -36,6 +37,19 @@ TEST(an_aborted_run_keeps_what_was_durable_and_leaves_no_other_file) {
     table_check_all(path.text, 10);
     CHECK_NUMBER(data_files(path.text), 1);
     CHECK_NUMBER(versions(path.text), 1);
+}
+
+TEST(rows_that_were_durable_become_visible_by_an_abort) {
+    for (uint32_t mode = RDS_MODE_CREATE; mode <= RDS_MODE_APPEND; mode++) {
+        check_path_text path = check_path();
+        uint64_t first = mode == RDS_MODE_APPEND ? 10 : 0;
+        if (first) table_make(path.text, first);
+        rds_writer *writer = table_writer(path.text, mode, RDS_DURABILITY_BATCH);
+        for (uint64_t row = first; row < first + 20; row++) CHECK_OK(table_write(writer, row, 1));
+        CHECK_NUMBER(table_rows(path.text), first ? (long long)first : -1);
+        CHECK_OK(rds_abort(writer));
+        table_check_all(path.text, first + 20);
+    }
 }
 
 TEST(an_aborted_append_leaves_the_table_as_it_was) {
@@ -128,6 +142,7 @@ TEST(an_abort_tells_a_failure_that_no_call_has_told) {
 
 CHECK_MAIN(RUN(an_aborted_run_that_made_nothing_durable_leaves_no_file),
            RUN(an_aborted_run_keeps_what_was_durable_and_leaves_no_other_file),
+           RUN(rows_that_were_durable_become_visible_by_an_abort),
            RUN(an_aborted_append_leaves_the_table_as_it_was),
            RUN(an_aborted_overwrite_leaves_the_old_table),
            RUN(an_abort_after_a_commit_keeps_all_of_it), RUN(an_aborted_writer_is_gone),

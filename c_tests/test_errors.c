@@ -193,8 +193,9 @@ TEST(every_status_has_its_name) {
     NAMED(RDS_ERR_CANCELLED);
     NAMED(RDS_ERR_PANIC);
     NAMED(RDS_ERR_INTERNAL);
+    NAMED(RDS_ERR_COMMIT_UNKNOWN);
 #undef NAMED
-    CHECK_TEXT(rds_status_name(RDS_ERR_INTERNAL + 1), "RDS_ERR_UNKNOWN");
+    CHECK_TEXT(rds_status_name(RDS_ERR_COMMIT_UNKNOWN + 1), "RDS_ERR_UNKNOWN");
     CHECK_TEXT(rds_status_name(UINT32_MAX), "RDS_ERR_UNKNOWN");
 }
 

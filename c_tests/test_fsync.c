@@ -1,26 +1,29 @@
-/* What a checkpoint syncs, and in which order: the functions of the C library that matter are replaced
- * here, noted, and done. The library finds these before those of libc. */
+/* What a batch, a version and a token sync, and in which order, and what comes of a sync that fails: the
+ * functions of the C library that matter are replaced here, noted, and done. The library finds these before
+ * those of libc. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/syscall.h>
 
 #include "files.h"
 
-#ifndef SYS_linkat
-#error "no linkat"
-#endif
-
 long syscall(long number, ...);
 
 enum { EVENTS = 4096 };
 
 typedef struct {
-    char what; /* 's' synced, 'n' given its name */
+    char what; /* 's' synced, 'd' its data synced, 'n' given its name */
     char path[PATH_MAX];
 } event;
 
 static event events[EVENTS];
 static int event_count;
+/* Syncs of paths with this in them fail so. */
+static const char *failing;
+static int failure;
+/* Syncs of directories are refused, as where there is no such thing. */
+static int directories_fail;
 
 static void note(char what, const char *path) {
     int at = __atomic_fetch_add(&event_count, 1, __ATOMIC_SEQ_CST);
@@ -29,12 +32,20 @@ static void note(char what, const char *path) {
     snprintf(events[at].path, sizeof events[at].path, "%s", path);
 }
 
-static int note_sync(int fd, long number) {
+static int note_sync(int fd, long number, char what) {
     char link[64], path[PATH_MAX] = "";
-    int result = (int)syscall(number, fd);
+    struct stat info;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length > 0 && result == 0) note('s', path);
+    if (directories_fail && fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (readlink(link, path, sizeof path - 1) > 0 && failing && strstr(path, failing)) {
+        errno = failure;
+        return -1;
+    }
+    int result = (int)syscall(number, fd);
+    if (result == 0) note(what, path);
     return result;
 }
 
@@ -42,10 +53,8 @@ int fsync(int fd);
 int fdatasync(int fd);
 int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
 
-int fsync(int fd) { return note_sync(fd, SYS_fsync); }
-
-/* Does not count: a file that grew is durable with fsync only. */
-int fdatasync(int fd) { return (int)syscall(SYS_fdatasync, fd); }
+int fsync(int fd) { return note_sync(fd, SYS_fsync, 's'); }
+int fdatasync(int fd) { return note_sync(fd, SYS_fdatasync, 'd'); }
 
 int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags) {
     int result = (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
@@ -61,7 +70,7 @@ static int ends_in(const char *path, const char *end) {
 /* The first event of that kind from `from` on whose path has `part` in it and ends in `end`; -1 if there
  * is none. */
 static int event_after(int from, char what, const char *part, const char *end) {
-    for (int i = from; i < event_count && i < EVENTS; i++) {
+    for (int i = from < 0 ? 0 : from; i < event_count && i < EVENTS; i++) {
         if (events[i].what == what && strstr(events[i].path, part) && ends_in(events[i].path, end)) {
             return i;
         }
@@ -69,46 +78,95 @@ static int event_after(int from, char what, const char *part, const char *end) {
     return -1;
 }
 
-/* One commit, between two numbers of events: data, its directory, the manifest's name, the manifest,
- * the directory of that. */
-static int check_commit(int from) {
-    int data = event_after(from, 's', "/data/rds-", ".lance");
-    int data_dir = event_after(data, 's', "/results.lance/data", "/data");
-    int named = event_after(from, 'n', "/_versions/", ".manifest");
-    int manifest = event_after(named, 's', "/_versions/", ".manifest");
-    int versions = event_after(manifest, 's', "/results.lance/_versions", "/_versions");
+/* A version, from a number of events on: the data file, its name among the table's, their directory; the
+ * transaction and its directory; the manifest before it has its name, and the directory of that. */
+static int check_version(int from) {
+    int data = event_after(from, 's', "/_rds/", ".lance");
+    int named = event_after(data, 'n', "/data/rds-", ".lance");
+    int data_dir = event_after(named, 's', "/results.lance/data", "/data");
+    int transaction = event_after(data_dir, 's', "/_transactions/", ".txn");
+    int transactions = event_after(transaction, 's', "/results.lance/_transactions", "s");
+    int version = event_after(data_dir, 'n', "/_versions/", ".manifest");
+    int manifest = event_after(data_dir, 's', "/_versions/", "");
+    int versions = event_after(version, 's', "/results.lance/_versions", "/_versions");
     CHECK(data >= 0);
-    CHECK(data_dir > data);
-    CHECK(named > data_dir);
-    CHECK(manifest > named);
-    CHECK(versions > manifest);
+    CHECK(named > data);
+    CHECK(data_dir > named);
+    CHECK(transaction > data_dir && transaction < version);
+    CHECK(transactions > transaction && transactions < version);
+    CHECK(manifest > data_dir && manifest < version);
+    CHECK(versions > version);
     return versions + 1;
 }
 
-TEST(data_is_on_disk_before_its_manifest_and_both_with_their_directories) {
+TEST(a_durable_batch_is_on_disk_with_its_directories_and_makes_no_version) {
     check_path_text path = check_path();
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
     event_count = 0;
     CHECK_OK(table_write(writer, 0, 3));
-    int next = check_commit(0);
-    /* The first one makes the directories too. */
+    CHECK(event_after(0, 'd', "/_rds/", "") >= 0);
+    CHECK(event_after(0, 's', "/results.lance/_rds/", "") >= 0);
+    CHECK(event_after(0, 's', path.text, "/_rds") >= 0);
     CHECK(event_after(0, 's', path.text, "/results.lance") >= 0);
     CHECK(event_after(0, 's', path.text, "/lance_db") >= 0);
     CHECK(event_after(0, 's', path.text, path.text) >= 0);
-    CHECK_OK(table_write(writer, 3, 3));
-    check_commit(next);
+    for (uint64_t i = 1; i < 4; i++) {
+        event_count = 0;
+        CHECK_OK(table_write(writer, i * 3, 3));
+        /* The journal alone, in one go. */
+        CHECK_NUMBER(event_count, 1);
+        CHECK(event_after(0, 'd', "/_rds/", "") == 0 && strstr(events[0].path, "/journal."));
+    }
+    CHECK(event_after(0, 'n', "/_versions/", "") < 0);
     CHECK_OK(rds_writer_close(writer));
+}
+
+TEST(a_large_durable_batch_is_on_disk_with_its_journal) {
+    check_path_text path = check_path();
+    int64_t numbers[64], shape[2] = {64, 1 << 14};
+    float *values = (float *)calloc(64 << 14, sizeof *values);
+    for (int i = 0; i < 64; i++) numbers[i] = i;
+    rds_ids ids = ids_of(RDS_IDS_INT64, 64, numbers);
+    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    event_count = 0;
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK(event_after(0, 'd', "/_rds/", ".lance") >= 0);
+    CHECK(event_after(0, 'd', "/journal.", "") >= 0);
+    CHECK_OK(rds_writer_close(writer));
+    free(values);
+}
+
+TEST(data_is_on_disk_before_its_manifest_and_both_with_their_directories) {
+    const uint32_t durabilities[] = {RDS_DURABILITY_BATCH, RDS_DURABILITY_COMMIT};
+    for (int i = 0; i < 2; i++) {
+        check_path_text path = check_path();
+        rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, durabilities[i]);
+        event_count = 0;
+        CHECK_OK(table_write(writer, 0, 3));
+        CHECK_OK(rds_commit(writer, NULL, NULL));
+        int next = check_version(0);
+        CHECK(event_after(0, 's', path.text, "/results.lance") >= 0);
+        CHECK(event_after(0, 's', path.text, path.text) >= 0);
+        CHECK_OK(table_write(writer, 3, 3));
+        CHECK_OK(rds_commit(writer, NULL, NULL));
+        check_version(next);
+        CHECK_OK(rds_writer_close(writer));
+    }
 }
 
 TEST(a_merged_file_is_on_disk_before_the_manifest_that_names_it) {
     check_path_text path = check_path();
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
     CHECK_OK(table_write(writer, 0, 3));
+    CHECK_OK(rds_flush(writer));
     CHECK_OK(table_write(writer, 3, 3));
+    CHECK_OK(rds_flush(writer));
     event_count = 0;
-    CHECK_OK(rds_commit(writer, NULL, NULL));
-    check_commit(0);
     CHECK_OK(rds_writer_close(writer));
+    check_version(0);
+    table_check_all(path.text, 6);
 }
 
 TEST(staged_rows_are_on_disk_with_their_token) {
@@ -116,16 +174,65 @@ TEST(staged_rows_are_on_disk_with_their_token) {
     rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_INTERVAL);
     const uint8_t *token = NULL;
     size_t length = 0;
-    CHECK_OK(table_write(writer, 0, 3));
     event_count = 0;
+    CHECK_OK(table_write(writer, 0, 3));
     CHECK_OK(rds_writer_stage(writer, &token, &length));
-    int data = event_after(0, 's', "/data/rds-staged-", ".lance");
+    int data = event_after(0, 's', "/_rds/", ".lance");
     CHECK(data >= 0);
-    CHECK(event_after(data, 's', "/results.lance/data", "/data") > data);
+    CHECK(event_after(data + 1, 's', "/results.lance/_rds/", "") > data);
     CHECK(event_after(0, 's', path.text, path.text) >= 0);
     CHECK_OK(rds_writer_close(writer));
 }
 
-CHECK_MAIN(RUN(data_is_on_disk_before_its_manifest_and_both_with_their_directories),
+TEST(a_failed_sync_ends_the_writer_and_what_was_durable_stays) {
+    const char *const places[] = {"/journal.", "/data", "/_versions"};
+    for (int i = 0; i < 3; i++) {
+        check_path_text path = check_path();
+        rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
+        rds_write_stats stats = RDS_WRITE_STATS_INIT;
+        CHECK_OK(table_write(writer, 0, 3));
+        CHECK_OK(rds_flush(writer));
+        CHECK_OK(table_write(writer, 3, 3));
+        failing = places[i], failure = EIO;
+        rds_status status = i ? rds_flush(writer) : table_write(writer, 6, 3);
+        /* After its link a version may be there or not. */
+        CHECK(status == RDS_ERR_IO || (i == 2 && status == RDS_ERR_COMMIT_UNKNOWN));
+        failing = NULL;
+        /* Not tried again: the next sync of the same file would lie. */
+        sleep_ms(20);
+        CHECK_STATUS(table_write(writer, 9, 3), status);
+        CHECK_MESSAGE_HAS("fsync of ");
+        CHECK_OK(rds_writer_stats(writer, &stats));
+        CHECK_NUMBER(stats.durable_rows, 6);
+        CHECK_NUMBER(stats.state, RDS_WRITER_FAILED);
+        CHECK_STATUS(rds_writer_close(writer), status);
+        CHECK_OK(rds_recover(path.text, NULL, NULL));
+        rds_reader *reader = table_reader(path.text);
+        uint64_t rows = table_info(reader).rows;
+        CHECK(rows == 6 || (i == 0 && rows == 9));
+        table_check(reader, 0, rows);
+        CHECK_OK(rds_reader_close(reader));
+    }
+}
+
+/* Some file systems cannot sync directories. */
+TEST(directories_that_cannot_be_synced_are_passed_over) {
+    check_path_text path = check_path();
+    directories_fail = 1;
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
+    CHECK_OK(table_write(writer, 0, 3));
+    CHECK_OK(rds_flush(writer));
+    CHECK_OK(table_write(writer, 3, 3));
+    CHECK_OK(rds_commit(writer, NULL, NULL));
+    CHECK_OK(rds_writer_close(writer));
+    directories_fail = 0;
+    table_check_all(path.text, 6);
+}
+
+CHECK_MAIN(RUN(a_durable_batch_is_on_disk_with_its_directories_and_makes_no_version),
+           RUN(a_large_durable_batch_is_on_disk_with_its_journal),
+           RUN(data_is_on_disk_before_its_manifest_and_both_with_their_directories),
            RUN(a_merged_file_is_on_disk_before_the_manifest_that_names_it),
-           RUN(staged_rows_are_on_disk_with_their_token))
+           RUN(staged_rows_are_on_disk_with_their_token),
+           RUN(a_failed_sync_ends_the_writer_and_what_was_durable_stays),
+           RUN(directories_that_cannot_be_synced_are_passed_over))

@@ -78,6 +78,22 @@ static rds_status use_vacuum_info(const struct fixture *fixture, void *info) {
     return vacuum(NULL, info);
 }
 
+static rds_status recover(void *options, void *info) {
+    char path[1100];
+    snprintf(path, sizeof path, "%s/options", check_root);
+    return rds_recover(path, (rds_recover_options *)options, (rds_recover_info *)info);
+}
+
+static rds_status use_recover_options(const struct fixture *fixture, void *options) {
+    (void)fixture;
+    return recover(options, NULL);
+}
+
+static rds_status use_recover_info(const struct fixture *fixture, void *info) {
+    (void)fixture;
+    return recover(NULL, info);
+}
+
 static rds_status use_table_info(const struct fixture *fixture, void *info) {
     return rds_reader_info(fixture->reader, (rds_table_info *)info);
 }
@@ -139,6 +155,8 @@ static const struct sized {
           use_commit_staged_options),
     SIZED(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, 24, 0, use_vacuum_options),
     SIZED(rds_vacuum_info, RDS_VACUUM_INFO_INIT, 32, 1, use_vacuum_info),
+    SIZED(rds_recover_options, RDS_RECOVER_OPTIONS_INIT, 24, 0, use_recover_options),
+    SIZED(rds_recover_info, RDS_RECOVER_INFO_INIT, 72, 1, use_recover_info),
     SIZED(rds_table_info, RDS_TABLE_INFO_INIT, 568, 1, use_table_info),
     SIZED(rds_span, RDS_SPAN_INIT, 40, 1, use_span),
     SIZED(rds_stream_options, RDS_STREAM_OPTIONS_INIT, 40, 0, use_stream_options),

@@ -42,8 +42,8 @@ static void compare(const rds_span *span, void *data) {
 TEST(a_walk_over_spans_meets_every_row_once_and_in_order) {
     made_table made = made_new(RDS_DTYPE_FLOAT32, 2, wide, runs);
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
-    /* More spans than files: a span is within a page. */
-    CHECK(walk(reader, compare, &made) > 3);
+    /* One for each file, over all its pages. */
+    CHECK_NUMBER(walk(reader, compare, &made), 3);
     CHECK_NUMBER(table_info(reader).mapped_rows, made.rows);
     CHECK_OK(rds_reader_close(reader));
     made_free(&made);
@@ -204,7 +204,58 @@ TEST(eight_threads_walk_over_the_spans_of_one_reader) {
     made_free(&made);
 }
 
-CHECK_MAIN(RUN(a_walk_over_spans_meets_every_row_once_and_in_order),
+/* Rows of 16 numbers, in batches whose rows become durable, and now and then visible, on their way. */
+static void write_in_batches(const char *path, uint32_t durability, int batches, uint64_t batch) {
+    rds_writer *writer = NULL;
+    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+    int64_t *numbers = (int64_t *)calloc(batch, sizeof *numbers), shape[2] = {(int64_t)batch, 16};
+    float *values = (float *)calloc(batch * 16, sizeof *values);
+    options.durability = durability, options.checkpoint_ms = 5;
+    CHECK_OK(rds_writer_open(path, &options, &writer));
+    for (int b = 0; b < batches; b++) {
+        for (uint64_t i = 0; i < batch; i++) {
+            uint64_t row = (uint64_t)b * batch + i;
+            numbers[i] = (int64_t)row;
+            for (uint64_t c = 0; c < 16; c++) values[i * 16 + c] = (float)(row * 16 + c);
+        }
+        rds_ids ids = ids_of(RDS_IDS_INT64, batch, numbers);
+        rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
+        CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+        if (b % 50 == 49) CHECK_OK(rds_flush(writer));
+    }
+    CHECK_OK(rds_writer_close(writer));
+    free(values);
+    free(numbers);
+}
+
+TEST(a_table_written_in_many_batches_with_checkpoints_is_one_span_from_the_first_byte_on) {
+    const uint32_t durabilities[] = {RDS_DURABILITY_INTERVAL, RDS_DURABILITY_BATCH};
+    for (int i = 0; i < 2; i++) {
+        check_path_text path = check_path();
+        int batches = check_rounds(500);
+        const uint64_t rows = (uint64_t)batches * 200;
+        rds_span span = RDS_SPAN_INIT;
+        write_in_batches(path.text, durabilities[i], batches, 200);
+        rds_reader *reader = table_reader(path.text);
+        CHECK_NUMBER(table_info(reader).rows, rows);
+        CHECK_OK(rds_reader_span(reader, 0, &span));
+        CHECK_NUMBER(span.first_row, 0);
+        CHECK_NUMBER(span.row_count, rows);
+        CHECK_NUMBER(span.stride, 16 * sizeof(float));
+        if (CHECK(span.data != NULL)) {
+            const float *values = (const float *)span.data;
+            memory_map map = map_at(values);
+            long long wrong = 0;
+            CHECK_NUMBER((uintptr_t)values - map.start + map.offset, 0);
+            for (uint64_t n = 0; n < rows * 16; n++) wrong += values[n] != (float)n;
+            CHECK_NUMBER(wrong, 0);
+        }
+        CHECK_OK(rds_reader_close(reader));
+    }
+}
+
+CHECK_MAIN(RUN(a_table_written_in_many_batches_with_checkpoints_is_one_span_from_the_first_byte_on),
+           RUN(a_walk_over_spans_meets_every_row_once_and_in_order),
            RUN(every_row_of_a_span_has_that_span), RUN(what_a_span_shows_is_what_a_read_copies),
            RUN(every_dtype_lies_in_memory_as_the_caller_has_it),
            RUN(a_reader_that_does_not_map_has_one_span_without_data),

@@ -57,7 +57,8 @@ static void stage_all(void) {
         CHECK(i % 2 ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     CHECK_NUMBER(shared->done, PROCESSES);
-    CHECK_NUMBER(data_files(shared->path.text), PROCESSES);
+    CHECK_NUMBER(run_files(shared->path.text, ".lance"), PROCESSES);
+    CHECK_NUMBER(data_files(shared->path.text), 0);
     CHECK_NUMBER(versions(shared->path.text), 0);
 }
 

@@ -128,8 +128,33 @@ TEST(staged_rows_are_accepted) {
     rds_write_stats stats = stats_of(writer);
     CHECK_NUMBER(stats.accepted_rows, 6);
     CHECK_NUMBER(stats.queued_rows, 0);
-    /* It commits nothing itself. */
-    CHECK_NUMBER(stats.checkpoints, 0);
+    CHECK_NUMBER(stats.durable_rows, 6);
+    CHECK_NUMBER(stats.checkpoints, 1);
+    /* It makes nothing visible itself. */
+    CHECK_NUMBER(stats.visible_rows + stats.versions, 0);
+    CHECK_OK(rds_writer_close(writer));
+}
+
+TEST(durable_is_told_apart_from_visible) {
+    check_path_text path = check_path();
+    rds_writer *writer = open_writer(path.text, RDS_DURABILITY_BATCH, 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        CHECK_OK(table_write(writer, (i - 1) * 6, 4));
+        CHECK_OK(table_write(writer, (i - 1) * 6 + 4, 2));
+        rds_write_stats stats = stats_of(writer);
+        CHECK_NUMBER(stats.durable_rows, i * 6);
+        CHECK_NUMBER(stats.visible_rows, (i - 1) * 6);
+        CHECK_NUMBER(stats.versions, i - 1);
+        CHECK_NUMBER(table_rows(path.text), i == 1 ? -1 : (long long)(i - 1) * 6);
+        CHECK_OK(rds_flush(writer));
+        stats = stats_of(writer);
+        CHECK_NUMBER(stats.visible_rows, i * 6);
+        CHECK_NUMBER(stats.versions, i);
+        CHECK_NUMBER(table_rows(path.text), i * 6);
+        CHECK_NUMBER(stats.state, RDS_WRITER_RUNNING);
+        CHECK_NUMBER(stats.failure, RDS_OK);
+        CHECK_TEXT(stats.failure_message, "");
+    }
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -140,17 +165,21 @@ TEST(a_failed_writer_still_tells_how_far_it_came) {
     CHECK_OK(rds_flush(writer));
     CHECK_OK(table_write(writer, 10, 5));
     /* What is removed while its files are being made may come back in part. */
-    for (int i = 0; i < 5000 && data_files(path.text) < 2; i++) sleep_ms(1);
+    for (int i = 0; i < 5000 && stats_of(writer).queued_rows > 0; i++) sleep_ms(1);
     check_remove(path.text);
     CHECK(rds_flush(writer) != RDS_OK);
     CHECK(table_write(writer, 15, 5) != RDS_OK);
     check_counts(writer, 15, 10, 1);
+    rds_write_stats stats = stats_of(writer);
+    CHECK_NUMBER(stats.state, RDS_WRITER_FAILED);
+    CHECK(stats.failure == RDS_ERR_NOT_FOUND || stats.failure == RDS_ERR_IO);
+    CHECK(strlen(stats.failure_message) > 0);
     CHECK(rds_writer_close(writer) != RDS_OK);
-    rds_write_stats stats = RDS_WRITE_STATS_INIT;
     CHECK_STATUS(rds_writer_stats(writer, &stats), RDS_ERR_INVALID_HANDLE);
 }
 
 CHECK_MAIN(RUN(a_writer_begins_at_nothing), RUN(accepted_is_told_apart_from_durable),
+           RUN(durable_is_told_apart_from_visible),
            RUN(every_batch_is_a_checkpoint_where_every_batch_is_durable),
            RUN(a_refused_batch_is_not_counted), RUN(waiting_for_room_is_counted),
            RUN(a_queue_with_room_blocks_nobody), RUN(staged_rows_are_accepted),

@@ -102,28 +102,50 @@ static rds_token forged(rds_token token, const char *from, const char *to) {
     return (rds_token){bytes, token.length};
 }
 
-TEST(a_token_names_staged_files_of_its_table_only) {
-    const char *const names[] = {"../staged-x", "rds-staged/", "..%2fstaged", "rds-xtaged-"};
+/* The name of a data file as a token has it, in quotes. */
+static check_path_text name_in(rds_token token) {
+    check_path_text name = {""};
+    for (size_t at = 0; at + 5 < token.length; at++) {
+        if (memcmp(token.data + at, "\"rds-", 5) != 0) continue;
+        const uint8_t *end = memchr(token.data + at + 1, '"', token.length - at - 1);
+        if (end) snprintf(name.text, sizeof name.text, "%.*s", (int)(end - token.data - at + 1),
+                          (const char *)token.data + at);
+        break;
+    }
+    CHECK(name.text[0] != 0);
+    return name;
+}
+
+TEST(a_token_names_files_of_its_run_only) {
+    const char *const starts[] = {"../", "/rds", "rds/", ".rds", "rd\\\\"};
     check_path_text path = check_path();
     rds_token token = stage_rows(path.text, 0, ROWS);
-    for (int i = 0; i < 4; i++) {
-        rds_token bad = forged(token, "rds-staged-", names[i]);
+    check_path_text name = name_in(token);
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        check_path_text other = name;
+        memcpy(other.text + 1, starts[i], strlen(starts[i]));
+        rds_token bad = forged(token, name.text, other.text);
         check_refused(path.text, &bad, 1, RDS_MODE_CREATE, RDS_ERR_CORRUPT, "token 0");
         token_free(bad);
     }
     /* That the forger does nothing else: */
-    rds_token same = forged(token, "rds-staged-", "rds-staged-");
+    rds_token same = forged(token, name.text, name.text);
     CHECK(memcmp(same.data, token.data, token.length) == 0);
     token_free(same);
     token_free(token);
 }
 
-TEST(a_token_of_a_later_version_is_not_supported) {
+TEST(a_token_of_another_format_is_not_supported) {
+    const char formats[] = {1, 3, 127};
     check_path_text path = check_path();
     rds_token token = stage_rows(path.text, 0, ROWS);
-    rds_token later = forged(token, "RDSTOKEN\1", "RDSTOKEN\2");
-    check_refused(path.text, &later, 1, RDS_MODE_CREATE, RDS_ERR_NOT_SUPPORTED, "token 0");
-    token_free(later);
+    for (size_t i = 0; i < sizeof formats; i++) {
+        char to[] = "RDSTOKEN?";
+        to[8] = formats[i];
+        rds_token other = forged(token, "RDSTOKEN\2", to);
+        check_refused(path.text, &other, 1, RDS_MODE_CREATE, RDS_ERR_NOT_SUPPORTED, "token 0");
+        token_free(other);
+    }
     token_free(token);
 }
 
@@ -194,7 +216,7 @@ TEST(rows_that_do_not_fit_the_table_are_not_appended_but_may_replace_it) {
     check_path_text path = check_path();
     table_make(path.text, 4);
     rds_token token = stage_other(path.text, RDS_DTYPE_FLOAT64, 3);
-    check_refused(path.text, &token, 1, RDS_MODE_APPEND, RDS_ERR_SCHEMA_MISMATCH, "float64");
+    check_refused(path.text, &token, 1, RDS_MODE_APPEND, RDS_ERR_SCHEMA_MISMATCH, "double");
     table_check_all(path.text, 4);
     CHECK_OK(publish(path.text, &token, 1, RDS_MODE_OVERWRITE, NULL));
     rds_reader *reader = table_reader(path.text);
@@ -216,20 +238,35 @@ TEST(the_mode_says_whether_there_may_be_a_table) {
     token_free(token);
 }
 
-TEST(a_staged_file_that_is_gone_or_cut_is_refused) {
+/* The directory of the only run there is, below that of the table. */
+static check_path_text only_run(const char *path) {
+    check_path_text runs = path_below(path, "lance_db/results.lance/_rds"), run = {""};
+    DIR *entries = opendir(runs.text);
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        if (entry->d_name[0] != '.') run = path_below("_rds", entry->d_name);
+    }
+    if (entries) closedir(entries);
+    CHECK(run.text[0] != 0);
+    return run;
+}
+
+TEST(a_staged_file_that_is_gone_or_changed_is_refused) {
     check_path_text path = check_path();
-    rds_token tokens[2] = {stage_rows(path.text, 0, ROWS), stage_rows(path.text, ROWS, ROWS)};
-    check_path_text one = file_in(path.text, "data", ".lance");
-    check_path_text other = other_file_in(path.text, "data", ".lance", &one);
-    CHECK(truncate(one.text, size_of(one.text) - 8) == 0);
-    check_refused(path.text, tokens, 2, RDS_MODE_CREATE, RDS_ERR_CORRUPT, "token ");
-    CHECK(unlink(one.text) == 0);
-    check_refused(path.text, tokens, 2, RDS_MODE_CREATE, RDS_ERR_NOT_FOUND, "token ");
-    /* The other one is as good as before, whichever it is. */
-    CHECK(access(other.text, R_OK) == 0);
-    rds_status first = publish(path.text, tokens, 1, RDS_MODE_CREATE, NULL);
-    CHECK((first == RDS_OK) !=
-          (publish(path.text, tokens + 1, 1, RDS_MODE_CREATE, NULL) == RDS_OK));
+    rds_token tokens[2] = {stage_rows(path.text, 0, ROWS), {NULL, 0}};
+    check_path_text file = file_in(path.text, only_run(path.text).text, ".lance");
+    tokens[1] = stage_rows(path.text, ROWS, ROWS);
+    FILE *changed = fopen(file.text, "r+");
+    REQUIRE(CHECK(changed != NULL));
+    int first = fgetc(changed);
+    rewind(changed);
+    CHECK(fputc(first ^ 1, changed) != EOF && fclose(changed) == 0);
+    check_refused(path.text, tokens, 2, RDS_MODE_CREATE, RDS_ERR_CORRUPT, "token 0");
+    CHECK(truncate(file.text, size_of(file.text) - 8) == 0);
+    check_refused(path.text, tokens, 2, RDS_MODE_CREATE, RDS_ERR_CORRUPT, "token 0");
+    CHECK(unlink(file.text) == 0);
+    check_refused(path.text, tokens, 2, RDS_MODE_CREATE, RDS_ERR_NOT_FOUND, "token 0");
+    /* The other one is as good as before. */
+    CHECK_OK(publish(path.text, tokens + 1, 1, RDS_MODE_CREATE, NULL));
     CHECK_NUMBER(table_rows(path.text), ROWS);
     token_free(tokens[0]);
     token_free(tokens[1]);
@@ -238,11 +275,11 @@ TEST(a_staged_file_that_is_gone_or_cut_is_refused) {
 CHECK_MAIN(RUN(a_token_with_any_byte_changed_is_refused),
            RUN(a_token_that_was_cut_or_has_grown_is_refused),
            RUN(nothing_and_garbage_are_no_tokens),
-           RUN(a_token_names_staged_files_of_its_table_only),
-           RUN(a_token_of_a_later_version_is_not_supported),
+           RUN(a_token_names_files_of_its_run_only),
+           RUN(a_token_of_another_format_is_not_supported),
            RUN(a_token_of_another_table_is_not_found),
            RUN(a_token_given_twice_or_published_already_is_refused),
            RUN(tokens_of_different_rows_are_refused),
            RUN(rows_that_do_not_fit_the_table_are_not_appended_but_may_replace_it),
            RUN(the_mode_says_whether_there_may_be_a_table),
-           RUN(a_staged_file_that_is_gone_or_cut_is_refused))
+           RUN(a_staged_file_that_is_gone_or_changed_is_refused))

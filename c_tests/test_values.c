@@ -36,9 +36,9 @@ TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
     staged.flags = 1;
     CHECK_STATUS(rds_commit_staged(path.text, NULL, 0, &staged, NULL), RDS_ERR_NOT_SUPPORTED);
     CHECK_MESSAGE_HAS("options.flags is 0x1");
-    vacuum.flags = RDS_VACUUM_DRY_RUN | 2;
+    vacuum.flags = RDS_VACUUM_DRY_RUN | 4;
     CHECK_STATUS(rds_vacuum(path.text, &vacuum, NULL), RDS_ERR_NOT_SUPPORTED);
-    CHECK_MESSAGE_HAS("options.flags is 0x3");
+    CHECK_MESSAGE_HAS("options.flags is 0x5");
     vacuum.flags = 0;
     vacuum.reserved = 1;
     CHECK_STATUS(rds_vacuum(path.text, &vacuum, NULL), RDS_ERR_NOT_SUPPORTED);

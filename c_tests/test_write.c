@@ -69,7 +69,7 @@ TEST(append_needs_a_table_of_the_same_dtype_and_shape) {
     CHECK_NUMBER(table_rows(path.text), 4);
 }
 
-TEST(overwrite_replaces_the_table_with_its_first_checkpoint) {
+TEST(overwrite_replaces_the_table_with_its_first_version) {
     check_path_text path = check_path();
     table_make(path.text, 5);
     rds_reader *before = table_reader(path.text);
@@ -105,29 +105,67 @@ TEST(overwrite_may_change_dtype_and_shape) {
     CHECK_OK(rds_reader_close(reader));
 }
 
-TEST(with_batch_durability_a_batch_is_visible_when_the_call_returns) {
+static uint64_t durable_rows(rds_writer *writer) {
+    rds_write_stats stats = RDS_WRITE_STATS_INIT;
+    CHECK_OK(rds_writer_stats(writer, &stats));
+    return stats.durable_rows;
+}
+
+TEST(a_durable_batch_becomes_visible_with_the_next_flush) {
     check_path_text path = check_path();
     rds_writer *writer = create(path.text, RDS_DURABILITY_BATCH);
     for (uint64_t row = 0; row < 5; row++) {
         CHECK_OK(table_write(writer, row, 1));
-        CHECK_NUMBER(table_rows(path.text), row + 1);
+        CHECK_NUMBER(durable_rows(writer), row + 1);
+        CHECK_NUMBER(table_rows(path.text), -1);
     }
+    CHECK_OK(rds_flush(writer));
+    CHECK_NUMBER(table_rows(path.text), 5);
     CHECK_OK(rds_writer_close(writer));
 }
 
-TEST(with_interval_durability_rows_become_visible_by_themselves) {
+/* Waits until a reader sees rows; how many, or -1. */
+static long long await_rows(const char *path, long long more_than) {
+    long long rows = table_rows(path);
+    for (int waited = 0; rows <= more_than && waited < 10000; waited += 20) {
+        sleep_ms(20);
+        rows = table_rows(path);
+    }
+    return rows;
+}
+
+TEST(rows_become_durable_and_then_visible_by_themselves) {
+    for (uint32_t durability = 0; durability <= RDS_DURABILITY_BATCH; durability++) {
+        check_path_text path = check_path();
+        rds_writer *writer = NULL;
+        rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+        options.durability = durability, options.checkpoint_ms = 50, options.visible_ms = 600;
+        CHECK_OK(rds_writer_open(path.text, &options, &writer));
+        CHECK_OK(table_write(writer, 0, 2));
+        for (int waited = 0; durable_rows(writer) != 2 && waited < 10000; waited++) sleep_ms(1);
+        CHECK_NUMBER(durable_rows(writer), 2);
+        CHECK_NUMBER(await_rows(path.text, -1), 2);
+        CHECK_OK(table_write(writer, 2, 3));
+        CHECK_NUMBER(await_rows(path.text, 2), 5);
+        CHECK_OK(rds_writer_close(writer));
+    }
+}
+
+TEST(an_overwrite_does_not_become_visible_by_itself) {
     check_path_text path = check_path();
     rds_writer *writer = NULL;
     rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
-    options.checkpoint_ms = 50;
+    options.mode = RDS_MODE_OVERWRITE, options.durability = RDS_DURABILITY_BATCH;
+    options.visible_ms = 1;
+    table_make(path.text, 5);
     CHECK_OK(rds_writer_open(path.text, &options, &writer));
-    CHECK_OK(table_write(writer, 0, 2));
-    long long rows = -1;
-    for (int waited = 0; rows != 2 && waited < 10000; waited += 20) {
+    for (uint64_t row = 0; row < 10; row++) {
+        CHECK_OK(table_write(writer, row, 1));
         sleep_ms(20);
-        rows = table_rows(path.text);
+        CHECK_NUMBER(table_rows(path.text), 5);
     }
-    CHECK_NUMBER(rows, 2);
+    CHECK_OK(rds_flush(writer));
+    CHECK_NUMBER(table_rows(path.text), 10);
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -253,10 +291,11 @@ CHECK_MAIN(RUN(create_makes_a_table_and_refuses_one_that_exists),
            RUN(a_table_appears_with_its_first_rows_and_in_its_place),
            RUN(append_adds_after_the_last_row),
            RUN(append_needs_a_table_of_the_same_dtype_and_shape),
-           RUN(overwrite_replaces_the_table_with_its_first_checkpoint),
+           RUN(overwrite_replaces_the_table_with_its_first_version),
            RUN(overwrite_may_change_dtype_and_shape),
-           RUN(with_batch_durability_a_batch_is_visible_when_the_call_returns),
-           RUN(with_interval_durability_rows_become_visible_by_themselves),
+           RUN(a_durable_batch_becomes_visible_with_the_next_flush),
+           RUN(rows_become_durable_and_then_visible_by_themselves),
+           RUN(an_overwrite_does_not_become_visible_by_itself),
            RUN(a_flush_makes_rows_visible_at_once),
            RUN(with_commit_durability_nothing_is_visible_before_the_commit),
            RUN(a_commit_reports_what_the_writer_made_durable),

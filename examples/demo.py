@@ -169,8 +169,9 @@ def timed(what):
 
 
 def report_size(result_dir, values):
-    files = [path for path in result_dir.rglob("*") if path.is_file()]
-    on_disk = sum(path.stat().st_size for path in files)
+    # By inode: for a while a file has a second name in the directory of the run that wrote it.
+    files = {path.stat().st_ino: path.stat().st_size for path in result_dir.rglob("*") if path.is_file()}
+    on_disk = sum(files.values())
     print(
         f"    {on_disk:,} bytes on disk in {len(files)} files for {values.nbytes:,} bytes of values "
         f"({on_disk / values.nbytes:.2f}x)"

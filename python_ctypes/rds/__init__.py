@@ -7,6 +7,10 @@
     dataset = rds.ResultDataset({}, "results")
     dataset[17], dataset.get_object_id(17), dataset.index_of("ngc-1")
 
+What is written is durable within a second, and visible to readers after ten at most and when the writer is
+closed. If the process is killed, `rds.recover("results")`, or the next writer that appends, makes visible what
+was durable.
+
 Arrays from NumPy go in and come out; `dataset.stream()` and `dataset.batch(rows)` speak Arrow, and
 `rds.hyrax.enable()` makes the verbs of Hyrax write and read through this package.
 """
@@ -22,6 +26,7 @@ from ._version import __version__
 from .factories import create_results_writer, load_results_dataset
 from .legacy import InferenceDataset
 from .reader import ResultDataset
+from .recovery import recover
 from .staging import commit_staged, vacuum
 from .writer import ResultDatasetWriter
 
@@ -37,6 +42,7 @@ __all__ = [
     "create_results_writer",
     "hyrax",
     "load_results_dataset",
+    "recover",
     "vacuum",
 ]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref
 from dataclasses import dataclass
 
 from . import _structs as c
-from ._library import library, path_bytes
 from ._progress import Progress, reporting
+from .staging import vacuum
 from .writer import ResultDatasetWriter
 
 
@@ -24,13 +23,12 @@ class Compaction:
 
 def compact(location: str | os.PathLike[str], progress: Progress | None = None) -> Compaction:
     """Merges the small data files of a table, whoever wrote them, and removes files that no version
-    names.
+    has named for seven days.
 
     Rows, their order and their values stay; readers keep their snapshot. Earlier versions stay too, with
     their files. What `progress` raises, and Ctrl-C, end it: files not merged until then stay as they are.
     """
     with reporting(progress) as report, ResultDatasetWriter(location, mode="append") as writer:
         info = writer._commit(lambda done, total: report("merge", done, total), c.COMMIT_MERGE_ALL)
-    removed = c.VacuumInfo()
-    library().rds_vacuum(path_bytes(location), byref(c.VacuumOptions()), byref(removed))
+    removed = vacuum(location, keep_versions=True)
     return Compaction(info.data_files, info.version, removed.removed_files, removed.removed_bytes)

@@ -79,6 +79,12 @@ class InternalError(RdsError, RuntimeError):
     status = 14
 
 
+class CommitUnknownError(RdsError, RuntimeError):
+    """Whether a version of the table landed cannot be known. The rows are kept; they may be visible."""
+
+    status = 15
+
+
 class UnsupportedDtypeError(NotSupportedError, TypeError):
     """No column of a table can hold this dtype."""
 
@@ -124,6 +130,7 @@ BY_STATUS: dict[int, type[RdsError]] = {
         CancelledError,
         PanicError,
         InternalError,
+        CommitUnknownError,
     )
 }
 

@@ -47,6 +47,7 @@ FUNCTIONS = {
             POINTER(c.CommitInfo),
         ],
     ),
+    "rds_recover": (STATUS, [c_char_p, POINTER(c.RecoverOptions), POINTER(c.RecoverInfo)]),
     "rds_vacuum": (STATUS, [c_char_p, POINTER(c.VacuumOptions), POINTER(c.VacuumInfo)]),
     "rds_reader_open": (STATUS, [c_char_p, POINTER(c.ReaderOptions), POINTER(c_void_p)]),
     "rds_reader_close": (STATUS, [c_void_p]),

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from ._errors import InvalidArgumentError
+from ._errors import InvalidArgumentError, InvalidTypeError
 
 
 def choice(name: str, value: str, choices: dict[str, int]) -> int:
     if value not in choices:
         raise InvalidArgumentError(f"{name} is {value!r}; {', '.join(map(repr, choices))} are possible")
     return choices[value]
+
+
+def number(name: str, value: int | None) -> int:
+    if value is None:
+        return 0
+    if not 0 <= value < 1 << 64:
+        raise InvalidArgumentError(f"{name} is {value}; it must be at least 0 and fit 64 bits")
+    return value
+
+
+def text(name: str, value: str | None) -> bytes | None:
+    """A string as the C interface takes it."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{name} is {value!r}; a str is expected")
+    if "\0" in value:
+        raise InvalidArgumentError(f"{name} is {value!r}, which has a NUL character")
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"{name} is {value!r}, which is not UTF-8: {error.reason}") from error
 
 
 def positive(name: str, value: int | None) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 ABI_VERSION = 1
 MAX_NDIM = 64
+FAILURE_BYTES = 256
 
 MODES = {"create": 0, "append": 1, "overwrite": 2, "staged": 3}
 DURABILITIES = {"interval": 0, "batch": 1, "commit": 2}
 ACCESSES = {"auto": 0, "mapped": 1, "lance": 2}
+WRITER_STATES = ("running", "retrying", "failed")
 
 IDS_UTF8 = 1
 IDS_NUMPY_S = 3
@@ -20,9 +22,15 @@ IDS_UINT64 = 6
 
 TENSOR_BYTE_SWAPPED = 1
 READER_NO_PREFETCH = 1
+WRITER_ALIAS_ARROW = 1
 COMMIT_MERGE_ALL = 1
 STREAM_FIXED_SHAPE_TENSOR = 1
 VACUUM_DRY_RUN = 1
+VACUUM_KEEP_VERSIONS = 2
+RECOVER_ONTO_REPLACED = 1
+RECOVER_DROP = 2
+RECOVER_TAKE_OVER = 4
+RECOVER_DRY_RUN = 8
 COLUMN_OBJECT_ID = 1
 COLUMN_DATA = 2
 
@@ -68,6 +76,11 @@ class WriterOptions(_Sized):
         ("durability", c_uint32),
         ("checkpoint_ms", c_uint64),
         ("max_queued_bytes", c_uint64),
+        ("visible_ms", c_uint64),
+        ("job", c_char_p),
+        ("part", c_uint64),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -110,6 +123,11 @@ class WriteStats(_Sized):
         ("queued_bytes", c_uint64),
         ("checkpoints", c_uint64),
         ("blocked_ns", c_uint64),
+        ("visible_rows", c_uint64),
+        ("versions", c_uint64),
+        ("state", c_uint32),
+        ("failure", c_uint32),
+        ("failure_message", c_char * FAILURE_BYTES),
     ]
 
 
@@ -136,6 +154,30 @@ class VacuumInfo(_Sized):
         ("removed_files", c_uint64),
         ("removed_bytes", c_uint64),
         ("kept_files", c_uint64),
+        ("removed_versions", c_uint64),
+    ]
+
+
+class RecoverOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("run", c_char_p),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class RecoverInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("recovered_runs", c_uint64),
+        ("recovered_rows", c_uint64),
+        ("dropped_runs", c_uint64),
+        ("dropped_rows", c_uint64),
+        ("waiting_runs", c_uint64),
+        ("waiting_rows", c_uint64),
+        ("live_runs", c_uint64),
+        ("staged_runs", c_uint64),
     ]
 
 

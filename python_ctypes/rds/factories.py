@@ -15,7 +15,8 @@ from .writer import ResultDatasetWriter
 
 
 def create_results_writer(result_dir: str | os.PathLike[str]) -> ResultDatasetWriter:
-    """A writer for the results of one run; the first batch replaces a table that is there.
+    """A writer for the results of one run; its first `flush`, `commit` or `close` replaces a table that is
+    there.
 
     Parameters
     ----------

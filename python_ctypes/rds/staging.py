@@ -1,4 +1,4 @@
-"""One table from many writers: their tokens are published at once, what was left behind is removed."""
+"""One table from many writers: their tokens are published at once, and what nobody needs is removed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ class Commit(NamedTuple):
 
 
 class Vacuum(NamedTuple):
-    """What `vacuum` has removed, or would, and how many files it left that no version names."""
+    """What `vacuum` has removed, or would, and how many files it left that no version names.
+
+    Manifests of the versions are among the files.
+    """
 
     removed_files: int
     removed_bytes: int
     kept_files: int
+    removed_versions: int
 
 
 def commit_staged(
@@ -42,7 +46,8 @@ def commit_staged(
     result_dir : str or path
         The directory that the writers were opened with.
     tokens : sequence of bytes
-        What their `stage` gave; rows come in the order of the tokens.
+        What their `stage` gave; rows come in the order of the tokens, those of a job in that of its parts.
+        Of tokens with the same part of a job the first counts, also if it was published earlier.
     mode : {"create", "append", "overwrite"}
         What becomes of a table that is already there, as for `ResultDatasetWriter`.
 
@@ -55,10 +60,12 @@ def commit_staged(
     ValueError
         One of `tokens` is no token, or they differ in dtype or shape.
     RuntimeError
-        Another writer replaced the table meanwhile.
+        Another writer replaced the table meanwhile. With the `status` 15: the disk failed when the version had
+        got its name, so all rows are visible, or none; publishing the tokens again is a FileExistsError in the
+        first case.
     OSError
-        A token or a file is damaged, or the operating system refused. After any error nothing is
-        published, and the tokens may be published still.
+        A token or a file is damaged, or the operating system refused. After all errors but the one of
+        status 15 nothing is published, and the tokens may be published still.
     """
     if isinstance(tokens, bytes) or not all(isinstance(token, bytes) for token in tokens):
         raise InvalidTypeError("tokens is no sequence of bytes, as `stage` gives them")
@@ -72,20 +79,29 @@ def commit_staged(
 
 
 def vacuum(
-    result_dir: str | os.PathLike[str], *, older_than_ms: int | None = None, dry_run: bool = False
+    result_dir: str | os.PathLike[str],
+    *,
+    older_than_ms: int | None = None,
+    keep_versions: bool = False,
+    dry_run: bool = False,
 ) -> Vacuum:
-    """Removes files of a table that no version names: of writers that were killed, and staged rows that
-    were never published.
+    """Removes versions of a table that were replaced, and files that no version names, from an age on.
+
+    The newest version stays, and so do those that tags or branches refer to, with what they name. Rows of runs
+    that died and tokens that were not published stay at any age: `recover` deals with them.
 
     Parameters
     ----------
     result_dir : str or path
         As for `ResultDataset`.
     older_than_ms : int, optional
-        The age in milliseconds from which staged files, and files of other writers than librds, are taken
-        for abandoned; default 7 days. What a writer of librds holds is never touched.
+        The age in milliseconds, default 7 days: of a file, and of the version that replaced another one.
+        Whoever opened the table longer ago, and commits on top of what it read, may do so without seeing what
+        came in between.
+    keep_versions : bool
+        Whether all versions stay, with what they name.
     dry_run : bool
-        Whether files are only counted.
+        Whether files and versions are only counted.
 
     Raises
     ------
@@ -96,7 +112,7 @@ def vacuum(
     """
     options = c.VacuumOptions(
         older_than_ms=_options.positive("older_than_ms", older_than_ms),
-        flags=c.VACUUM_DRY_RUN if dry_run else 0,
+        flags=(c.VACUUM_DRY_RUN if dry_run else 0) | (c.VACUUM_KEEP_VERSIONS if keep_versions else 0),
     )
     info = c.VacuumInfo()
     library().rds_vacuum(path_bytes(result_dir), byref(options), byref(info))

@@ -20,7 +20,13 @@ from ._location import is_local, local_path, table_path
 
 
 class WriterStats(NamedTuple):
-    """What `ResultDatasetWriter.stats` tells, since the writer was opened."""
+    """What `ResultDatasetWriter.stats` tells, since the writer was opened.
+
+    `checkpoints` is how often rows were made durable, `versions` how often a version of the table was made
+    that shows them, `blocked_ns` how long calls waited because the queue was full. `state` is "running",
+    "retrying" (something fails that may pass: what was accepted is kept and tried again, and calls wait) or
+    "failed" (nothing more is accepted, and what was durable stays so); `failure` is what fails then, or None.
+    """
 
     accepted_rows: int
     accepted_bytes: int
@@ -30,31 +36,49 @@ class WriterStats(NamedTuple):
     queued_bytes: int
     checkpoints: int
     blocked_ns: int
+    visible_rows: int
+    versions: int
+    state: str
+    failure: str | None
 
 
 class ResultDatasetWriter:
     """Writes one table of results, batch after batch.
 
-    A batch is accepted whole or refused whole; a refused one leaves the writer usable. What was
-    accepted becomes durable as `durability` says, and by `flush`, `commit` and `close`.
+    A batch is accepted whole or refused whole; a refused one leaves the writer usable. What was accepted
+    becomes durable as `durability` says: from then on it survives a kill of the process and a power failure.
+    Visible to readers that open afterwards it becomes with a version of the table, which `flush`, `commit` and
+    `close` make, and time (`visible_ms`).
 
     Parameters
     ----------
     result_dir : str or path
         Directory of the results, made with its parents; the table appears in
-        `result_dir/lance_db` with the first batch.
+        `result_dir/lance_db` with the first rows that become durable.
     mode : {"overwrite", "append", "create", "staged"}
-        What becomes of a table that is already there: "overwrite" replaces it with the first
-        batch, "append" adds rows to it, "create" refuses it. "staged" leaves it as it is: many
-        writers, in many processes, write files of one table, and `rds.commit_staged` publishes the
-        tokens that their `stage` gives.
+        What becomes of a table that is already there: "overwrite" replaces it by the first `flush`, `commit`
+        or `close`, "append" adds rows to it, after those of runs that died, "create" refuses it. "staged"
+        leaves it as it is: many writers, in many processes, write files of one table, and
+        `rds.commit_staged` publishes the tokens that their `stage` gives.
     durability : {"interval", "batch", "commit"}
-        When accepted rows become durable and visible to new readers: "interval" after
-        `checkpoint_ms` at most, "batch" before `write_batch` returns, "commit" by `commit` only.
+        When accepted rows become durable: "interval" after `checkpoint_ms` at most, "batch" before
+        `write_batch` returns, "commit" by `commit` only. No version of the table is made by that.
     checkpoint_ms : int, optional
         The interval in milliseconds; default 1000.
     max_queued_bytes : int, optional
         How much may wait to be written before `write_batch` waits too; default 64 MiB.
+    visible_ms : int, optional
+        How many milliseconds rows may be durable and not visible, unless `flush` or `commit` is called;
+        default 10000. It grows to a tenth of the age of the run, up to ten minutes, so that a long run makes
+        few versions. What replaces a table becomes visible by `flush`, `commit` and `close` only.
+    job : str, optional
+        For "staged": the job that this writer does a part of.
+    part : int, optional
+        The number of that part, which goes with `job`. Of tokens with one part of one job the first that is
+        published counts: a task that ran twice adds its rows once.
+    alias_arrow : bool
+        Whether tensors of Arrow batches are kept until they are written, instead of being copied before
+        `write_batch` returns. Their memory must not change then.
 
     Attributes
     ----------
@@ -70,9 +94,10 @@ class ResultDatasetWriter:
     Raises
     ------
     FileExistsError
-        The mode is "create", and there is a table.
+        The mode is "create", and there is a table, or durable rows of a run that died wait to become one:
+        append to it or call `rds.recover` to have them, overwrite it to drop them.
     FileNotFoundError
-        The mode is "append", and there is no table.
+        The mode is "append", and there is neither a table nor what a run left that died.
     ValueError
         An option is none of those, or the mode is "append" and the table is none of results.
     OSError
@@ -82,7 +107,8 @@ class ResultDatasetWriter:
     -----
     A writer belongs to the process that opened it. Its methods may be called from any thread;
     calls take turns. One that is still open when the interpreter ends, or that is forgotten, is
-    closed as `close` does. Every error is an `RdsError` too.
+    closed as `close` does. If the process is killed, what was durable becomes visible with the next writer
+    that appends, or by `rds.recover`. Every error is an `RdsError` too.
     """
 
     def __init__(
@@ -93,12 +119,22 @@ class ResultDatasetWriter:
         durability: str = "interval",
         checkpoint_ms: int | None = None,
         max_queued_bytes: int | None = None,
+        visible_ms: int | None = None,
+        job: str | None = None,
+        part: int | None = None,
+        alias_arrow: bool = False,
     ):
+        if (job is None) != (part is None):
+            raise InvalidArgumentError(f"job is {job!r} and part is {part!r}; one goes with the other")
         options = c.WriterOptions(
             mode=_options.choice("mode", mode, c.MODES),
             durability=_options.choice("durability", durability, c.DURABILITIES),
             checkpoint_ms=_options.positive("checkpoint_ms", checkpoint_ms),
             max_queued_bytes=_options.positive("max_queued_bytes", max_queued_bytes),
+            visible_ms=_options.positive("visible_ms", visible_ms),
+            job=_options.text("job", job),
+            part=_options.number("part", part),
+            flags=c.WRITER_ALIAS_ARROW if alias_arrow else 0,
         )
         self.result_dir = result_dir if "://" in os.fspath(result_dir) else Path(result_dir)
         self.lance_dir = table_path(result_dir).parent
@@ -133,7 +169,8 @@ class ResultDatasetWriter:
             One id per tensor: a list, or an array of NumPy of kind `U`, `S`, `i`, `u`, `O` or `T`.
             bytes are decoded as UTF-8, integers become decimal. Without `data`: anything with
             `__arrow_c_stream__` or `__arrow_c_array__` that has the columns `object_id` and `data`
-            (a fixed-size list); a stream is written batch by batch.
+            (a fixed-size list); a stream is written batch by batch. It is copied too, but with
+            `alias_arrow`.
         data : sequence of array_like, or array_like of shape (len(object_ids), ...)
             Tensors of equal dtype and shape, or one array with the tensors stacked along its first
             dimension, in any memory layout and byte order. It is copied. The first batch of a table
@@ -149,7 +186,8 @@ class ResultDatasetWriter:
             The dtype cannot be stored, or an id is no text and no integer. The writer stays usable.
         OSError, RuntimeError
             Writing failed, perhaps that of an earlier batch: what was durable stays so, and the
-            writer accepts nothing more. Also if the stream itself fails.
+            writer accepts nothing more. Also if the stream itself fails. With the `status` 15 it cannot be
+            known whether the last version landed; the next writer that appends, or `rds.recover`, finds out.
         """
         if data is None:
             self._write_arrow(object_ids)
@@ -184,7 +222,8 @@ class ResultDatasetWriter:
         library().rds_flush(self._handle)
 
     def commit(self, progress=None) -> None:
-        """Makes everything accepted durable and visible, whatever the durability is.
+        """Makes everything accepted durable and visible, whatever the durability is, and merges small files
+        of this writer, so that at most eight are left.
 
         `progress(done, total)` is called some forty times a second with numbers of rows. If it
         raises, or Ctrl-C is pressed, the wait ends with that exception; what was accepted stays
@@ -216,30 +255,35 @@ class ResultDatasetWriter:
         return info
 
     def stats(self) -> WriterStats:
-        """How far the writer is: what was accepted, what of it is durable, what waits to be written."""
+        """How far the writer is: what was accepted, what of it is durable and visible, what waits."""
         stats = c.WriteStats()
         library().rds_writer_stats(self._handle, byref(stats))
-        return WriterStats(*(getattr(stats, name) for name in WriterStats._fields))
+        numbers = {name: getattr(stats, name) for name in WriterStats._fields[:-2]}
+        failure = stats.failure_message.decode("utf-8", "replace") if stats.failure else None
+        return WriterStats(**numbers, state=c.WRITER_STATES[stats.state], failure=failure)
 
     def stage(self) -> bytes:
         """Makes durable what was written since the last token, and gives the token for it.
 
         For a writer whose mode is "staged", a RuntimeError with any other. The rows become visible by
-        `rds.commit_staged`, in any process that sees the same directory. The writer stays open.
+        `rds.commit_staged`, in any process that sees the same directory. The writer stays open; but if it
+        writes a part of a job, its first token is all of that part.
         """
         token, length = c_void_p(), c_size_t()
         library().rds_writer_stage(self._handle, byref(token), byref(length))
         return string_at(token, length.value)
 
     def abort(self) -> None:
-        """Drops what is not durable, and frees the writer. After `close` it does nothing."""
+        """Drops what is not durable, makes visible what is, and frees the writer. After `close` it does
+        nothing."""
         if self._finalizer.detach() is not None:
             handle, self._handle = self._handle, c_void_p()
             library().rds_abort(handle)
 
     def close(self) -> None:
-        """Makes durable what was accepted (with durability "commit": drops what was not
-        committed) and frees the writer. A second call does nothing."""
+        """Makes durable and visible what was accepted (with durability "commit": drops what was not
+        committed), merges the files of this writer to one per 2^20 rows or GiB, and frees the writer. A second
+        call does nothing."""
         if self._finalizer.detach() is not None:
             handle, self._handle = self._handle, c_void_p()
             library().rds_writer_close(handle)
@@ -288,5 +332,5 @@ def _close_forgotten(handle: c_void_p, pid: int) -> None:
     try:
         library().rds_writer_close(handle)
     except Exception as error:  # pylint: disable=broad-exception-caught
-        message = f"rows of a ResultDatasetWriter that was not closed are lost: {error}"
+        message = f"closing a ResultDatasetWriter that was forgotten failed; what is not durable is lost: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)

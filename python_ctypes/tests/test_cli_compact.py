@@ -1,9 +1,12 @@
 """`rds compact`: fewer data files, the same rows."""
 
 import json
+import os
+import time
 
 import lance
 import pytest
+from killed import write_and_die
 from samples import assert_same_bits, numbered_ids, random_array, to_arrow
 
 import rds
@@ -78,13 +81,23 @@ def test_what_is_compact_stays_as_it_is(results, capsys):
     assert done == {"data_files": 1, "version": version, "removed_files": 0, "removed_bytes": 0}
 
 
-def test_files_that_no_version_names_are_removed(results, capsys):
-    killed = results / "lance_db" / "results.lance" / "data" / "rds-0123456789abcdef0123456789abcdef-1.lance"
-    killed.write_bytes(bytes(1000))
+def test_files_that_no_version_has_named_for_a_week_are_removed(results, capsys):
+    data = results / "lance_db" / "results.lance" / "data"
+    old, young = data / "rds-0123456789abcdef0123456789abcdef-1.lance", data / "young.lance"
+    for path in (old, young):
+        path.write_bytes(bytes(1000))
+    os.utime(old, (time.time() - 8 * 86400,) * 2)
     assert cli.main(["compact", str(results)]) == 0
-    assert not killed.exists()
+    assert not old.exists() and young.exists()
     assert "removed 1 file that no version names, 1,000 bytes" in capsys.readouterr().out
     assert_whole(results)
+
+
+def test_rows_of_a_killed_run_are_compacted_too(of_runs):
+    write_and_die(of_runs, "append", batches=0, then="writer.write_batch(['x'], np.ones((1, 3), 'f4'))")
+    compact(of_runs)
+    assert rds.ResultDataset({}, of_runs).ids() == [*IDS, "x"]
+    assert data_files(of_runs) == 1
 
 
 def test_progress_is_told_and_may_stop_it(results):

@@ -109,6 +109,7 @@ def test_an_error_as_json(tmp_path):
         (OSError(28, "No space left on device"), _exit_codes.STORAGE),
         (ImportError("install it"), _exit_codes.MISSING_PACKAGE),
         (rds._errors.CommitConflictError("another writer"), _exit_codes.STORAGE),
+        (rds._errors.CommitUnknownError("perhaps"), _exit_codes.STORAGE),
         (rds._errors.CorruptError("damaged"), _exit_codes.STORAGE),
         (rds._errors.NotResultsError("other columns"), _exit_codes.UNSUITABLE),
         (rds._errors.NotSupportedError("s3"), _exit_codes.UNSUITABLE),

@@ -26,7 +26,7 @@ def large(tmp_path_factory):
 
 
 def has_begun(target):
-    return any(target.glob("lance_db.part-*/lance_db/results.lance/data/*"))
+    return any(target.glob("lance_db.part-*/lance_db/results.lance/_rds/*/*.lance"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

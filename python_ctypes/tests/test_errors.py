@@ -25,6 +25,7 @@ KINDS = {
     12: RuntimeError,
     13: RuntimeError,
     14: RuntimeError,
+    15: RuntimeError,
 }
 
 

@@ -28,6 +28,8 @@ STRUCTS = {
     "rds_commit_staged_options": _structs.CommitStagedOptions,
     "rds_vacuum_options": _structs.VacuumOptions,
     "rds_vacuum_info": _structs.VacuumInfo,
+    "rds_recover_options": _structs.RecoverOptions,
+    "rds_recover_info": _structs.RecoverInfo,
     "struct ArrowSchema": _structs.ArrowSchema,
     "struct ArrowArray": _structs.ArrowArray,
     "struct ArrowArrayStream": _structs.ArrowArrayStream,
@@ -41,7 +43,9 @@ def declarations():
     macros = dict(re.findall(r"^#define (\w+) (\d+)\s*$", text, flags=re.MULTILINE))
     text = re.sub(r"^#ifdef __cplusplus.*?^#endif.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
-    text = text.replace("RDS_NODISCARD", "").replace("RDS_MAX_NDIM", macros["RDS_MAX_NDIM"])
+    text = text.replace("RDS_NODISCARD", "")
+    for length in ("RDS_MAX_NDIM", "RDS_FAILURE_BYTES"):
+        text = text.replace(length, macros[length])
     return text, macros
 
 
@@ -110,6 +114,7 @@ def test_function_has_the_parameters_of_the_header(header, name):
         ("rds_write_mode", "RDS_MODE_", _structs.MODES),
         ("rds_durability", "RDS_DURABILITY_", _structs.DURABILITIES),
         ("rds_access", "RDS_ACCESS_", _structs.ACCESSES),
+        ("rds_writer_state", "RDS_WRITER_", {name: n for n, name in enumerate(_structs.WRITER_STATES)}),
     ],
 )
 def test_options_have_the_numbers_of_the_header(header, enum, prefix, mirrored):
@@ -129,12 +134,19 @@ def test_constants_have_the_values_of_the_header(header):
     macros = declarations()[1]
     assert _structs.ABI_VERSION == int(macros["RDS_ABI_VERSION"])
     assert _structs.MAX_NDIM == int(macros["RDS_MAX_NDIM"])
+    assert _structs.FAILURE_BYTES == int(macros["RDS_FAILURE_BYTES"])
     for name in (
         "TENSOR_BYTE_SWAPPED",
         "READER_NO_PREFETCH",
         "STREAM_FIXED_SHAPE_TENSOR",
         "COMMIT_MERGE_ALL",
+        "WRITER_ALIAS_ARROW",
         "VACUUM_DRY_RUN",
+        "VACUUM_KEEP_VERSIONS",
+        "RECOVER_ONTO_REPLACED",
+        "RECOVER_DROP",
+        "RECOVER_TAKE_OVER",
+        "RECOVER_DRY_RUN",
     ):
         assert getattr(_structs, name) == int(macros[f"RDS_{name}"])
     kinds = header.typeof("rds_ids_kind").relements

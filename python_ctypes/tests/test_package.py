@@ -127,6 +127,7 @@ def test_public_names_are_exactly_the_contract():
         "create_results_writer",
         "hyrax",
         "load_results_dataset",
+        "recover",
         "vacuum",
     ]
     assert all(hasattr(rds, name) for name in rds.__all__)

@@ -1,5 +1,6 @@
 """Many writers and one commit, aborted writers, and what is left behind."""
 
+import json
 import multiprocessing
 import time
 
@@ -83,25 +84,19 @@ def test_only_a_staging_writer_stages(result_dir):
             writer.commit()
 
 
-def test_staged_rows_that_nobody_publishes_are_removed_when_they_are_old(result_dir):
+def test_a_token_is_good_at_any_age_until_its_run_is_dropped_by_name(result_dir):
     write(result_dir, IDS[:30], DATA[:30])
-    token = stage(result_dir, 30, 60)
-    assert rds.vacuum(result_dir).removed_files == 0
+    kept, dropped = stage(result_dir, 30, 60), stage(result_dir, 60, 90)
     time.sleep(0.05)
-    counted = rds.vacuum(result_dir, older_than_ms=1, dry_run=True)
-    assert counted.removed_files > 0 and counted.removed_bytes >= DATA[30:60].nbytes
-    assert rds.vacuum(result_dir, older_than_ms=1) == counted
-    assert rds.vacuum(result_dir, older_than_ms=1).removed_files == 0
+    rds.vacuum(result_dir, older_than_ms=1)
+    assert rds.recover(result_dir, drop=True).staged_runs == 2
+    run = json.loads(dropped[12:-4])["run"]
+    given_up = rds.recover(result_dir, run=run, drop=True)
+    assert (given_up.dropped_runs, given_up.dropped_rows, given_up.staged_runs) == (1, 30, 0)
     with pytest.raises(FileNotFoundError):
-        rds.commit_staged(result_dir, [token], mode="append")
-    check(result_dir, range(30))
-
-
-def test_vacuum_refuses_what_is_not_there(result_dir):
-    with pytest.raises(FileNotFoundError):
-        rds.vacuum(result_dir)
-    with pytest.raises(ValueError, match="older_than_ms"):
-        rds.vacuum(result_dir, older_than_ms=0)
+        rds.commit_staged(result_dir, [dropped], mode="append")
+    rds.commit_staged(result_dir, [kept], mode="append")
+    check(result_dir, range(60))
 
 
 def test_abort_drops_what_is_not_durable(result_dir):
@@ -127,7 +122,8 @@ def test_an_aborted_writer_leaves_no_table(result_dir):
 
 def test_stats_tell_how_far_a_writer_is(result_dir):
     with rds.ResultDatasetWriter(result_dir, checkpoint_ms=3_600_000) as writer:
-        assert set(writer.stats()) == {0}
+        assert writer.stats()[:-2] == (0,) * 10
+        assert writer.stats()[-2:] == ("running", None)
         writer.write_batch(IDS, DATA)
         stats = writer.stats()
         assert (stats.accepted_rows, stats.durable_rows) == (90, 0)
@@ -136,5 +132,6 @@ def test_stats_tell_how_far_a_writer_is(result_dir):
         stats = writer.stats()
         assert (stats.accepted_rows, stats.durable_rows, stats.queued_rows) == (90, 90, 0)
         assert stats.durable_bytes == stats.accepted_bytes and stats.checkpoints == 1
+        assert (stats.visible_rows, stats.versions, stats.state, stats.failure) == (90, 1, "running", None)
     with pytest.raises(ValueError, match="rds_writer_stats"):
         writer.stats()

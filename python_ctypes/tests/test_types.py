@@ -27,6 +27,10 @@ shape: list[int] = ds.tensor_shape
 rows_in_batch = [len(batch) for batch in ds.stream(columns="data", batch_size=10)]
 results: rds.ResultDataset | rds.InferenceDataset = rds.load_results_dataset({}, "run")
 rds.hyrax.enable()
+staging = rds.ResultDatasetWriter("run", mode="staged", visible_ms=10, job="j", part=0, alias_arrow=True)
+told: tuple[str, str | None, int] = (staging.stats().state, staging.stats().failure, staging.stats().versions)
+waiting: int = rds.recover("run", run="x", take_over=True, dry_run=True).waiting_rows
+removed: int = rds.vacuum("run", older_than_ms=1, keep_versions=True).removed_versions
 """
 WRONG = """
 import rds

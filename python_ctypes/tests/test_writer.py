@@ -136,25 +136,6 @@ def test_flush_makes_rows_visible(result_dir):
     writer.close()
 
 
-def test_durability_batch_makes_rows_visible_at_once(result_dir):
-    writer = rds.ResultDatasetWriter(result_dir, durability="batch")
-    for batch in range(3):
-        writer.write_batch([str(batch)], np.ones((1, 2)))
-        assert rows(result_dir) == batch + 1
-    writer.close()
-
-
-def test_durability_interval_makes_rows_visible_by_itself(result_dir):
-    writer = rds.ResultDatasetWriter(result_dir, checkpoint_ms=50)
-    writer.write_batch(["a"], np.ones((1, 2)))
-    deadline = time.monotonic() + 20
-    while not (result_dir / "lance_db").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.2)
-    assert rows(result_dir) == 1
-    writer.close()
-
-
 def test_durability_commit_shows_nothing_before_commit(result_dir):
     writer = rds.ResultDatasetWriter(result_dir, durability="commit", checkpoint_ms=10)
     writer.write_batch(["a"], np.ones((1, 2)))
@@ -227,7 +208,19 @@ def test_a_writer_open_at_exit_loses_nothing(result_dir):
 
 @pytest.mark.parametrize(
     "options",
-    [{"mode": "w"}, {"durability": "never"}, {"checkpoint_ms": 0}, {"max_queued_bytes": -1}],
+    [
+        {"mode": "w"},
+        {"durability": "never"},
+        {"checkpoint_ms": 0},
+        {"max_queued_bytes": -1},
+        {"visible_ms": 0},
+        {"job": "j"},
+        {"part": 0},
+        {"part": -1, "job": "j"},
+        {"part": 1 << 64, "job": "j"},
+        {"job": "a\0b", "part": 0},
+        {"job": "\ud800", "part": 0},
+    ],
     ids=str,
 )
 def test_an_unknown_option_is_refused_by_name(result_dir, options):

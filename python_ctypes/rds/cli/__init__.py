@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from . import compact, convert, export, get, head, ids, info, plot, verify
+from . import compact, convert, export, get, head, ids, info, plot, recover, verify
 from ._exit_codes import DESCRIPTIONS, INTERRUPTED, OK, TERMINATED, code_of
 from ._output import message_of, write_json
 
-COMMANDS = (info, head, ids, get, convert, verify, compact, export, plot)
+COMMANDS = (info, head, ids, get, convert, verify, recover, compact, export, plot)
 
 _TRACEBACK = "RDS_TRACEBACK"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._errors import CorruptError, RdsError
+from .._errors import CommitConflictError, CommitUnknownError, CorruptError
 from .._verify import MismatchError
 
 OK = 0
@@ -49,4 +49,6 @@ def code_of(error: Exception) -> int:
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return code
-    return STORAGE if isinstance(error, RdsError) and error.status == 9 else INTERNAL
+    # Another writer was faster, or the disk failed while it was to tell whether a version landed.
+    unsettled = (CommitConflictError, CommitUnknownError)
+    return STORAGE if isinstance(error, unsettled) else INTERNAL

@@ -1,7 +1,8 @@
 """merge small data files into few large ones
 
 Rows, their order and their values stay, and so do earlier versions with their files; files that no
-version names are removed. After Ctrl-C the results are whole, with the files not merged until then."""
+version has named for seven days are removed. After Ctrl-C the results are whole, with the files not merged
+until then."""
 
 from __future__ import annotations
 

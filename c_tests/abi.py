@@ -83,7 +83,7 @@ STRUCTS = {
     ),
     "rds_write_stream_options": (24, {"struct_size": 0, "progress": 8, "user_data": 16}),
     "rds_write_stats": (
-        352,
+        608,
         {
             "struct_size": 0,
             "accepted_rows": 8,
@@ -142,7 +142,7 @@ MACROS = {
     "RDS_TENSOR_BYTE_SWAPPED": "1",
     "RDS_COMMIT_MERGE_ALL": "1",
     "RDS_WRITER_ALIAS_ARROW": "1",
-    "RDS_FAILURE_BYTES": "256",
+    "RDS_FAILURE_BYTES": "512",
     "RDS_VACUUM_DRY_RUN": "1",
     "RDS_VACUUM_KEEP_VERSIONS": "2",
     "RDS_RECOVER_ONTO_REPLACED": "1",

@@ -207,7 +207,7 @@ struct DLManagedTensorVersioned;
 /**
  * Bytes of rds_write_stats.failure_message.
  */
-#define RDS_FAILURE_BYTES 256
+#define RDS_FAILURE_BYTES 512
 
 /**
  * rds_vacuum_options.flags: nothing is removed, only counted.
@@ -258,23 +258,6 @@ struct DLManagedTensorVersioned;
  * and values are only added.
  */
 #define RDS_ABI_VERSION 1
-
-/**
- * Numbers before the ids of a block: how many there are, and their bytes.
- */
-#define ID_BLOCK_HEAD 8
-
-/**
- * Batches below this are put together, up to blocks of so many bytes.
- */
-#define BLOCK_BYTES (256 << 10)
-
-/**
- * A file ends at either: a table of results has few, large files.
- */
-#define MAX_ROWS (1 << 20)
-
-#define MAX_BYTES (1 << 30)
 
 /**
  * What became of a call.
@@ -442,6 +425,22 @@ typedef enum {
    */
   RDS_DURABILITY_COMMIT = 2,
 } rds_durability;
+
+/**
+ * How a writer is: rds_write_stats.state.
+ */
+typedef enum {
+  RDS_WRITER_RUNNING = 0,
+  /**
+   * Something fails that may pass (no space, no descriptors, contention): what was accepted is kept, calls
+   * that need room or wait for the disk wait, and the writer tries again.
+   */
+  RDS_WRITER_RETRYING = 1,
+  /**
+   * Nothing more is accepted. What was durable stays so.
+   */
+  RDS_WRITER_FAILED = 2,
+} rds_writer_state;
 
 /**
  * The form of the ids in an rds_ids.
@@ -1761,8 +1760,9 @@ const char *rds_build_info(void);
 /**
  * Opens a writer for a table.
  *
- * Nothing is written yet: a table that does not exist appears with its first checkpoint. The
- * writer belongs to the process that opened it.
+ * Nothing is written yet: a table that does not exist appears with its first version. With RDS_MODE_APPEND runs that
+ * died are finished: their durable rows become visible before those of this writer. The writer belongs to the
+ * process that opened it.
  *
  * @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
  * in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
@@ -1771,7 +1771,8 @@ const char *rds_build_info(void);
  * @return RDS_OK the writer is open.
  * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
  * the environment variable RDS_THREADS is no number of threads.
- * @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists.
+ * @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists, or durable rows of another run wait
+ * there to become visible.
  * @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
  * @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and the table lacks the columns or the
  * tensor metadata, or has other columns too.
@@ -1794,21 +1795,25 @@ rds_status rds_writer_open(const char *path,
                            rds_writer **out_writer);
 
 /**
- * Makes everything accepted durable and visible to readers that open afterwards: a checkpoint.
+ * Makes everything accepted durable, and visible to readers that open afterwards: one version of the table.
  *
- * With nothing new it does nothing.
+ * With nothing new it does nothing. What fails and may pass is tried again until it succeeds; rds_writer_stats()
+ * tells of it.
  *
  * @param[in] writer a writer.
- * @return RDS_OK everything accepted is durable.
+ * @return RDS_OK everything accepted is durable and visible.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
  * process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
  * nothing changed.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, and the
- * writer accepts nothing more.
+ * @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
+ * accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -1822,33 +1827,35 @@ RDS_NODISCARD
 rds_status rds_flush(rds_writer *writer);
 
 /**
- * Makes everything accepted durable and visible, whatever the durability of the writer is, and leaves a
- * clean table: the data files of this writer are merged to one per 2^20 rows or GiB, and the versions and
- * files that it left on its way are removed, but versions that are tagged.
+ * Makes everything accepted durable and visible, whatever the durability of the writer is, and merges small data files
+ * of this writer until at most eight are left.
  *
- * What is full already is not rewritten, what was there before is not touched, and at most one file
- * at a time is on disk twice. It may be called again; with nothing new it only reports. The writer stays
- * open. A reader that opened one of the removed versions keeps the rows that are mapped; what goes through
- * Lance, and ids not read yet, are RDS_ERR_NOT_FOUND there until rds_reader_refresh().
+ * Files that are full are not copied, and nothing is removed: versions before name what was merged, until
+ * rds_vacuum(). It may be called again; with nothing new it only reports. The writer stays open. What fails
+ * and may pass is tried again until it succeeds; rds_writer_stats() tells of it. If merging fails the rows are as visible,
+ * and the call succeeds.
  *
  * @param[in] writer a writer.
  * @param[in] options NULL means all defaults. Borrowed during the call.
  * @param[out] out_info NULL if the caller does not want it; else initialised with
  * RDS_COMMIT_INFO_INIT. Written on success only.
- * @return RDS_OK everything accepted is durable. If nothing was ever accepted there is still no table.
+ * @return RDS_OK everything accepted is durable and visible. If nothing was ever accepted there is still no table.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
  * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
  * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
- * and becomes durable in the background or with the next call that waits for it; data files that are not
+ * and becomes visible in the background or with the next call that waits for it; data files that are not
  * merged yet stay as they are.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
  * closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, and the writer accepts nothing more.
- * If the message says that all rows are durable, only the merging failed, and the writer goes on.
+ * @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
+ * accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -1882,7 +1889,8 @@ rds_status rds_commit(rds_writer *writer,
 RDS_NODISCARD rds_status rds_writer_stats(rds_writer *writer, rds_write_stats *out_stats);
 
 /**
- * Makes durable what was written since the writer was opened or last staged, and gives a token for it.
+ * Makes durable what was written since the writer was opened or last staged, and gives a token for it, which carries
+ * the part of the writer's options.
  *
  * No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
  * any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
@@ -1913,20 +1921,24 @@ rds_status rds_writer_stage(rds_writer *writer,
                             size_t *out_length);
 
 /**
- * Closes a writer: makes durable what was accepted, and frees it.
+ * Closes a writer: makes visible what was accepted, leaves one data file per 2^20 rows or GiB, and frees it.
  *
  * The handle is gone whatever is returned. With RDS_DURABILITY_COMMIT what was not committed is
- * dropped.
+ * dropped. What fails and may pass is tried again for some seconds.
  *
  * @param[in] writer a writer.
- * @return RDS_OK everything accepted is durable (RDS_DURABILITY_COMMIT: everything committed).
+ * @return RDS_OK everything accepted is durable and visible (RDS_DURABILITY_COMMIT: everything committed).
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
  * are not touched.
- * @return RDS_ERR_IO writing failed: what was durable before stays so, the rest is lost.
+ * @return RDS_ERR_IO writing failed: what was durable before stays so and, if it is not visible, waits for
+ * rds_recover() or the next writer that appends; the rest is lost.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; as above.
@@ -1936,13 +1948,14 @@ rds_status rds_writer_stage(rds_writer *writer,
  * Blocking: until everything accepted is on disk.
  * @since 0.1
  */
-RDS_NODISCARD rds_status rds_writer_close(rds_writer *writer);
+RDS_NODISCARD
+rds_status rds_writer_close(rds_writer *writer);
 
 /**
  * Closes a writer and drops what is not durable.
  *
- * The handle is gone whatever is returned. What is durable stays: whatever a checkpoint has committed, and
- * what a token of rds_writer_stage() names.
+ * The handle is gone whatever is returned. What is durable stays and becomes visible, if that can be done at once;
+ * otherwise it waits for rds_recover() or the next writer that appends. What a token of rds_writer_stage() names stays.
  *
  * @param[in] writer a writer.
  * @return RDS_OK nothing is left of what was not durable.
@@ -1951,8 +1964,10 @@ RDS_NODISCARD rds_status rds_writer_close(rds_writer *writer);
  * are not touched.
  * @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, or the run taken over; as above.
+ * @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; as above.
@@ -1977,22 +1992,25 @@ rds_status rds_abort(rds_writer *writer);
  * @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
  * an integer type) and `data` (fixed_size_list), in any order. Borrowed.
  * @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
- * the call succeeds or fails. It is not copied: its release callback may run after the return, on another
- * thread.
+ * the call succeeds or fails. It is copied and released before the return; with RDS_WRITER_ALIAS_ARROW its tensors
+ * are kept, and its release callback may run after the return, on another thread.
  * @return RDS_OK the batch is accepted; durable as the durability of the writer says.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
  * or a tensor is null.
  * @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
- * dtype or shape are not those of the table. After these four the writer is as it was.
+ * dtype or shape are not those of the table. After these four the writer is as it was; but if the columns of the
+ * table itself changed so that earlier rows do not fit, it accepts nothing more, as rds_write_stats.state tells.
  * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
  * thread closed the writer meanwhile; nothing of the batch is written.
- * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
- * the writer accepts nothing more.
+ * @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
+ * stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -2023,16 +2041,19 @@ rds_status rds_write_batch(rds_writer *writer,
  * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct is malformed, the numbers of ids and
  * rows differ, an id is not UTF-8, or a dimension is below 1.
  * @return RDS_ERR_SCHEMA_MISMATCH dtype or shape are not those of the table. After these three the
- * writer is as it was.
+ * writer is as it was; but if the columns of the table itself changed so that earlier rows do not fit, it
+ * accepts nothing more, as rds_write_stats.state tells.
  * @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
  * as it was.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
  * thread closed the writer meanwhile; nothing of the batch is written.
- * @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and
- * the writer accepts nothing more.
+ * @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
+ * stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
@@ -2056,8 +2077,8 @@ rds_status rds_write_tensors(rds_writer *writer,
  *
  * @param[in] writer a writer.
  * @param[in,out] stream the batches. Moved: marked released on return, and released by the library, whether
- * the call succeeds or fails. Its callbacks are called on this thread; release callbacks of its batches
- * may run after the return, on another thread.
+ * the call succeeds or fails. Its callbacks are called on this thread; with RDS_WRITER_ALIAS_ARROW
+ * release callbacks of its batches may run after the return, on another thread.
  * @param[in] options NULL means all defaults. Borrowed during the call.
  * @param[out] out_rows how many rows the stream had; NULL if the caller does not want it.
  * @return RDS_OK all batches are accepted; durable as the durability of the writer says.
@@ -2075,8 +2096,10 @@ rds_status rds_write_tensors(rds_writer *writer,
  * earlier batch: what was durable stays so, and the writer accepts nothing more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone: what was durable stays so, and the writer
  * accepts nothing more.
- * @return RDS_ERR_ALREADY_EXISTS another writer created the table first; as above.
- * @return RDS_ERR_COMMIT_CONFLICT another writer replaced the table; as above.
+ * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
+ * @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
+ * another process; as above.
+ * @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
  * @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.

@@ -7,7 +7,7 @@ from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32
 
 ABI_VERSION = 1
 MAX_NDIM = 64
-FAILURE_BYTES = 256
+FAILURE_BYTES = 512
 
 MODES = {"create": 0, "append": 1, "overwrite": 2, "staged": 3}
 DURABILITIES = {"interval": 0, "batch": 1, "commit": 2}

@@ -267,7 +267,7 @@ class ResultDatasetWriter:
 
         For a writer whose mode is "staged", a RuntimeError with any other. The rows become visible by
         `rds.commit_staged`, in any process that sees the same directory. The writer stays open; but if it
-        writes a part of a job, its first token is all of that part.
+        writes a part of a job, it has one token, and a second call is a RuntimeError.
         """
         token, length = c_void_p(), c_size_t()
         library().rds_writer_stage(self._handle, byref(token), byref(length))

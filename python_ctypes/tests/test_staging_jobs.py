@@ -66,13 +66,14 @@ def test_a_part_of_a_table_that_is_replaced_counts_again(result_dir):
     assert ids_of(result_dir) == [0, 1, 2]
 
 
-def test_all_of_a_part_is_in_one_token_so_a_second_one_adds_nothing(result_dir):
+def test_all_of_a_part_is_in_one_token_and_a_second_one_is_refused(result_dir):
     with rds.ResultDatasetWriter(result_dir, mode="staged", job="j", part=7) as writer:
         put(writer, 0)
         first = writer.stage()
         put(writer, 3)
-        second = writer.stage()
-    assert rds.commit_staged(result_dir, [first, second]).rows == 3
+        with pytest.raises(rds.RdsError, match="one token"):
+            writer.stage()
+    assert rds.commit_staged(result_dir, [first]).rows == 3
     assert ids_of(result_dir) == list(range(3))
 
 

@@ -271,7 +271,7 @@ pub struct rds_write_stats {
 }
 
 /// Bytes of rds_write_stats.failure_message.
-pub const RDS_FAILURE_BYTES: usize = 256;
+pub const RDS_FAILURE_BYTES: usize = 512;
 
 /// A token of rds_writer_stage().
 #[repr(C)]

@@ -26,7 +26,8 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
 /// or a tensor is null.
 /// @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
-/// dtype or shape are not those of the table. After these four the writer is as it was.
+/// dtype or shape are not those of the table. After these four the writer is as it was; but if the columns of the
+/// table itself changed so that earlier rows do not fit, it accepts nothing more, as rds_write_stats.state tells.
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
@@ -36,7 +37,6 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
 /// another process; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -79,7 +79,8 @@ pub unsafe extern "C" fn rds_write_batch(
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct is malformed, the numbers of ids and
 /// rows differ, an id is not UTF-8, or a dimension is below 1.
 /// @return RDS_ERR_SCHEMA_MISMATCH dtype or shape are not those of the table. After these three the
-/// writer is as it was.
+/// writer is as it was; but if the columns of the table itself changed so that earlier rows do not fit, it
+/// accepts nothing more, as rds_write_stats.state tells.
 /// @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
 /// as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
@@ -90,7 +91,6 @@ pub unsafe extern "C" fn rds_write_batch(
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
 /// another process; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.

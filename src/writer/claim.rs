@@ -2,7 +2,7 @@
 //! version that others would see.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::location::Location;
@@ -10,8 +10,8 @@ use crate::writer::recover::waiting;
 use crate::writer::run::{Found, RUNS, Run, Standing};
 use crate::writer::versions::no_links;
 
-fn path(location: &Location) -> PathBuf {
-    location.path().join(RUNS).join("create")
+fn path(table: &Path) -> PathBuf {
+    table.join(RUNS).join("create")
 }
 
 /// Refuses to make a table where rows of another run wait.
@@ -34,7 +34,7 @@ pub fn refuse_waiting(location: &Location) -> Result<()> {
 }
 
 pub fn take(location: &Location, run: &Run) -> Result<()> {
-    let path = path(location);
+    let path = path(location.path());
     // It has its content before it has its name.
     let own = run.directory.join("claim");
     std::fs::write(&own, &run.id)?;
@@ -69,8 +69,8 @@ pub fn take(location: &Location, run: &Run) -> Result<()> {
 }
 
 /// The table is made, or will not be.
-pub fn give_up(location: &Location, run: &str) {
-    let path = path(location);
+pub fn give_up(table: &Path, run: &str) {
+    let path = path(table);
     if std::fs::read_to_string(&path).is_ok_and(|id| id == run) {
         let _ = std::fs::remove_file(path);
     }

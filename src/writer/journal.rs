@@ -73,6 +73,9 @@ pub struct State {
     /// A version of the table that the run belongs to, which it has seen; 0 before there is one.
     pub seen: u64,
     pub columns: Vec<ColumnOf>,
+    /// Rows are durable with the version that shows them, and not before.
+    #[serde(default)]
+    pub volatile: bool,
     /// Rows of the run that are visible.
     pub published: u64,
     /// Files that no version names yet.

@@ -57,6 +57,9 @@ pub fn merge(
     goes_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<()> {
     let Some(newest) = runtime::block_on(store.versions.newest())?? else { return Ok(()) };
+    if scope == CommitScope::Table {
+        store.ensure_run()?;
+    }
     let Some(run) = store.run.as_ref() else { return Ok(()) };
     let owner = Mark { run: run.id.clone(), epoch: run.epoch, rows: 0 };
     let target = Target::of(newest.manifest());

@@ -133,6 +133,7 @@ pub struct Writer {
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
     tokens: Mutex<Vec<Arc<[u8]>>>,
+    is_part: bool,
     pool: Arc<Pool>,
     /// None only while being dropped.
     queue: Option<Arc<Queue>>,
@@ -151,6 +152,7 @@ impl Writer {
         let of_table = of_table.map(Arc::new);
         let layout = of_table.clone().filter(|_| !staged);
         let queue = Arc::new(Queue::new(options.max_queued_bytes));
+        let is_part = options.part.is_some();
         let timing = Timing { durability, visible: options.visible, part: options.part };
         let task = pipeline::start(store, timing, &queue)?;
         Ok(Self {
@@ -161,6 +163,7 @@ impl Writer {
             of_table,
             layout: Mutex::new(layout),
             tokens: Mutex::default(),
+            is_part,
             pool: Pool::new(options.max_queued_bytes),
             queue: Some(queue),
             task: Some(task),
@@ -259,8 +262,14 @@ impl Writer {
                 "the mode of the writer is not STAGED: what it writes becomes visible without a token",
             ));
         }
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_part && !tokens.is_empty() {
+            return Err(Error::invalid_state(
+                "the writer writes one part of a job, and has staged it; a part has one token",
+            ));
+        }
         let token: Arc<[u8]> = self.queue()?.stage()?.into();
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
+        tokens.push(token.clone());
         Ok(token)
     }
 

@@ -2,6 +2,7 @@
 //! versions, and tries again what fails and may pass.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,6 @@ pub fn start(store: Store, timing: Timing, queue: &Arc<Queue>) -> Result<Arc<Tas
 impl Task {
     fn run(&self) {
         let _fuse = Fuse { queue: &self.queue };
-        let mut first = true;
         loop {
             let deadline = {
                 let mut pipeline = self.pipeline.lock().unwrap_or_else(|poisoned| {
@@ -73,11 +73,6 @@ impl Task {
                     *pipeline = None;
                     pipeline
                 });
-                if std::mem::take(&mut first)
-                    && let Some(pipeline) = pipeline.as_mut()
-                {
-                    pipeline.settle();
-                }
                 self.step(&mut pipeline);
                 let Some(pipeline) = pipeline.as_ref() else { return };
                 pipeline.deadline()
@@ -146,13 +141,6 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn settle(&mut self) {
-        if self.store.mode == Mode::Append {
-            // What cannot be finished yet is tried again before the first version.
-            self.store.settle(false).unwrap_or_else(|e| log::warn!("{e}"));
-        }
-    }
-
     /// Does what was asked for, and what is due. True, if the writer was closed.
     fn step(&mut self) -> Result<bool> {
         let mut work = self.queue.take();
@@ -177,32 +165,34 @@ impl Pipeline {
                 self.oldest.get_or_insert(accepted);
             }
             Message::Flush(reply) => {
-                let result = self.publish();
-                let info = result.as_ref().map(|()| self.store.info()).map_err(Clone::clone);
-                let _ = reply.send(info);
-                result?;
+                let result = self.publish().map(|()| self.store.info());
+                self.answer(&reply, result)?;
             }
             Message::Commit(request) => self.commit(request)?,
             Message::Stage(reply) => {
                 let part = self.timing.part.clone();
                 let token = self.attempt(|store| staging::stage(store, part.as_ref()));
-                let failure = token.as_ref().err().cloned();
                 let info = self.store.info();
                 self.queue.set_durable(info.rows, info.tensor_bytes);
-                let _ = reply.send(token);
-                failure.map_or(Ok(()), Err)?;
+                self.answer(&reply, token)?;
             }
             Message::Close { ending, reply } => {
                 let result = self.close(ending);
-                let failure = result.as_ref().err().cloned();
-                if let Some(failure) = &failure {
-                    self.queue.fail(failure.clone());
-                }
-                let _ = reply.send(result);
-                return failure.map_or(Ok(true), Err);
+                return self.answer(&reply, result).map(|()| true);
             }
         }
         Ok(false)
+    }
+
+    /// Tells the caller; what failed is told to all that come after it too, and to them first.
+    fn answer<T>(&self, reply: &SyncSender<Result<T>>, result: Result<T>) -> Result<()> {
+        let failure = result.as_ref().err().cloned();
+        if let Some(failure) = &failure {
+            self.queue.fail(failure.clone());
+        }
+        // A caller that was cancelled no longer listens.
+        let _ = reply.send(result);
+        failure.map_or(Ok(()), Err)
     }
 
     fn write(&mut self, layout: &Arc<Layout>, batch: Batch) -> Result<()> {
@@ -294,12 +284,14 @@ impl Pipeline {
     }
 
     fn commit(&mut self, request: CommitRequest) -> Result<()> {
-        let published = self.publish();
-        if let Err(error) = published {
-            let _ = request.reply.send(Err(error.clone()));
-            return Err(error);
+        if let Err(error) = self.publish() {
+            return self.answer(&request.reply, Err(error));
         }
-        let merged = self.merge(request.scope, Thoroughness::Few, &|| request.is_cancelled());
+        let thoroughness = match request.scope {
+            CommitScope::Run => Thoroughness::Few,
+            CommitScope::Table => Thoroughness::Fewest,
+        };
+        let merged = self.merge(request.scope, thoroughness, &|| request.is_cancelled());
         // What is not merged is as visible.
         merged.unwrap_or_else(|e| {
             log::warn!("{}: data files stay unmerged: {e}", self.store.versions.location)

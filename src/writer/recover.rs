@@ -11,13 +11,15 @@ use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::batch::Layout;
+use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Heap, failed_sync};
 use crate::writer::journal::{Extent, Intent, sync_directory};
 use crate::writer::publish::{Part, Publication, put_back};
 use crate::writer::replay::{Durable, Replayed, heap_files};
-use crate::writer::run::{Found, Run, Standing, runs, sweep};
+use crate::writer::run::{Found, LINKED, Run, Standing, runs};
+use crate::writer::vacuum::sweep;
 use crate::writer::syncer::Syncer;
 use crate::writer::versions::{Mark, Shown, Versions};
 
@@ -141,7 +143,7 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
         }
     }
     if !options.dry_run {
-        sweep(versions.table(), crate::writer::run::LINKED)?;
+        sweep(versions.table(), LINKED, false)?;
     }
     match (failure, &options.run) {
         (Some(error), _) => Err(error),
@@ -196,8 +198,9 @@ async fn finish(
     let table = versions.table();
     let Some(mut run) = found.take_over(table)? else { return Ok(None) };
     let result = finish_owned(versions, &mut run, options).await;
-    if result.is_err() {
-        run.leave();
+    match result {
+        Ok(_) => claim::give_up(versions.table(), &run.id),
+        Err(_) => run.leave(),
     }
     result.map(Some)
 }
@@ -218,6 +221,11 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
         return Ok(rows);
     }
     let mode = replayed.mode()?;
+    if replayed.state.volatile {
+        // What a version shows has another name there.
+        run.end(&HashSet::new());
+        return Ok(0);
+    }
     settle(versions, run, &mut replayed, options).await?;
     let published = replayed.state.published;
     let durable = replayed.durable(&run.directory)?;

@@ -109,6 +109,9 @@ impl Replayed {
 
     /// Rows of the run that wait to become visible, as far as the journal says.
     pub fn waiting(&self) -> u64 {
+        if self.state.volatile {
+            return 0;
+        }
         (self.state.open_first + self.heap_rows()).saturating_sub(self.state.published)
     }
 

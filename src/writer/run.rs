@@ -85,8 +85,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// Makes the directory of a new run, and that of the table if there is none.
-    pub fn create(table: &Path) -> Result<Self> {
+    /// Makes the directory of a new run, and that of the table if there is none; `expected` is what the directory of a
+    /// table was that is there.
+    pub fn create(table: &Path, expected: Option<(u64, u64)>) -> Result<Self> {
+        if expected.is_some_and(|expected| !leads_to(table, expected).unwrap_or(true)) {
+            return Err(moved(table));
+        }
         let id = Uuid::new_v4().simple().to_string();
         let directory = table.join(RUNS).join(&id);
         let made = make_directories(&directory)?;
@@ -138,13 +142,9 @@ impl Run {
     }
 
     pub fn check_place(&self) -> Result<()> {
-        match std::fs::metadata(&self.table) {
-            Ok(now) if (now.dev(), now.ino()) == self.place => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Err(Error::not_found(format!(
-                "the table at {} was removed or replaced while it was written",
-                self.table.display()
-            ))),
+        match leads_to(&self.table, self.place)? {
+            true => Ok(()),
+            false => Err(moved(&self.table)),
         }
     }
 
@@ -169,7 +169,23 @@ pub fn taken_over(id: &str) -> Error {
     ))
 }
 
-fn hold(table: &Path) -> Result<(File, (u64, u64))> {
+/// Whether a path still leads to a directory.
+fn leads_to(path: &Path, place: (u64, u64)) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(now) => Ok((now.dev(), now.ino()) == place),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn moved(table: &Path) -> Error {
+    Error::not_found(format!(
+        "the table at {} was removed or replaced while it was written",
+        table.display()
+    ))
+}
+
+pub fn hold(table: &Path) -> Result<(File, (u64, u64))> {
     let held = File::open(table)?;
     let metadata = held.metadata()?;
     Ok((held, (metadata.dev(), metadata.ino())))
@@ -377,26 +393,6 @@ impl Found {
     }
 }
 
-/// Removes what runs left that ended some time ago.
-pub fn sweep(table: &Path, older_than: Duration) -> Result<(u64, u64)> {
-    let (mut files, mut bytes) = (0, 0);
-    for run in runs(table)? {
-        if !matches!(run.standing()?, Standing::Ended(since) if since >= older_than) {
-            continue;
-        }
-        for entry in std::fs::read_dir(&run.directory)? {
-            let metadata = entry?.metadata()?;
-            if metadata.nlink() == 1 {
-                files += 1;
-                bytes += metadata.len();
-            }
-        }
-        std::fs::remove_dir_all(&run.directory)?;
-    }
-    let _ = std::fs::remove_dir(table.join(RUNS));
-    Ok((files, bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,7 +405,7 @@ mod tests {
     fn a_run_that_was_taken_over_is_not_confirmed() {
         let place = tempfile::tempdir().unwrap();
         let table = place.path().join("a").join("t.lance");
-        let mut run = Run::create(&table).unwrap();
+        let mut run = Run::create(&table, None).unwrap();
         run.confirm().unwrap();
         let found = only(&table);
         assert_eq!(found.standing().unwrap(), Standing::Alive);
@@ -429,7 +425,7 @@ mod tests {
     fn a_process_that_is_gone_is_dead_and_one_elsewhere_is_unknown() {
         let place = tempfile::tempdir().unwrap();
         let table = place.path().join("t.lance");
-        let run = Run::create(&table).unwrap();
+        let run = Run::create(&table, None).unwrap();
         let write = |process: &Process| {
             std::fs::write(run.owner(), serde_json::to_vec(process).unwrap()).unwrap();
             only(&table).standing().unwrap()
@@ -449,7 +445,7 @@ mod tests {
     fn a_table_that_was_moved_away_ends_the_run() {
         let place = tempfile::tempdir().unwrap();
         let table = place.path().join("t.lance");
-        let mut run = Run::create(&table).unwrap();
+        let mut run = Run::create(&table, None).unwrap();
         std::fs::rename(&table, place.path().join("u.lance")).unwrap();
         assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
         std::fs::create_dir(&table).unwrap();

@@ -247,22 +247,23 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
     wanted
         .sort_by_key(|(_, token)| token.part.as_ref().map(|part| (part.job.clone(), part.number)));
     let runs = versions.table().join(RUNS);
-    let mut chosen = Vec::new();
+    let (mut chosen, mut needless) = (Vec::new(), Vec::new());
     for (index, token) in wanted {
         if token.finished.is_empty() {
             continue;
         }
         let directory = runs.join(&token.run);
+        if token.part.as_ref().is_some_and(|part| !jobs.add(part)) {
+            log::info!("{}: token {index} is a part that is there already", versions.location);
+            needless.push((directory, token));
+            continue;
+        }
         let shown =
             newest.as_ref().and_then(|newest| Mark::of(newest.manifest(), &token.mark().run));
         if shown.is_some() || directory.join(format!("{PUBLISHED}{}", token.sequence)).exists() {
             return Err(of(index)(Error::already_exists(
                 "it was committed already: a version of the table shows its rows",
             )));
-        }
-        if token.part.as_ref().is_some_and(|part| !jobs.add(part)) {
-            log::info!("{}: token {index} is a part that is there already", versions.location);
-            continue;
         }
         token.check(&directory, &versions.location).map_err(of(index))?;
         chosen.push((directory, token));
@@ -274,6 +275,7 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
         data_files: newest.manifest().fragments.iter().map(|f| f.files.len() as u64).sum(),
     };
     let (Some(layout), false) = (layout, chosen.is_empty()) else {
+        set_published(&needless);
         let nothing = newest.filter(|_| mode == Mode::Append);
         return Ok(nothing.map_or(CommitInfo::default(), |newest| info(&newest, 0, 0)));
     };
@@ -302,13 +304,19 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
             "another call published one of the tokens at the same time; nothing of this call is visible",
         ));
     }
-    for (directory, token) in &chosen {
+    set_published(&chosen);
+    set_published(&needless);
+    Ok(info(&published.dataset, rows, tensor_bytes))
+}
+
+/// Of these tokens nothing waits.
+fn set_published(tokens: &[(std::path::PathBuf, &Token)]) {
+    for (directory, token) in tokens {
         let name = |kind: &str| directory.join(format!("{kind}{}", token.sequence));
         // If it cannot be renamed, the mark in the versions tells.
         let renamed = std::fs::rename(name(TOKEN), name(PUBLISHED));
         renamed.unwrap_or_else(|e| log::warn!("{}: {e}", name(TOKEN).display()));
     }
-    Ok(info(&published.dataset, rows, tensor_bytes))
 }
 
 /// Before anything is touched: files that the table cannot hold as they are.

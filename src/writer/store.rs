@@ -21,7 +21,7 @@ use crate::writer::journal::{ColumnOf, Intent, Journal, State, sync_directory};
 use crate::writer::publish::{DATA, Part, Publication, exists, gone, put_back};
 use crate::writer::recover::{drop_dead, finish_dead};
 use crate::writer::replay::modes;
-use crate::writer::run::{LINKED, Run};
+use crate::writer::run::{LINKED, Run, hold};
 use crate::writer::syncer::Syncer;
 use crate::writer::versions::{Mark, Versions};
 use crate::writer::{CommitInfo, Durability, Mode};
@@ -36,6 +36,8 @@ pub struct Store {
     pub run: Option<Run>,
     journal: Option<Journal>,
     pub state: State,
+    /// The directory of a table that is there, held, and what it is: the path may come to lead elsewhere.
+    place: Option<(File, (u64, u64))>,
     layout: Option<Arc<Layout>>,
     heap: Option<Heap>,
     /// Small batches that the journal has whole, on their way to the heap: together they cost it one write.
@@ -68,9 +70,10 @@ impl Store {
         match mode {
             Mode::Create if newest.is_some() => return Err(exists(&versions.location)),
             Mode::Create => claim::refuse_waiting(&versions.location)?,
-            Mode::Append if newest.is_none() => {
-                // Perhaps that of a run that died before its first version.
-                runtime::block_on(finish_dead(&versions, None, true))??;
+            Mode::Append => {
+                // Runs that died come first: they may have been about to make the table, or to replace it. Time
+                // that must tell whether one did is taken only where there is no table without it.
+                runtime::block_on(finish_dead(&versions, None, newest.is_none()))??;
                 newest = runtime::block_on(versions.newest())??;
                 if newest.is_none() {
                     return Err(gone(&versions.location));
@@ -85,8 +88,10 @@ impl Store {
             began: now.as_nanos() as u64,
             began_on,
             seen: began_on,
+            volatile: durability == Durability::Commit,
             ..State::default()
         };
+        let place = newest.as_ref().map(|_| hold(versions.table())).transpose()?;
         let table = newest.filter(|_| mode != Mode::Overwrite);
         if mode == Mode::Append
             && let Some(table) = &table
@@ -108,6 +113,7 @@ impl Store {
             run: None,
             journal: None,
             state,
+            place,
             layout: None,
             heap: None,
             pending: None,
@@ -150,25 +156,14 @@ impl Store {
     /// How many rows go into the file that is written to; makes one if there is none.
     pub fn room(&mut self, layout: &Arc<Layout>) -> Result<usize> {
         self.layout.get_or_insert_with(|| layout.clone());
-        if self.run.is_none() {
-            if self.mode == Mode::Create {
-                claim::refuse_waiting(&self.versions.location)?;
-            }
-            let run = Run::create(self.versions.table())?;
-            if self.mode == Mode::Create
-                && let Err(error) = self.claim(&run)
-            {
-                claim::give_up(&self.versions.location, &run.id);
-                run.end(&HashSet::new());
-                return Err(error);
-            }
-            self.state.run = run.id.clone();
+        self.ensure_run()?;
+        if self.state.columns.is_empty() {
             self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
-            self.run = Some(run);
         }
         let pending = self.pending.as_ref().map_or(0, |block| block.rows);
         let room = self.heap.as_ref().map_or(0, |heap| heap.room(layout));
         if room > pending {
+            self.ensure_journal()?;
             return Ok(room - pending);
         }
         self.finish_heap()?;
@@ -179,10 +174,29 @@ impl Store {
         self.next += 1;
         let room = heap.room(layout);
         self.heap = Some(heap);
-        if self.keeps_journal() {
-            self.ensure_journal()?;
-        }
+        self.ensure_journal()?;
         Ok(room)
+    }
+
+    /// The directory of the run.
+    pub fn ensure_run(&mut self) -> Result<()> {
+        if self.run.is_none() {
+            if self.mode == Mode::Create {
+                claim::refuse_waiting(&self.versions.location)?;
+            }
+            let place = self.place.as_ref().map(|(_, place)| *place);
+            let run = Run::create(self.versions.table(), place)?;
+            if self.mode == Mode::Create
+                && let Err(error) = self.claim(&run)
+            {
+                claim::give_up(self.versions.table(), &run.id);
+                run.end(&HashSet::new());
+                return Err(error);
+            }
+            self.state.run = run.id.clone();
+            self.run = Some(run);
+        }
+        Ok(())
     }
 
     /// The place for a table that is to be made, and that nobody has made meanwhile.
@@ -192,7 +206,15 @@ impl Store {
         location.newest_version()?.map_or(Ok(()), |_| Err(exists(location)))
     }
 
+    /// The journal, from the first row on if rows are durable by it.
     fn ensure_journal(&mut self) -> Result<()> {
+        match self.keeps_journal() {
+            true => self.make_journal(),
+            false => Ok(()),
+        }
+    }
+
+    fn make_journal(&mut self) -> Result<()> {
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         if self.journal.is_none() {
             self.journal = Some(Journal::create(&run.directory, run.epoch, &self.state)?);
@@ -383,7 +405,7 @@ impl Store {
             return Ok(false);
         }
         let layout = self.layout.clone().ok_or_else(|| Error::internal("rows without a layout"))?;
-        self.ensure_journal()?;
+        self.make_journal()?;
         let rows = self.state.finished.last().map_or(0, Finished::end);
         let first = self.state.published == 0;
         let after = self.versions.location.newest_version()?.unwrap_or(0);
@@ -422,7 +444,7 @@ impl Store {
             log::warn!("{}: {error}", self.versions.location);
         }
         if first {
-            claim::give_up(&self.versions.location, &self.state.run);
+            claim::give_up(self.versions.table(), &self.state.run);
             if self.mode == Mode::Overwrite {
                 runtime::block_on(drop_dead(&self.versions, &self.state.run))??;
             }
@@ -493,7 +515,8 @@ impl Store {
         let Some(run) = &self.run else { return };
         if self.keeps_journal() {
             // The journal knows what is durable, and recovery finishes it.
-            if self.durable.0 > self.state.published {
+            let shown = self.mode != Mode::Overwrite || self.state.published > 0;
+            if shown && self.durable.0 > self.state.published {
                 self.heap = None;
                 self.journal = None;
                 run.leave();
@@ -521,7 +544,7 @@ impl Store {
     /// Ends the run, of which nothing waits, or leaves it.
     pub fn end(&mut self) {
         let Some(run) = self.run.take() else { return };
-        claim::give_up(&self.versions.location, &run.id);
+        claim::give_up(self.versions.table(), &run.id);
         self.heap = None;
         self.journal = None;
         run.end(&self.own);

@@ -5,6 +5,7 @@
 //! may be about to name it; runs with rows that wait and tokens are kept at any age.
 
 use std::collections::{BTreeSet, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,9 @@ use lance_table::io::manifest::read_manifest;
 use crate::error::{Error, Result, Status};
 use crate::location::{Location, VERSIONS, manifests};
 use crate::writer::publish::DATA;
-use crate::writer::run::{LINKED, sweep};
+use crate::writer::{claim, staging};
+use crate::writer::replay::Replayed;
+use crate::writer::run::{LINKED, RUNS, Standing, runs};
 use crate::writer::versions::{TRANSACTIONS, Versions};
 
 const DELETIONS: &str = "_deletions";
@@ -55,6 +58,10 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
     }
     let mut info = VacuumInfo::default();
     let versions = Versions::new(location.clone());
+    // First, while what is in the table's data has two names, and counts as one.
+    let (files, bytes) = sweep(location.path(), options.older_than.min(LINKED), options.dry_run)?;
+    info.removed_files += files;
+    info.removed_bytes += bytes;
     let mut removed = BTreeSet::new();
     if let Some(newest) = versions.newest().await?
         && !options.keep_versions
@@ -102,11 +109,6 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
             }
         }
     }
-    if !options.dry_run {
-        let (files, bytes) = sweep(location.path(), options.older_than.min(LINKED))?;
-        info.removed_files += files;
-        info.removed_bytes += bytes;
-    }
     Ok(info)
 }
 
@@ -115,6 +117,45 @@ impl VacuumInfo {
         self.removed_files += 1;
         self.removed_bytes += bytes;
     }
+}
+
+/// Removes what runs left that ended some time ago, and those that died before anything of them was durable:
+/// how many files these were, and their bytes. What is named in the table's data too is no file less.
+pub fn sweep(table: &Path, older_than: Duration, dry_run: bool) -> Result<(u64, u64)> {
+    let (mut files, mut bytes) = (0, 0);
+    for run in runs(table)? {
+        let standing = match run.standing() {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
+            standing => standing?,
+        };
+        let is_over = match standing {
+            Standing::Ended(since) => since >= older_than,
+            Standing::Dead => {
+                let volatile = Replayed::read(&run.directory)?.is_none_or(|run| run.state.volatile);
+                volatile && staging::tokens(&run.directory)?.is_empty()
+            }
+            Standing::Alive | Standing::Unknown(_) => false,
+        };
+        if !is_over {
+            continue;
+        }
+        for entry in entries(&run.directory)? {
+            let metadata = entry?.metadata()?;
+            if metadata.nlink() == 1 {
+                files += 1;
+                bytes += metadata.len();
+            }
+        }
+        if !dry_run {
+            std::fs::remove_dir_all(&run.directory)?;
+            claim::give_up(table, &run.id);
+        }
+    }
+    if !dry_run {
+        // Only if that was the last one.
+        let _ = std::fs::remove_dir(table.join(RUNS));
+    }
+    Ok((files, bytes))
 }
 
 fn age(metadata: &std::fs::Metadata) -> Result<Duration> {

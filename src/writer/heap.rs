@@ -18,7 +18,7 @@ use crate::writer::syncer::{Pending, Syncer};
 pub const MAX_ROWS: u64 = 1 << 20;
 pub const MAX_BYTES: u64 = 1 << 30;
 
-/// How much is written before the disk is set to work on it.
+/// How much is written before the disk is set to work on it, unless the heap says less.
 const SYNC_BYTES: u64 = 32 << 20;
 
 /// A file that only grows, with the checksum of all that is in it.
@@ -66,12 +66,12 @@ impl Grown {
     }
 
     /// The result of a sync that has ended; starts another one if there is enough to sync.
-    fn sync_behind(&mut self, syncer: &Syncer) -> io::Result<()> {
+    fn sync_behind(&mut self, bytes: u64, syncer: &Syncer) -> io::Result<()> {
         if let Some(result) = self.behind.as_ref().and_then(Pending::poll) {
             self.behind = None;
             result?;
         }
-        if self.behind.is_none() && self.unsynced >= SYNC_BYTES {
+        if self.behind.is_none() && self.unsynced >= bytes {
             self.unsynced = 0;
             self.behind = Some(syncer.sync(&self.file));
         }
@@ -93,6 +93,8 @@ pub struct Heap {
     pub rows: u64,
     pub columns: Vec<Grown>,
     pub ids: Grown,
+    /// How much is written before the disk is set to work on it.
+    pub sync_bytes: u64,
     /// How far the file of ids was synced: rows, bytes and their checksum.
     ids_synced: (u64, u64, u32),
 }
@@ -122,7 +124,14 @@ impl Heap {
         let columns = (0..columns).map(|column| create(file_name(run, epoch, number, column)));
         let heap = columns.collect::<Result<Vec<_>>>();
         match heap {
-            Ok(columns) => Ok(Self { number, rows: 0, columns, ids, ids_synced: (0, 0, 0) }),
+            Ok(columns) => Ok(Self {
+                number,
+                rows: 0,
+                columns,
+                ids,
+                sync_bytes: SYNC_BYTES,
+                ids_synced: (0, 0, 0),
+            }),
             Err(error) => {
                 // The next attempt makes all of them.
                 let _ = std::fs::remove_file(&ids.path);
@@ -174,7 +183,7 @@ impl Heap {
         }
         self.rows += rows;
         for column in &mut self.columns {
-            column.sync_behind(syncer).map_err(failed_sync(&column.path))?;
+            column.sync_behind(self.sync_bytes, syncer).map_err(failed_sync(&column.path))?;
         }
         Ok(())
     }

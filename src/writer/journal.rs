@@ -1,13 +1,15 @@
 //! The journal of a run: what of it survives a kill and a power failure, without a version of the table.
 //!
 //! A segment is a file `journal.<epoch>.<n>`, as large as it will get when it is made, so that `fdatasync` has
-//! no size to write. Records follow each other, each at a multiple of 64 bytes: a head of 40 bytes
-//! (`RDSJ`, kind as u32, sequence number as u64, length of what follows as u64, CRC-32C of that as u32,
-//! format as u32, zero as u32, CRC-32C of the head before this as u32; little-endian) and what it says. The
-//! first record of a segment is the whole state of the run: segments before it are of no use any more.
+//! no size to write. Records follow each other, each at a multiple of 64 bytes: a head of 48 bytes
+//! (`RDSJ`, kind as u32, sequence number as u64, length of what follows as u64, the number of the last record that was
+//! on disk when this was written as u64, CRC-32C of what follows as u32, format as u32, zero as u32, CRC-32C of
+//! the head before this as u32; little-endian) and what it says. The first record of a segment is the whole
+//! state of the run: segments before it are of no use any more, and their files are used again, which is why
+//! what is behind the last record may be older ones, of smaller numbers.
 //!
-//! A record that is damaged is where the journal ends if nothing good comes behind it (a torn write),
-//! and damage of the journal otherwise: never a shorter run.
+//! A damaged record is where the journal ends (a torn write; several that were synced together reach the disk in
+//! any order), unless a later one says that it was on disk: then the journal is damaged, never shorter.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,16 +23,17 @@ use crate::error::{Error, Result};
 use crate::writer::batch::IdBlock;
 use crate::writer::fragment::Finished;
 use crate::writer::heap::failed_sync;
+use crate::writer::syncer::{Pending, Syncer};
 
 const MAGIC: &[u8; 4] = b"RDSJ";
 const FORMAT: u32 = 1;
-const HEAD: usize = 40;
+const HEAD: usize = 48;
 const ALIGN: u64 = 64;
 
 /// A segment holds some seconds of small batches.
-const SEGMENT_BYTES: u64 = 8 << 20;
-/// What is made first, for runs that put little into it.
-const FIRST_BYTES: u64 = 256 << 10;
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// What is made first, for runs that put little into it, and so that there is time to make the next.
+const FIRST_BYTES: u64 = 1 << 20;
 
 /// How far the files of a heap were written, each as bytes and their CRC-32C.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -134,6 +137,12 @@ enum Kind {
     Done = 6,
 }
 
+enum Spare {
+    None,
+    Making(Pending),
+    Ready,
+}
+
 pub struct Journal {
     directory: PathBuf,
     epoch: u64,
@@ -143,13 +152,18 @@ pub struct Journal {
     size: u64,
     at: u64,
     sequence: u64,
-    /// Something was written since the last sync.
-    dirty: bool,
+    /// The number of the last record that is on disk.
+    synced: u64,
+    /// The next segment: being made, or used before.
+    spare: Spare,
+    syncer: Syncer,
 }
 
 impl Journal {
-    pub fn create(directory: &Path, epoch: u64, state: &State) -> Result<Self> {
-        let (path, file) = segment(directory, epoch, 0, FIRST_BYTES)?;
+    /// The state is on disk when this returns.
+    pub fn create(directory: &Path, epoch: u64, state: &State, syncer: &Syncer) -> Result<Self> {
+        let path = directory.join(format!("journal.{epoch}.0"));
+        let file = Arc::new(make_segment(&path, FIRST_BYTES).map_err(making(&path))?);
         let mut journal = Self {
             directory: directory.to_path_buf(),
             epoch,
@@ -159,9 +173,12 @@ impl Journal {
             size: FIRST_BYTES,
             at: 0,
             sequence: 0,
-            dirty: false,
+            synced: 0,
+            spare: Spare::None,
+            syncer: syncer.clone(),
         };
         journal.write(Kind::State, &[&json(state)?])?;
+        journal.sync()?;
         Ok(journal)
     }
 
@@ -173,21 +190,51 @@ impl Journal {
 
     /// Begins another segment. What the one before has of rows must be on disk elsewhere.
     pub fn turn(&mut self, state: &State) -> Result<()> {
-        let (path, file) = segment(&self.directory, self.epoch, self.segment + 1, SEGMENT_BYTES)?;
-        let before = (self.path.clone(), self.file.clone(), self.size, self.at, self.segment);
+        let path = self.directory.join(format!("journal.{}.{}", self.epoch, self.segment + 1));
+        let file = Arc::new(self.next_segment(&path).map_err(making(&path))?);
+        let before = (self.path.clone(), self.file.clone(), self.size, self.at);
         (self.path, self.file, self.size, self.at) = (path, file, SEGMENT_BYTES, 0);
-        self.segment += 1;
         let written = json(state).and_then(|state| self.write(Kind::State, &[&state]));
-        if let Err(error) =
-            written.and_then(|()| self.sync()).and_then(|()| sync_directory(&self.directory))
-        {
+        let synced = written.and_then(|()| self.sync());
+        if let Err(error) = synced.and_then(|()| sync_directory(&self.directory)) {
             let _ = std::fs::remove_file(&self.path);
-            (self.path, self.file, self.size, self.at, self.segment) = before;
+            (self.path, self.file, self.size, self.at) = before;
             return Err(error);
         }
+        self.segment += 1;
         // Whatever stays is older than what replaced it.
-        let _ = std::fs::remove_file(&before.0);
+        let (old, _, size, _) = before;
+        if size == SEGMENT_BYTES && std::fs::rename(&old, self.spare_path()).is_ok() {
+            self.spare = Spare::Ready;
+        } else {
+            let _ = std::fs::remove_file(&old);
+        }
         Ok(())
+    }
+
+    fn spare_path(&self) -> PathBuf {
+        self.directory.join(format!("spare.{}", self.epoch))
+    }
+
+    fn next_segment(&mut self, path: &Path) -> io::Result<File> {
+        let made = match std::mem::replace(&mut self.spare, Spare::None) {
+            Spare::Making(pending) => pending.wait().is_ok(),
+            Spare::Ready => true,
+            Spare::None => false,
+        };
+        if made && std::fs::rename(self.spare_path(), path).is_ok() {
+            return OpenOptions::new().read(true).write(true).open(path);
+        }
+        make_segment(path, SEGMENT_BYTES)
+    }
+
+    /// Has the next segment made before it is needed.
+    fn prepare(&mut self) {
+        if matches!(self.spare, Spare::None) {
+            let path = self.spare_path();
+            let make = move || make_segment(&path, SEGMENT_BYTES).map(drop);
+            self.spare = Spare::Making(self.syncer.run(make));
+        }
     }
 
     pub fn rows(
@@ -203,7 +250,9 @@ impl Journal {
         let head: Vec<u8> = numbers.into_iter().chain(lengths).flat_map(u64::to_le_bytes).collect();
         let mut parts: Vec<&[u8]> = vec![&head, &ids];
         parts.extend_from_slice(columns);
-        self.write(Kind::Rows, &parts)
+        self.write(Kind::Rows, &parts)?;
+        self.prepare();
+        Ok(())
     }
 
     pub fn extent(&mut self, extent: &Extent) -> Result<()> {
@@ -231,6 +280,7 @@ impl Journal {
         bytes.extend((kind as u32).to_le_bytes());
         bytes.extend((self.sequence + 1).to_le_bytes());
         bytes.extend((length as u64).to_le_bytes());
+        bytes.extend(self.synced.to_le_bytes());
         bytes.extend(crc.to_le_bytes());
         bytes.extend(FORMAT.to_le_bytes());
         bytes.extend(0_u32.to_le_bytes());
@@ -242,41 +292,49 @@ impl Journal {
         self.at += bytes.len() as u64;
         self.size = self.size.max(self.at);
         self.sequence += 1;
-        self.dirty = true;
         Ok(())
     }
 
     pub fn sync(&mut self) -> Result<()> {
-        if self.dirty {
+        if self.synced != self.sequence {
             self.file.sync_data().map_err(failed_sync(&self.path))?;
-            self.dirty = false;
+            self.synced = self.sequence;
         }
         Ok(())
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Nothing is made in the directory of a run that has ended.
+        if let Spare::Making(pending) = std::mem::replace(&mut self.spare, Spare::None) {
+            let _ = pending.wait();
+        }
+    }
+}
+
 /// A segment with all its bytes on the disk already: writing to them changes nothing but them.
-fn segment(directory: &Path, epoch: u64, number: u64, bytes: u64) -> Result<(PathBuf, Arc<File>)> {
-    let path = directory.join(format!("journal.{epoch}.{number}"));
+fn make_segment(path: &Path, bytes: u64) -> io::Result<File> {
     let make = || -> io::Result<File> {
         let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let zeros = vec![0; 1 << 18];
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let zeros = vec![0; 1 << 20];
         let mut at = 0;
         while at < bytes {
             file.write_all_at(&zeros, at)?;
             at += zeros.len() as u64;
+            // Little at a time: others wait for the same disk.
+            file.sync_data()?;
         }
+        file.sync_all()?;
         Ok(file)
     };
-    let synced = make().and_then(|file| file.sync_all().map(|()| file));
-    match synced {
-        Ok(file) => Ok((path, Arc::new(file))),
-        Err(error) => {
-            let _ = std::fs::remove_file(&path);
-            Err(Error::from(error).context(format!("making {}", path.display())))
-        }
-    }
+    make().inspect_err(|_| drop(std::fs::remove_file(path)))
+}
+
+fn making(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+    let path = path.display().to_string();
+    move |error| Error::from(error).context(format!("making {path}"))
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
@@ -306,58 +364,77 @@ pub fn read(directory: &Path, epoch: u64) -> Result<Option<Vec<Record>>> {
         segments.extend(number.map(|number| (number, directory.join(&name))));
     }
     segments.sort();
+    let mut damaged = None;
     for (_, path) in segments.iter().rev() {
         let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(path.display()))?;
-        let records = parse(&bytes).map_err(|error| error.context(path.display()))?;
-        if matches!(records.first(), Some(Record::State(_))) {
-            return Ok(Some(records));
+        if record(&bytes, 0).is_none() {
+            // Begun when the power failed: the one before it is whole. If there is none, its state was on disk
+            // before any other record.
+            let has_others =
+                (0..bytes.len()).step_by(ALIGN as usize).any(|at| record(&bytes, at).is_some());
+            damaged = damaged.or(has_others.then_some(path));
+            continue;
         }
+        let records = parse(&bytes).map_err(|error| error.context(path.display()))?;
+        return match records.first() {
+            Some(Record::State(_)) => Ok(Some(records)),
+            _ => Err(no_state(path)),
+        };
     }
-    Ok(None)
+    damaged.map_or(Ok(None), |path| Err(no_state(path)))
+}
+
+fn no_state(path: &Path) -> Error {
+    Error::corrupt(format!("{} does not begin with the state of the run", path.display()))
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let (mut at, mut last) = (0, None);
-    while let Some((kind, sequence, said, next)) = record(bytes, at) {
-        if last.is_some_and(|last| sequence != last + 1) {
+    while let Some(found) = record(bytes, at) {
+        if last.is_some_and(|last| found.sequence != last + 1) {
             break;
         }
-        records.push(decode(kind, said)?);
-        (at, last) = (next, Some(sequence));
+        records.push(decode(found.kind, found.said)?);
+        (at, last) = (found.next, Some(found.sequence));
     }
-    // Behind a torn record there is nothing.
-    let mut later = at + ALIGN as usize;
-    while later < bytes.len() {
-        if let Some((_, sequence, _, _)) = record(bytes, later)
-            && last.is_none_or(|last| sequence > last)
-        {
-            return Err(Error::corrupt(format!(
-                "the journal is damaged at byte {at}: a later record is whole"
-            )));
-        }
-        later += ALIGN as usize;
+    let missing = last.map_or(0, |last| last + 1);
+    let later = (at + ALIGN as usize..bytes.len()).step_by(ALIGN as usize);
+    let mut later = later.filter_map(|at| record(bytes, at));
+    if later.any(|found| found.sequence > missing && found.synced >= missing) {
+        return Err(Error::corrupt(format!("the journal is damaged at byte {at}")));
     }
     Ok(records)
 }
 
-/// Kind, sequence number and contents of a good record, and where the next one begins.
-fn record(bytes: &[u8], at: usize) -> Option<(u32, u64, &[u8], usize)> {
+/// A good record.
+struct Found<'a> {
+    kind: u32,
+    sequence: u64,
+    /// The last record that was on disk when this was written.
+    synced: u64,
+    said: &'a [u8],
+    /// Where the next one begins.
+    next: usize,
+}
+
+fn record(bytes: &[u8], at: usize) -> Option<Found<'_>> {
     let head = bytes.get(at..at.checked_add(HEAD)?)?;
     let u32_at = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
     let u64_at = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
-    if head.get(..4)? != MAGIC || u32_at(36)? != crc32c::crc32c(head.get(..36)?) {
+    if head.get(..4)? != MAGIC || u32_at(44)? != crc32c::crc32c(head.get(..44)?) {
         return None;
     }
     let start = at + HEAD;
     let end = start.checked_add(usize::try_from(u64_at(16)?).ok()?)?;
     let said = bytes.get(start..end)?;
-    (crc32c::crc32c(said) == u32_at(24)?).then_some((
-        u32_at(4)?,
-        u64_at(8)?,
+    (crc32c::crc32c(said) == u32_at(32)?).then_some(Found {
+        kind: u32_at(4)?,
+        sequence: u64_at(8)?,
+        synced: u64_at(24)?,
         said,
-        end.next_multiple_of(ALIGN as usize),
-    ))
+        next: end.next_multiple_of(ALIGN as usize),
+    })
 }
 
 fn decode(kind: u32, said: &[u8]) -> Result<Record> {
@@ -404,64 +481,5 @@ fn rows(said: &[u8]) -> Option<Record> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Status;
-
-    fn ids(text: &str) -> IdBlock {
-        IdBlock { lengths: vec![text.len() as u32], bytes: text.as_bytes().to_vec() }
-    }
-
-    fn written(directory: &Path) -> (Journal, Vec<u8>) {
-        let state = State { run: "r".into(), mode: "append".into(), ..State::default() };
-        let mut journal = Journal::create(directory, 1, &state).unwrap();
-        journal.rows(0, 0, &ids("a"), &[&[1; 100]]).unwrap();
-        journal.rows(0, 1, &ids("b"), &[&[2; 100]]).unwrap();
-        journal
-            .extent(&Extent { number: 0, rows: 2, ids_rows: 2, ids: (3, 4), columns: vec![(5, 6)] })
-            .unwrap();
-        journal.sync().unwrap();
-        let bytes = std::fs::read(&journal.path).unwrap();
-        (journal, bytes)
-    }
-
-    #[test]
-    fn records_come_back_in_order() {
-        let place = tempfile::tempdir().unwrap();
-        let (mut journal, _) = written(place.path());
-        let records = read(place.path(), 1).unwrap().unwrap();
-        assert_eq!(records.len(), 4);
-        assert!(
-            matches!(&records[2], Record::Rows { before: 1, columns, .. } if columns[0] == [2; 100])
-        );
-        journal.turn(&State { published: 7, ..State::default() }).unwrap();
-        journal.done(9, 3).unwrap();
-        let records = read(place.path(), 1).unwrap().unwrap();
-        assert!(matches!(&records[0], Record::State(state) if state.published == 7));
-        assert!(matches!(&records[1], Record::Done { rows: 9, version: 3 }));
-        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
-        assert!(read(place.path(), 2).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_torn_last_record_ends_the_journal_and_a_torn_one_before_is_damage() {
-        let place = tempfile::tempdir().unwrap();
-        let (journal, bytes) = written(place.path());
-        let end = journal.at as usize;
-        let last = (0..end).rev().find(|at| bytes[*at..].starts_with(MAGIC)).unwrap();
-        for at in (0..end).step_by(7) {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 0x40;
-            match parse(&damaged) {
-                Ok(records) => assert!(at >= last || records.len() == 4, "{at}"),
-                Err(error) => {
-                    assert!(at < last, "{at}");
-                    assert_eq!(error.status, Status::RDS_ERR_CORRUPT);
-                }
-            }
-        }
-        for length in last..end {
-            assert!(parse(&bytes[..length]).unwrap().len() >= 3);
-        }
-    }
-}
+#[path = "journal_tests.rs"]
+mod tests;

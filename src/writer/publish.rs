@@ -1,7 +1,7 @@
 //! Makes finished files visible: they are linked into the table's data, and a version is made that names them.
 //! A live run, one that is recovered, and tokens of many writers all go this way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +19,7 @@ use crate::writer::Mode;
 use crate::writer::batch::Layout;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::journal::sync_directory;
+use crate::writer::run::runs;
 use crate::writer::versions::{Change, Landing, Mark, Versions, no_links};
 
 /// Data files in the directory of a table.
@@ -226,6 +227,28 @@ pub fn put_back<'a>(
     }
     if put {
         sync_directory(&table.join(DATA))?;
+    }
+    Ok(())
+}
+
+/// The data files of a version.
+pub fn named(dataset: &Dataset) -> HashSet<String> {
+    let fragments = dataset.manifest().fragments.iter();
+    fragments.flat_map(|fragment| &fragment.files).map(|file| file.path.clone()).collect()
+}
+
+/// Puts back what the newest version names, a clean-up took, and some run still has.
+pub fn put_back_all(versions: &Versions, newest: Option<&Dataset>) -> Result<()> {
+    let Some(newest) = newest else { return Ok(()) };
+    let data = versions.table().join(DATA);
+    let missing: Vec<String> =
+        named(newest).into_iter().filter(|name| !data.join(name).exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for run in runs(versions.table())? {
+        let has = |name: &&String| run.directory.join(name).exists();
+        put_back(&run.directory, missing.iter().filter(has).map(String::as_str), versions.table())?;
     }
     Ok(())
 }

@@ -11,17 +11,17 @@ use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::batch::Layout;
-use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Heap, failed_sync};
 use crate::writer::journal::{Extent, Intent, sync_directory};
-use crate::writer::publish::{Part, Publication, put_back};
+use crate::writer::publish::{Part, Publication, named, put_back_all};
 use crate::writer::replay::{Durable, Replayed, heap_files};
 use crate::writer::run::{Found, LINKED, Run, Standing, runs};
-use crate::writer::vacuum::sweep;
 use crate::writer::syncer::Syncer;
+use crate::writer::vacuum::sweep;
 use crate::writer::versions::{Mark, Shown, Versions};
+use crate::writer::{claim, staging};
 
 const INTENT: &str = "intent";
 
@@ -57,17 +57,33 @@ pub struct RecoverInfo {
 /// A run of which something waits.
 pub struct Waiting {
     pub found: Found,
+    /// What the standing is of.
+    pub epoch: u64,
     pub replayed: Replayed,
     pub standing: Standing,
+}
+
+impl Waiting {
+    /// Who is at it, if time must tell too.
+    fn verdict(&self) -> Result<Standing> {
+        match self.found.verdict() {
+            // Somebody else has ended it.
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {
+                Ok(Standing::Ended(Default::default()))
+            }
+            verdict => verdict,
+        }
+    }
 }
 
 /// The runs of which rows wait, in the order they began; without those in staged mode.
 pub fn waiting(table: &Path) -> Result<Vec<Waiting>> {
     let mut all = Vec::new();
     for found in runs(table)? {
-        let standing = match found.standing() {
+        let judged = found.epoch().and_then(|epoch| Ok((epoch, found.standing()?)));
+        let (epoch, standing) = match judged {
             Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
-            standing => standing?,
+            judged => judged?,
         };
         if matches!(standing, Standing::Ended(_)) {
             continue;
@@ -77,7 +93,7 @@ pub fn waiting(table: &Path) -> Result<Vec<Waiting>> {
             Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
             replayed => replayed.map_err(of)?,
         };
-        all.extend(replayed.map(|replayed| Waiting { found, replayed, standing }));
+        all.extend(replayed.map(|replayed| Waiting { found, epoch, replayed, standing }));
     }
     all.sort_by_key(|waiting| waiting.replayed.state.began);
     Ok(all)
@@ -99,7 +115,7 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
         known = true;
         let standing = match options.dry_run || options.take_over {
             true => waiting.standing.clone(),
-            false => waiting.found.verdict()?,
+            false => waiting.verdict()?,
         };
         let rows = waiting.replayed.waiting();
         if standing == Standing::Alive && !options.take_over {
@@ -111,7 +127,7 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
             info.waiting_rows += rows;
             continue;
         }
-        match finish(&versions, &waiting.found, options).await {
+        match finish(&versions, &waiting, options).await {
             Ok(Some(rows)) if options.drop => {
                 info.dropped_runs += 1;
                 info.dropped_rows += rows;
@@ -130,20 +146,24 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
         }
     }
     for found in runs(versions.table())? {
-        let staged = crate::writer::staging::tokens(&found.directory)?;
+        let staged = match staging::tokens(&found.directory) {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
+            staged => staged?,
+        };
         if staged.is_empty() || !wanted(&found.id) {
             continue;
         }
         known = true;
         if options.drop && options.run.is_some() && found.verdict()? != Standing::Alive {
             info.dropped_runs += 1;
-            info.dropped_rows += crate::writer::staging::drop_run(&found)?;
+            info.dropped_rows += staging::drop_run(&found)?;
         } else {
             info.staged_runs += 1;
         }
     }
     if !options.dry_run {
-        sweep(versions.table(), LINKED, false)?;
+        put_back_all(&versions, versions.newest().await?.as_deref())?;
+        sweep(&versions, LINKED, false).await?;
     }
     match (failure, &options.run) {
         (Some(error), _) => Err(error),
@@ -161,11 +181,11 @@ pub async fn finish_dead(versions: &Versions, own: Option<&str>, wait: bool) -> 
         if Some(waiting.found.id.as_str()) == own {
             continue;
         }
-        let standing = if wait { waiting.found.verdict()? } else { waiting.standing.clone() };
+        let standing = if wait { waiting.verdict()? } else { waiting.standing.clone() };
         if standing != Standing::Dead {
             continue;
         }
-        if let Err(error) = finish(versions, &waiting.found, &RecoverOptions::default()).await {
+        if let Err(error) = finish(versions, &waiting, &RecoverOptions::default()).await {
             log::warn!(
                 "{}: run {} with {} rows that wait cannot be finished: {error}",
                 versions.location,
@@ -182,7 +202,7 @@ pub async fn drop_dead(versions: &Versions, own: &str) -> Result<()> {
     let options = RecoverOptions { drop: true, ..RecoverOptions::default() };
     for waiting in waiting(versions.table())? {
         if waiting.found.id != own && waiting.standing == Standing::Dead {
-            finish(versions, &waiting.found, &options).await?;
+            finish(versions, &waiting, &options).await?;
         }
     }
     Ok(())
@@ -192,45 +212,46 @@ pub async fn drop_dead(versions: &Versions, own: &str) -> Result<()> {
 /// else has it.
 async fn finish(
     versions: &Versions,
-    found: &Found,
+    waiting: &Waiting,
     options: &RecoverOptions,
 ) -> Result<Option<u64>> {
-    let table = versions.table();
-    let Some(mut run) = found.take_over(table)? else { return Ok(None) };
-    let result = finish_owned(versions, &mut run, options).await;
-    match result {
-        Ok(_) => claim::give_up(versions.table(), &run.id),
-        Err(_) => run.leave(),
+    let Some(mut run) = waiting.found.take_over(versions.table(), waiting.epoch)? else {
+        return Ok(None);
+    };
+    match finish_owned(versions, &mut run, options).await {
+        Ok(rows) => {
+            claim::give_up(versions.table(), &run.id);
+            Ok(Some(rows))
+        }
+        Err(_) if !run.is_owned() => Ok(None),
+        Err(error) => {
+            run.leave();
+            Err(error)
+        }
     }
-    result.map(Some)
 }
 
 async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptions) -> Result<u64> {
     // Read after the owner's name is gone: nothing is acknowledged from then on.
+    let newest = versions.newest().await?;
+    let kept = newest.as_ref().map_or_else(HashSet::new, |newest| named(newest));
     let Some(mut replayed) = Replayed::read(&run.directory)? else {
-        run.end(&HashSet::new());
+        run.end(&kept);
         return Ok(0);
     };
-    let names = |finished: &[Finished]| -> HashSet<String> {
-        finished.iter().flat_map(|finished| &finished.files).map(|file| file.name.clone()).collect()
-    };
-    if options.drop {
-        let rows = replayed.waiting();
-        // Files that versions name have another name there.
-        run.end(&HashSet::new());
-        return Ok(rows);
+    if options.drop || replayed.state.volatile {
+        run.end(&kept);
+        return Ok(replayed.waiting());
     }
     let mode = replayed.mode()?;
-    if replayed.state.volatile {
-        // What a version shows has another name there.
-        run.end(&HashSet::new());
+    settle(versions, run, &mut replayed, options).await?;
+    if replayed.waiting() == 0 {
+        run.end(&kept);
         return Ok(0);
     }
-    settle(versions, run, &mut replayed, options).await?;
     let published = replayed.state.published;
     let durable = replayed.durable(&run.directory)?;
     let layout = replayed.layout()?;
-    let newest = versions.newest().await?;
     let appends = replayed.mode()? == Mode::Append;
     let target = match &newest {
         Some(newest) if appends => Target::of(newest.manifest()),
@@ -241,7 +262,7 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
     finished.extend(copy(run, &replayed, &durable, &layout, &target).await?);
     let rows = finished.last().map_or(published, Finished::end);
     if rows == published {
-        run.end(&names(&finished));
+        run.end(&kept);
         return Ok(0);
     }
     let mark = Mark { run: run.id.clone(), epoch: run.epoch, rows };
@@ -262,9 +283,9 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
         config: BTreeMap::new(),
         onto_replaced: options.onto_replaced,
     };
-    publication.publish(versions).await?;
-    put_back(&run.directory, names(&finished).iter().map(String::as_str), versions.table())?;
-    run.end(&names(&finished));
+    let shown = publication.publish(versions).await?;
+    put_back_all(versions, Some(&shown.dataset))?;
+    run.end(&named(&shown.dataset));
     Ok(rows - published)
 }
 

@@ -29,6 +29,8 @@ const FORMAT: u32 = 2;
 
 const TOKEN: &str = "token.";
 const PUBLISHED: &str = "published.";
+/// Its part of a job came with another token.
+const NEEDLESS: &str = "needless.";
 
 /// Table configuration: the parts of a job whose rows are in the table, as `0-41,43`.
 const JOB: &str = "rds.job.";
@@ -253,17 +255,17 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
             continue;
         }
         let directory = runs.join(&token.run);
-        if token.part.as_ref().is_some_and(|part| !jobs.add(part)) {
-            log::info!("{}: token {index} is a part that is there already", versions.location);
-            needless.push((directory, token));
-            continue;
-        }
         let shown =
             newest.as_ref().and_then(|newest| Mark::of(newest.manifest(), &token.mark().run));
         if shown.is_some() || directory.join(format!("{PUBLISHED}{}", token.sequence)).exists() {
             return Err(of(index)(Error::already_exists(
                 "it was committed already: a version of the table shows its rows",
             )));
+        }
+        if token.part.as_ref().is_some_and(|part| !jobs.add(part)) {
+            log::info!("{}: token {index} is a part that is there already", versions.location);
+            needless.push((directory, token));
+            continue;
         }
         token.check(&directory, &versions.location).map_err(of(index))?;
         chosen.push((directory, token));
@@ -275,7 +277,7 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
         data_files: newest.manifest().fragments.iter().map(|f| f.files.len() as u64).sum(),
     };
     let (Some(layout), false) = (layout, chosen.is_empty()) else {
-        set_published(&needless);
+        rename(&needless, NEEDLESS);
         let nothing = newest.filter(|_| mode == Mode::Append);
         return Ok(nothing.map_or(CommitInfo::default(), |newest| info(&newest, 0, 0)));
     };
@@ -304,18 +306,21 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
             "another call published one of the tokens at the same time; nothing of this call is visible",
         ));
     }
-    set_published(&chosen);
-    set_published(&needless);
+    rename(&chosen, PUBLISHED);
+    rename(&needless, NEEDLESS);
     Ok(info(&published.dataset, rows, tensor_bytes))
 }
 
 /// Of these tokens nothing waits.
-fn set_published(tokens: &[(std::path::PathBuf, &Token)]) {
+fn rename(tokens: &[(std::path::PathBuf, &Token)], to: &str) {
     for (directory, token) in tokens {
         let name = |kind: &str| directory.join(format!("{kind}{}", token.sequence));
-        // If it cannot be renamed, the mark in the versions tells.
-        let renamed = std::fs::rename(name(TOKEN), name(PUBLISHED));
-        renamed.unwrap_or_else(|e| log::warn!("{}: {e}", name(TOKEN).display()));
+        // If it cannot be renamed, the versions tell all the same.
+        if let Err(error) = std::fs::rename(name(TOKEN), name(to))
+            && !name(to).exists()
+        {
+            log::warn!("{}: {error}", name(TOKEN).display());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lance::Dataset;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::runtime;
 use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
@@ -18,7 +18,9 @@ use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Grown, Heap, failed_sync};
 use crate::writer::journal::{ColumnOf, Intent, Journal, State, sync_directory};
-use crate::writer::publish::{DATA, Part, Publication, exists, gone, put_back};
+use crate::writer::publish::{
+    DATA, Part, Publication, exists, gone, named, put_back, put_back_all,
+};
 use crate::writer::recover::{drop_dead, finish_dead};
 use crate::writer::replay::modes;
 use crate::writer::run::{LINKED, Run, hold};
@@ -28,6 +30,9 @@ use crate::writer::{CommitInfo, Durability, Mode};
 
 /// What is written to the heap at once of small batches that the journal has.
 const PENDING_BYTES: usize = 1 << 20;
+/// How much of that waits for the disk before it is set to work on it: a segment of the journal has little left to
+/// wait for when it ends.
+const BATCH_SYNC_BYTES: u64 = 8 << 20;
 
 pub struct Store {
     pub versions: Versions,
@@ -46,6 +51,8 @@ pub struct Store {
     unjournaled: bool,
     /// The same of ids.
     ids_unjournaled: bool,
+    /// The names of the heap's files may not be on disk yet.
+    unnamed: bool,
     /// Numbers of heaps.
     next: u64,
     pub syncer: Syncer,
@@ -75,6 +82,7 @@ impl Store {
                 // that must tell whether one did is taken only where there is no table without it.
                 runtime::block_on(finish_dead(&versions, None, newest.is_none()))??;
                 newest = runtime::block_on(versions.newest())??;
+                put_back_all(&versions, newest.as_deref())?;
                 if newest.is_none() {
                     return Err(gone(&versions.location));
                 }
@@ -119,6 +127,7 @@ impl Store {
             pending: None,
             unjournaled: false,
             ids_unjournaled: false,
+            unnamed: false,
             next: 0,
             syncer: Syncer::start(),
             table,
@@ -169,11 +178,15 @@ impl Store {
         self.finish_heap()?;
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         run.check_place()?;
-        let heap =
+        let mut heap =
             Heap::create(&run.directory, &run.id, run.epoch, self.next, layout.columns.len())?;
         self.next += 1;
+        if self.durability == Durability::Batch {
+            heap.sync_bytes = BATCH_SYNC_BYTES;
+        }
         let room = heap.room(layout);
         self.heap = Some(heap);
+        self.unnamed = true;
         self.ensure_journal()?;
         Ok(room)
     }
@@ -217,8 +230,17 @@ impl Store {
     fn make_journal(&mut self) -> Result<()> {
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         if self.journal.is_none() {
-            self.journal = Some(Journal::create(&run.directory, run.epoch, &self.state)?);
+            self.journal =
+                Some(Journal::create(&run.directory, run.epoch, &self.state, &self.syncer)?);
+        }
+        Ok(())
+    }
+
+    /// Before the journal speaks of files, they have their names.
+    fn sync_names(&mut self) -> Result<()> {
+        if let Some(run) = self.run.as_ref().filter(|_| self.unnamed) {
             sync_directory(&run.directory)?;
+            self.unnamed = false;
         }
         Ok(())
     }
@@ -274,6 +296,7 @@ impl Store {
     /// must be on disk in the heap before.
     fn turn_journal(&mut self) -> Result<()> {
         self.write_pending()?;
+        self.sync_names()?;
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut state = self.state.clone();
         if let Some(heap) = &mut self.heap {
@@ -290,6 +313,7 @@ impl Store {
         if self.durable == self.written || self.durability == Durability::Commit {
             return Ok(());
         }
+        self.sync_names()?;
         let Some(journal) = &mut self.journal else { return Ok(()) };
         if self.unjournaled && journal.is_full_for(4096) {
             self.turn_journal()?;
@@ -316,7 +340,7 @@ impl Store {
 
     /// The owner lives, and what it published is there.
     pub fn heartbeat(&mut self) -> Result<()> {
-        self.confirm()?;
+        self.run.as_mut().map_or(Ok(()), Run::rename)?;
         self.keep_links()
     }
 
@@ -429,7 +453,8 @@ impl Store {
             config: Default::default(),
             onto_replaced: false,
         };
-        let published = runtime::block_on(publication.publish(&self.versions))??;
+        let published = runtime::block_on(publication.publish(&self.versions))?;
+        let published = published.inspect_err(|error| self.void_intent(error))?;
         let version = published.version();
         let names: Vec<String> = self.names();
         self.table = Some(published.dataset);
@@ -453,6 +478,20 @@ impl Store {
         Ok(true)
     }
 
+    /// A version that was surely not made is nothing to wonder about later.
+    fn void_intent(&mut self, error: &Error) {
+        if error.status == Status::RDS_ERR_COMMIT_UNKNOWN {
+            return;
+        }
+        self.state.intent = None;
+        let intent = Intent { rows: self.state.published, after: self.state.seen };
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.intent(&intent).and_then(|()| journal.sync())
+        {
+            log::warn!("{}: {error}", self.versions.location);
+        }
+    }
+
     /// Names of the files that wait for a version.
     fn names(&self) -> Vec<String> {
         let files = self.state.finished.iter().flat_map(|finished| &finished.files);
@@ -472,10 +511,8 @@ impl Store {
         if !missing.is_empty()
             && let Some(newest) = runtime::block_on(self.versions.newest())??
         {
-            let fragments = newest.manifest().fragments.iter();
-            let named: HashSet<&str> =
-                fragments.flat_map(|f| &f.files).map(|file| file.path.as_str()).collect();
-            let wanted = missing.iter().map(String::as_str).filter(|name| named.contains(name));
+            let named = named(&newest);
+            let wanted = missing.iter().map(String::as_str).filter(|name| named.contains(*name));
             put_back(&run.directory, wanted, self.versions.table())?;
         }
         while self.linked.front().is_some_and(|(since, _)| since.elapsed() >= LINKED) {

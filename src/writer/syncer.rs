@@ -1,5 +1,5 @@
-//! Files are synced on a thread beside the one that writes: behind the writing, so that little is left to
-//! sync at the end, and at the same time as the journal.
+//! What waits for the disk beside the thread that writes: files are synced behind the writing, so that little is
+//! left to sync at the end, and at the same time as the journal.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 struct Job {
-    file: Arc<File>,
+    work: Box<dyn FnOnce() -> io::Result<()> + Send>,
     done: Sender<io::Result<()>>,
 }
 
@@ -18,16 +18,16 @@ pub struct Syncer {
     jobs: Option<Sender<Job>>,
 }
 
-/// A sync that is under way.
+/// Work that is under way.
 pub struct Pending(Receiver<io::Result<()>>);
 
 impl Syncer {
     pub fn start() -> Self {
         let (jobs, queue) = channel::<Job>();
         let run = move || {
-            for Job { file, done } in queue {
+            for Job { work, done } in queue {
                 // Nobody waits if the writer has ended meanwhile.
-                let _ = done.send(file.sync_data());
+                let _ = done.send(work());
             }
         };
         let thread = std::thread::Builder::new().name("rds-sync".to_string()).spawn(run);
@@ -35,14 +35,20 @@ impl Syncer {
     }
 
     pub fn sync(&self, file: &Arc<File>) -> Pending {
+        let file = file.clone();
+        self.run(move || file.sync_data())
+    }
+
+    /// Jobs are done one after the other.
+    pub fn run(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Pending {
         let (done, result) = channel();
-        let job = Job { file: file.clone(), done };
+        let job = Job { work: Box::new(work), done };
         let refused = match &self.jobs {
             Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
             None => Some(job),
         };
-        if let Some(Job { file, done }) = refused {
-            let _ = done.send(file.sync_data());
+        if let Some(Job { work, done }) = refused {
+            let _ = done.send(work());
         }
         Pending(result)
     }

@@ -16,11 +16,11 @@ use lance_table::io::manifest::read_manifest;
 
 use crate::error::{Error, Result, Status};
 use crate::location::{Location, VERSIONS, manifests};
-use crate::writer::publish::DATA;
-use crate::writer::{claim, staging};
+use crate::writer::publish::{DATA, put_back_all};
 use crate::writer::replay::Replayed;
-use crate::writer::run::{LINKED, RUNS, Standing, runs};
+use crate::writer::run::{ENDED, LINKED, RUNS, Standing, runs};
 use crate::writer::versions::{TRANSACTIONS, Versions};
+use crate::writer::{claim, staging};
 
 const DELETIONS: &str = "_deletions";
 /// Where Lance keeps the branches of a table, each a table of its own that may name files of this one.
@@ -59,7 +59,7 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
     let mut info = VacuumInfo::default();
     let versions = Versions::new(location.clone());
     // First, while what is in the table's data has two names, and counts as one.
-    let (files, bytes) = sweep(location.path(), options.older_than.min(LINKED), options.dry_run)?;
+    let (files, bytes) = sweep(&versions, options.older_than.min(LINKED), options.dry_run).await?;
     info.removed_files += files;
     info.removed_bytes += bytes;
     let mut removed = BTreeSet::new();
@@ -121,27 +121,40 @@ impl VacuumInfo {
 
 /// Removes what runs left that ended some time ago, and those that died before anything of them was durable:
 /// how many files these were, and their bytes. What is named in the table's data too is no file less.
-pub fn sweep(table: &Path, older_than: Duration, dry_run: bool) -> Result<(u64, u64)> {
+pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> Result<(u64, u64)> {
+    let table = versions.table();
     let (mut files, mut bytes) = (0, 0);
+    if !dry_run {
+        put_back_all(versions, versions.newest().await?.as_deref())?;
+    }
     for run in runs(table)? {
         let standing = match run.standing() {
             Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
             standing => standing?,
         };
-        let is_over = match standing {
-            Standing::Ended(since) => since >= older_than,
-            Standing::Dead => {
-                let volatile = Replayed::read(&run.directory)?.is_none_or(|run| run.state.volatile);
-                volatile && staging::tokens(&run.directory)?.is_empty()
-            }
-            Standing::Alive | Standing::Unknown(_) => false,
+        let is_over = || -> Result<bool> {
+            Ok(match standing {
+                Standing::Ended(since) => since >= older_than,
+                Standing::Dead => {
+                    let volatile =
+                        Replayed::read(&run.directory)?.is_none_or(|run| run.state.volatile);
+                    volatile
+                        && staging::tokens(&run.directory)?.is_empty()
+                        && age(&std::fs::metadata(&run.directory)?)? >= older_than
+                }
+                Standing::Alive | Standing::Unknown(_) => false,
+            })
         };
-        if !is_over {
-            continue;
+        match is_over() {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => continue,
+            Err(error) => return Err(error),
         }
         for entry in entries(&run.directory)? {
-            let metadata = entry?.metadata()?;
-            if metadata.nlink() == 1 {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.nlink() == 1 && entry.file_name() != ENDED {
                 files += 1;
                 bytes += metadata.len();
             }

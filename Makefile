@@ -19,11 +19,12 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-torch test-hyrax bench header lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python test-stress test-torch test-hyrax bench header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
 	@echo "make test         every test, with a closing count"
+	@echo "make test-stress  killed, stopped and unplugged writers, and pylance beside them; FACTOR=10 for longer"
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-hyrax   Hyrax's own verbs over librds; HYRAX_PYTHON=... names a Python that has Hyrax"
 	@echo "make build        the library: $(LIBRARY)"
@@ -63,6 +64,12 @@ test-c: build
 test-python: build $(VENV)/.installed
 	@scripts/need-tools cc
 	$(PY) -m pytest -q python_ctypes/tests
+
+# Minutes of what the world does to writers; the programs say what they checked.
+FACTOR := 1
+test-stress: build $(VENV)/.installed
+	@scripts/need-tools cc
+	PYTHONPATH=python_ctypes $(PY) stress/run.py --factor $(FACTOR)
 
 # With Debian's python3-torch, which is small, and the last NumPy that it was built for.
 TORCH_VENV := .venv-torch

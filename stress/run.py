@@ -16,7 +16,7 @@ PROGRAMS = {
     "power.py": ("subsets", 2),
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 25),
-    "beside_lance.py": ("seconds", 30),
+    "beside_lance.py": ("seconds", 120),
 }
 
 

@@ -31,7 +31,7 @@ const HEAD: usize = 48;
 const ALIGN: u64 = 64;
 
 /// A segment holds some seconds of small batches.
-const SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENT_BYTES: u64 = 8 << 20;
 /// What is made first, for runs that put little into it, and so that there is time to make the next.
 const FIRST_BYTES: u64 = 1 << 20;
 

@@ -32,7 +32,7 @@ use crate::writer::{CommitInfo, Durability, Mode};
 const PENDING_BYTES: usize = 1 << 20;
 /// How much of that waits for the disk before it is set to work on it: a segment of the journal has little left to
 /// wait for when it ends.
-const BATCH_SYNC_BYTES: u64 = 8 << 20;
+const BATCH_SYNC_BYTES: u64 = 4 << 20;
 
 pub struct Store {
     pub versions: Versions,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::writer::handler::no_links;
 use crate::writer::recover::waiting;
-use crate::writer::run::{Found, RUNS, Run, Standing};
-use crate::writer::versions::no_links;
+use crate::writer::run::{RUNS, Run};
+use crate::writer::runs::{Found, Standing};
 
 fn path(table: &Path) -> PathBuf {
     table.join(RUNS).join("create")

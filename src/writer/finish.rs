@@ -6,41 +6,27 @@
 //! not fill their last byte.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, StringArray, make_array};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema as ArrowSchema};
-use async_trait::async_trait;
 use lance_core::datatypes::Schema;
-use lance_encoding::decoder::{ColumnInfo, PageInfo};
-use lance_encoding::encoder::{
-    BatchEncoder, EncodeTask, EncodedPage, EncodingOptions, FieldEncoder, OutOfLineBuffers,
-};
-use lance_encoding::repdef::RepDefBuilder;
 use lance_file::version::ConcreteFileVersion;
-use lance_file::versions::{create_lazy_writer, create_writer, data_file_columns, v2_1, v2_2};
+use lance_file::versions::{create_writer, data_file_columns};
 use lance_file::writer::FileWriterOptions;
-use lance_io::object_writer::WriteResult;
-use lance_io::traits::Writer;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::error::{Error, Result};
-use crate::plain::{ALIGNMENT, RowLayout};
+use crate::plain::RowLayout;
 use crate::tensor::{ID_COLUMN, TensorSpec};
 use crate::writer::batch::{Column, ID_BLOCK_HEAD, IdBlock, Layout};
+use crate::writer::footer::{Footer, Sink};
 use crate::writer::fragment::{Finished, FinishedFile, Target};
 
-/// The most that Lance's own writer puts in a page.
-const PAGE_BYTES: u64 = 32 << 20;
-/// What Lance's encoder collects for a page of ids. It holds that up to three times.
-const ENCODED_PAGE_BYTES: u64 = 1 << 20;
 /// What is encoded anew at once.
 const READ_BYTES: usize = 4 << 20;
 
@@ -257,202 +243,6 @@ impl Ids {
         decoded
             .map(|(block, _)| Some(block))
             .ok_or_else(|| Error::corrupt("a block of ids is damaged"))
-    }
-}
-
-/// What comes behind the rows of a file.
-struct Footer {
-    sink: Sink,
-    schema: Schema,
-    version: ConcreteFileVersion,
-    columns: Vec<Encoded>,
-}
-
-struct Encoded {
-    name: String,
-    encoder: Box<dyn FieldEncoder>,
-    rows: u64,
-    pages: Vec<PageInfo>,
-}
-
-impl Footer {
-    fn new(sink: Sink, schema: &Schema, version: ConcreteFileVersion) -> Result<Self> {
-        let strategy = match version {
-            ConcreteFileVersion::V2_1 => v2_1::encoding_strategy(Default::default()),
-            _ => v2_2::encoding_strategy(Default::default()),
-        };
-        let options = EncodingOptions {
-            cache_bytes_per_column: ENCODED_PAGE_BYTES,
-            buffer_alignment: ALIGNMENT as u64,
-            ..EncodingOptions::default()
-        };
-        let encoders = BatchEncoder::try_new(schema, strategy.as_ref(), &options)?.field_encoders;
-        let columns = schema.fields.iter().zip(encoders).map(|(field, encoder)| Encoded {
-            name: field.name.clone(),
-            encoder,
-            rows: 0,
-            pages: Vec::new(),
-        });
-        let (columns, schema) = (columns.collect(), schema.clone());
-        Ok(Self { sink, schema, version, columns })
-    }
-
-    /// Pages over rows that lie at the start of the file, without a gap: each begins where Lance and Arrow
-    /// want it, because the one before has a multiple of so many rows.
-    fn describe(&mut self, name: &str, layout: RowLayout, rows: u64) -> Result<()> {
-        let stride = layout.stride as u64;
-        let step = ALIGNMENT as u64 >> stride.trailing_zeros().min(ALIGNMENT.trailing_zeros());
-        let page = (PAGE_BYTES / stride / step * step).max(step);
-        let column = self.column(name)?;
-        while column.rows < rows {
-            let count = page.min(rows - column.rows);
-            let encoding = layout.description(count);
-            column.pages.push(PageInfo {
-                num_rows: count,
-                priority: column.rows,
-                encoding: encoding.ok_or_else(|| Error::internal("a page of too many rows"))?,
-                buffer_offsets_and_sizes: Arc::new([(column.rows * stride, count * stride)]),
-            });
-            column.rows += count;
-        }
-        Ok(())
-    }
-
-    fn column(&mut self, name: &str) -> Result<&mut Encoded> {
-        let mut columns = self.columns.iter_mut();
-        let column = columns.find(|column| column.name == name);
-        column.ok_or_else(|| Error::internal("a column that is not there"))
-    }
-
-    /// Adds values of a column.
-    async fn encode(&mut self, name: &str, array: ArrayRef) -> Result<()> {
-        let column = self.column(name)?;
-        let (rows, row) = (array.len() as u64, column.rows);
-        column.rows += rows;
-        let array = column.encoder.prepare_array(array)?;
-        let mut buffers = in_pages_only();
-        let levels = RepDefBuilder::default();
-        let tasks = column.encoder.maybe_encode(array, &mut buffers, levels, row, rows)?;
-        self.write_encoded(name, tasks, buffers).await
-    }
-
-    async fn write_encoded(
-        &mut self,
-        name: &str,
-        tasks: Vec<EncodeTask>,
-        buffers: OutOfLineBuffers,
-    ) -> Result<()> {
-        if !buffers.take_buffers().is_empty() {
-            return Err(Error::internal("bytes of a column outside its pages"));
-        }
-        for task in tasks {
-            self.write_page(name, task.await?).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_page(&mut self, name: &str, page: EncodedPage) -> Result<()> {
-        let mut places = Vec::with_capacity(page.data.len());
-        for buffer in page.data {
-            places.push((self.align().await?, buffer.len() as u64));
-            self.sink.write_all(&buffer).await?;
-        }
-        self.column(name)?.pages.push(PageInfo {
-            num_rows: page.num_rows,
-            priority: page.row_number,
-            encoding: page.description,
-            buffer_offsets_and_sizes: places.into(),
-        });
-        Ok(())
-    }
-
-    /// Where the next page or buffer begins.
-    async fn align(&mut self) -> Result<u64> {
-        let padding = self.sink.at.next_multiple_of(ALIGNMENT as u64) - self.sink.at;
-        self.sink.write_all([0; ALIGNMENT].get(..padding as usize).unwrap_or_default()).await?;
-        Ok(self.sink.at)
-    }
-
-    /// Ends the file, which has so many bytes then.
-    async fn finish(mut self, rows: u64) -> Result<u64> {
-        if self.columns.iter().any(|column| column.rows != rows) {
-            return Err(Error::internal("the ids of a file are not as many as its rows"));
-        }
-        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-        let mut infos = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            let column = self.column(name)?;
-            let mut buffers = in_pages_only();
-            let tasks = column.encoder.flush(&mut buffers)?;
-            self.write_encoded(name, tasks, buffers).await?;
-            let mut buffers = in_pages_only();
-            let finished = self.column(name)?.encoder.finish(&mut buffers).await?;
-            let Ok([finished]) = <[_; 1]>::try_from(finished) else {
-                return Err(Error::internal("a field of several columns"));
-            };
-            if !finished.column_buffers.is_empty() || !buffers.take_buffers().is_empty() {
-                return Err(Error::internal("buffers of a whole column"));
-            }
-            for page in finished.final_pages {
-                self.write_page(name, page).await?;
-            }
-            let pages = std::mem::take(&mut self.column(name)?.pages);
-            let info = ColumnInfo::new(index as u32, pages.into(), Vec::new(), finished.encoding);
-            infos.push(Arc::new(info));
-        }
-        self.align().await?;
-        let options = FileWriterOptions::default();
-        let mut footer = create_lazy_writer(self.version, Box::new(self.sink), options)?;
-        footer.initialize_with_external_columns(self.schema, &infos, rows)?;
-        Ok(footer.finish().await?.size_bytes)
-    }
-}
-
-/// Lance's encoders of strings and numbers put nothing outside the pages.
-fn in_pages_only() -> OutOfLineBuffers {
-    OutOfLineBuffers::new(0, ALIGNMENT as u64)
-}
-
-/// The end of a file. What is written goes to the system at once, so it must be filled by a thread that
-/// may wait.
-struct Sink {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl AsyncWrite for Sink {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = loop {
-            match self.file.write_at(bytes, self.at) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
-        self.at += written as u64;
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-#[async_trait]
-impl Writer for Sink {
-    async fn tell(&mut self) -> lance::Result<usize> {
-        Ok(self.at as usize)
-    }
-
-    async fn shutdown(&mut self) -> lance::Result<WriteResult> {
-        Ok(WriteResult { size: self.at as usize, e_tag: None })
     }
 }
 

@@ -17,6 +17,7 @@ use lance_io::utils::CachedFileSize;
 use super::*;
 use crate::tensor::DType;
 use crate::writer::batch::from_arrow;
+use crate::writer::footer::PAGE_BYTES;
 use crate::writer::heap::Heap;
 use crate::writer::pool::Pool;
 use crate::writer::syncer::Syncer;

@@ -3,33 +3,39 @@
 //!
 //! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides,
 //! `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
-//! file of Lance of it (a `fragment` to be), `journal` what makes rows durable, `run` whose they are.
-//! `publish` makes files visible through `versions`, the one way to make a version. `merge` makes one file of
-//! small ones, `recover` finishes what `replay` finds of runs that died, `staging` publishes what many
-//! writers wrote, `vacuum` removes what nobody will need.
+//! file of Lance of it (a `fragment` to be, with a `footer`), `journal` what makes rows durable, `run` whose they
+//! are. `visible` shows them: `publish` makes files visible through `versions`, the one way to make a version,
+//! whose `handler` looks once more. `merge` makes one file of small ones, `recover` finishes what `replay`
+//! finds of `runs` that died, `staging` publishes what many writers wrote, `vacuum` removes what nobody will
+//! need.
 
 #![forbid(unsafe_code)]
 
 mod batch;
 mod claim;
 mod finish;
+mod footer;
 mod fragment;
+mod handler;
 mod heap;
 mod journal;
 mod merge;
 mod pipeline;
 mod pool;
+mod process;
 mod publish;
 mod queue;
 mod recover;
 mod replay;
 mod run;
+mod runs;
 mod staging;
 mod store;
 mod syncer;
 mod tensor_view;
 mod vacuum;
 mod versions;
+mod visible;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -18,9 +18,10 @@ use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::batch::Layout;
 use crate::writer::fragment::{Finished, Target};
+use crate::writer::handler::no_links;
 use crate::writer::journal::sync_directory;
-use crate::writer::run::runs;
-use crate::writer::versions::{Change, Landing, Mark, Versions, no_links};
+use crate::writer::runs::runs;
+use crate::writer::versions::{Change, Landing, Mark, Versions};
 
 /// Data files in the directory of a table.
 pub const DATA: &str = "data";

@@ -1,8 +1,9 @@
 //! The directory of a run, `<table>/_rds/<run>/`, and who owns it.
 //!
 //! The owner is a file `owner.<epoch>.<n>` that says which process it is. After each sync and before it answers
-//! a caller the owner renames it to `n + 1`. Whoever takes a run over renames it away first and reads the
-//! journal afterwards, so all that was acknowledged is seen, and an owner that goes on finds its file gone.
+//! a caller the owner renames it to `n + 1`, or looks whether it is there. Whoever takes a run over renames it
+//! away first and reads the journal afterwards, so all that was acknowledged is seen, and an owner that goes on
+//! finds its file gone.
 //! A run without such a file has no owner: it was left with rows that wait, or its recovery died. A run of
 //! which nothing waits has a file `ended`.
 
@@ -11,67 +12,23 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::writer::journal::sync_directory;
+use crate::writer::process::Process;
 
 /// Runs within a table. Clean-ups of other tools walk only Lance's own directories.
 pub const RUNS: &str = "_rds";
 /// Says that nothing of a run waits.
 pub const ENDED: &str = "ended";
 
-/// How often a directory is listed to be sure that a name is not in it.
-const LOOKS: u32 = 3;
-
-/// How long an owner that cannot be looked up may leave its name unchanged.
-pub const SILENCE: Duration = Duration::from_secs(30);
 /// How often an idle owner says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(8);
 /// How long what is published stays linked here, to be put back if a clean-up takes it.
 pub const LINKED: Duration = Duration::from_secs(15 * 60);
-
-/// What tells a process from every other one.
-#[derive(Serialize, Deserialize, PartialEq, Debug)]
-struct Process {
-    boot: String,
-    namespace: String,
-    pid: u32,
-    start: u64,
-}
-
-impl Process {
-    fn this() -> Self {
-        let pid = std::process::id();
-        Self { boot: boot(), namespace: namespace(), pid, start: start(pid).unwrap_or(0) }
-    }
-}
-
-fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    // Without one nobody is the same host as anybody.
-    id.map_or_else(|_| Uuid::new_v4().to_string(), |id| id.trim().to_string())
-}
-
-fn namespace() -> String {
-    let link = std::fs::read_link("/proc/self/ns/pid");
-    link.map_or_else(|_| String::new(), |link| link.display().to_string())
-}
-
-/// When a process was started, in ticks since boot; none if there is none, or it has ended.
-fn start(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may have anything in it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
 
 /// A run that this process owns.
 pub struct Run {
@@ -79,11 +36,11 @@ pub struct Run {
     pub table: PathBuf,
     pub directory: PathBuf,
     pub epoch: u64,
-    renamed: u64,
-    local: bool,
+    pub(super) renamed: u64,
+    pub(super) local: bool,
     /// The directory of the table, and what it is: the path may come to lead elsewhere.
-    _held: File,
-    place: (u64, u64),
+    pub(super) _held: File,
+    pub(super) place: (u64, u64),
 }
 
 impl Run {
@@ -215,13 +172,14 @@ fn make_directories(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether names on this file system are known to the kernel of this host first.
-fn is_local(directory: &File) -> bool {
+pub fn is_local(directory: &File) -> bool {
     // ext4, XFS, btrfs, F2FS, ZFS, tmpfs: magic(5) of statfs(2).
-    const LOCAL: [u64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x2FC1_2FC1, 0x0102_1994];
+    const LOCAL: [u64; 6] =
+        [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x2FC1_2FC1, 0x0102_1994];
     rustix::fs::fstatfs(directory).is_ok_and(|stat| LOCAL.contains(&(stat.f_type as u64)))
 }
 
-fn write_owner(path: &Path) -> Result<()> {
+pub fn write_owner(path: &Path) -> Result<()> {
     let text = serde_json::to_vec(&Process::this())
         .map_err(|e| Error::internal(format!("the owner of a run: {e}")))?;
     let written = std::fs::write(path, text);
@@ -253,185 +211,11 @@ fn end(directory: &Path, owner: &Path, published: &HashSet<String>) -> Result<()
     Ok(())
 }
 
-/// The directory of somebody's run.
-#[derive(Clone, Debug)]
-pub struct Found {
-    pub id: String,
-    pub directory: PathBuf,
-}
-
-/// Who is at a run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Standing {
-    /// Nothing waits; since when.
-    Ended(Duration),
-    Alive,
-    Dead,
-    /// On another host, or in a container: only time tells. The name of the owner's file.
-    Unknown(String),
-}
-
-/// The runs of a table, those of which nothing waits too.
-pub fn runs(table: &Path) -> Result<Vec<Found>> {
-    let entries = match std::fs::read_dir(table.join(RUNS)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        // Names of runs, and nothing else that somebody put there.
-        if let Ok(id) = entry.file_name().into_string()
-            && Uuid::try_parse(&id).is_ok()
-            && entry.file_type()?.is_dir()
-        {
-            found.push(Found { id, directory: entry.path() });
-        }
-    }
-    found.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(found)
-}
-
-impl Found {
-    /// The owner's file, and the newest epoch that there was. A file that is renamed while a large directory is
-    /// listed may be missed, so none is none only after several looks.
-    fn owners(&self) -> Result<(Option<String>, u64)> {
-        let mut found = self.list_owners()?;
-        for _ in 0..LOOKS {
-            if found.0.is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-            found = self.list_owners()?;
-        }
-        Ok(found)
-    }
-
-    fn list_owners(&self) -> Result<(Option<String>, u64)> {
-        let (mut owner, mut epoch) = (None, 0);
-        for entry in std::fs::read_dir(&self.directory)? {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            let mut parts = name.split('.');
-            let kind = parts.next();
-            let Some(of) = parts.next().and_then(|part| part.parse().ok()) else { continue };
-            if matches!(kind, Some("owner" | "old" | "journal")) {
-                epoch = epoch.max(of);
-            }
-            if kind == Some("owner") {
-                owner = Some(name);
-            }
-        }
-        Ok((owner, epoch))
-    }
-
-    pub fn standing(&self) -> Result<Standing> {
-        if let Ok(ended) = std::fs::metadata(self.directory.join(ENDED)) {
-            let since = SystemTime::now().duration_since(ended.modified()?);
-            return Ok(Standing::Ended(since.unwrap_or_default()));
-        }
-        // The owner renames its file now and then.
-        for _ in 0..100 {
-            let Some(name) = self.owners()?.0 else { return Ok(Standing::Dead) };
-            let text = match std::fs::read(self.directory.join(&name)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                text => text?,
-            };
-            // Empty after a power failure, or written in this moment.
-            let Ok(process) = serde_json::from_slice::<Process>(&text) else {
-                return Ok(Standing::Unknown(name));
-            };
-            if (process.boot, process.namespace) != (boot(), namespace()) {
-                return Ok(Standing::Unknown(name));
-            }
-            return Ok(match start(process.pid) {
-                Some(start) if start == process.start => Standing::Alive,
-                _ => Standing::Dead,
-            });
-        }
-        Ok(Standing::Alive)
-    }
-
-    /// As `standing`, but waits until time has told.
-    pub fn verdict(&self) -> Result<Standing> {
-        let mut since = Instant::now();
-        let mut standing = self.standing()?;
-        while matches!(standing, Standing::Unknown(_)) {
-            if since.elapsed() >= SILENCE {
-                return Ok(Standing::Dead);
-            }
-            std::thread::sleep(Duration::from_millis(250));
-            let now = self.standing()?;
-            if now != standing {
-                (since, standing) = (Instant::now(), now);
-            }
-        }
-        Ok(standing)
-    }
-
-    /// How often the run was taken over: what is found out of its owner holds as long as this does.
-    pub fn epoch(&self) -> Result<u64> {
-        Ok(self.owners()?.1)
-    }
-
-    /// Makes this process the owner, unless another one was since the epoch `judged`. None, if another one was
-    /// faster.
-    pub fn take_over(&self, table: &Path, judged: u64) -> Result<Option<Run>> {
-        match self.take_over_now(table, judged) {
-            // Somebody else has ended the run, and removed its directory.
-            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && !self.directory.exists() => {
-                Ok(None)
-            }
-            taken => taken,
-        }
-    }
-
-    fn take_over_now(&self, table: &Path, judged: u64) -> Result<Option<Run>> {
-        let (held, place) = hold(table)?;
-        let token = Uuid::new_v4().simple().to_string();
-        let own = self.directory.join(format!("new.{token}"));
-        write_owner(&own)?;
-        let claim = || -> Result<Option<u64>> {
-            let (mut owner, epoch) = self.owners()?;
-            if epoch != judged || self.directory.join(ENDED).exists() {
-                return Ok(None);
-            }
-            while let Some(name) = owner {
-                let old = self.directory.join(format!("old.{epoch}.{token}"));
-                match std::fs::rename(self.directory.join(name), old) {
-                    // An owner that lives renames it too.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        let now = self.owners()?;
-                        if now.1 != epoch {
-                            return Ok(None);
-                        }
-                        owner = now.0;
-                    }
-                    renamed => {
-                        renamed?;
-                        break;
-                    }
-                }
-            }
-            let claimed =
-                std::fs::hard_link(&own, self.directory.join(format!("owner.{}.0", epoch + 1)));
-            match claimed {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-                claimed => claimed.map(|()| Some(epoch + 1)).map_err(Error::from),
-            }
-        };
-        let claimed = claim();
-        let _ = std::fs::remove_file(&own);
-        let Some(epoch) = claimed? else { return Ok(None) };
-        sync_directory(&self.directory)?;
-        let (id, directory, table) = (self.id.clone(), self.directory.clone(), table.to_path_buf());
-        let local = is_local(&held);
-        Ok(Some(Run { id, table, directory, epoch, renamed: 0, local, _held: held, place }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Status;
+    use crate::writer::runs::{Found, Standing, runs};
 
     fn only(table: &Path) -> Found {
         runs(table).unwrap().pop().unwrap()

@@ -9,23 +9,21 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lance::Dataset;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::runtime;
 use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
 use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
-use crate::writer::fragment::{Finished, Target};
+use crate::writer::fragment::Target;
 use crate::writer::heap::{Grown, Heap, failed_sync};
-use crate::writer::journal::{ColumnOf, Intent, Journal, State, sync_directory};
-use crate::writer::publish::{
-    DATA, Part, Publication, exists, gone, named, put_back, put_back_all,
-};
-use crate::writer::recover::{drop_dead, finish_dead};
+use crate::writer::journal::{ColumnOf, Journal, State, sync_directory};
+use crate::writer::publish::{DATA, exists, gone, put_back_all};
+use crate::writer::recover::finish_dead;
 use crate::writer::replay::modes;
-use crate::writer::run::{LINKED, Run, hold};
+use crate::writer::run::{Run, hold};
 use crate::writer::syncer::Syncer;
-use crate::writer::versions::{Mark, Versions};
+use crate::writer::versions::Versions;
 use crate::writer::{CommitInfo, Durability, Mode};
 
 /// What is written to the heap at once of small batches that the journal has.
@@ -35,39 +33,39 @@ const PENDING_BYTES: usize = 1 << 20;
 const BATCH_SYNC_BYTES: u64 = 4 << 20;
 
 pub struct Store {
-    pub versions: Versions,
-    pub mode: Mode,
-    durability: Durability,
-    pub run: Option<Run>,
-    journal: Option<Journal>,
-    pub state: State,
+    pub(super) versions: Versions,
+    pub(super) mode: Mode,
+    pub(super) durability: Durability,
+    pub(super) run: Option<Run>,
+    pub(super) journal: Option<Journal>,
+    pub(super) state: State,
     /// The directory of a table that is there, held, and what it is: the path may come to lead elsewhere.
-    place: Option<(File, (u64, u64))>,
-    layout: Option<Arc<Layout>>,
-    heap: Option<Heap>,
+    pub(super) place: Option<(File, (u64, u64))>,
+    pub(super) layout: Option<Arc<Layout>>,
+    pub(super) heap: Option<Heap>,
     /// Small batches that the journal has whole, on their way to the heap: together they cost it one write.
-    pending: Option<Block>,
+    pub(super) pending: Option<Block>,
     /// Some rows of the heap are neither whole in the journal nor in an extent of it.
-    unjournaled: bool,
+    pub(super) unjournaled: bool,
     /// The same of ids.
-    ids_unjournaled: bool,
+    pub(super) ids_unjournaled: bool,
     /// The names of the heap's files may not be on disk yet.
-    unnamed: bool,
+    pub(super) unnamed: bool,
     /// Numbers of heaps.
-    next: u64,
-    pub syncer: Syncer,
+    pub(super) next: u64,
+    pub(super) syncer: Syncer,
     /// The newest version that this run has seen of the table it adds to; none, if that is to be made.
-    pub table: Option<Arc<Dataset>>,
+    pub(super) table: Option<Arc<Dataset>>,
     /// Names of data files of the run that versions name, and since when.
-    pub own: HashSet<String>,
-    linked: VecDeque<(Instant, Vec<String>)>,
+    pub(super) own: HashSet<String>,
+    pub(super) linked: VecDeque<(Instant, Vec<String>)>,
     /// Runs that lost their owner before this one began are finished, as far as they can be.
-    settled: bool,
+    pub(super) settled: bool,
     /// Rows and bytes in files, and how much of that is durable.
-    written: (u64, u64),
-    pub durable: (u64, u64),
+    pub(super) written: (u64, u64),
+    pub(super) durable: (u64, u64),
     /// How many tokens were made.
-    pub staged_tokens: u64,
+    pub(super) staged_tokens: u64,
 }
 
 impl Store {
@@ -147,7 +145,7 @@ impl Store {
     }
 
     /// Whether a checkpoint makes rows durable before a version shows them.
-    fn keeps_journal(&self) -> bool {
+    pub(super) fn keeps_journal(&self) -> bool {
         !matches!(self.durability, Durability::Commit)
     }
 
@@ -227,7 +225,7 @@ impl Store {
         }
     }
 
-    fn make_journal(&mut self) -> Result<()> {
+    pub(super) fn make_journal(&mut self) -> Result<()> {
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         if self.journal.is_none() {
             self.journal =
@@ -284,7 +282,7 @@ impl Store {
     }
 
     /// Writes to the heap what only the journal has.
-    fn write_pending(&mut self) -> Result<()> {
+    pub(super) fn write_pending(&mut self) -> Result<()> {
         if let (Some(heap), Some(block)) = (&mut self.heap, &self.pending) {
             heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?;
         }
@@ -294,7 +292,7 @@ impl Store {
 
     /// Another segment of the journal begins with all there is to know; rows that only the old one has whole
     /// must be on disk in the heap before.
-    fn turn_journal(&mut self) -> Result<()> {
+    pub(super) fn turn_journal(&mut self) -> Result<()> {
         self.write_pending()?;
         self.sync_names()?;
         let Some(journal) = &mut self.journal else { return Ok(()) };
@@ -334,7 +332,7 @@ impl Store {
         Ok(())
     }
 
-    fn confirm(&mut self) -> Result<()> {
+    pub(super) fn confirm(&mut self) -> Result<()> {
         self.run.as_mut().map_or(Ok(()), Run::confirm)
     }
 
@@ -411,126 +409,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether there are rows that no version shows.
-    pub fn has_hidden(&self) -> bool {
-        self.written.0 > self.state.published
-    }
-
-    /// Whether time may make them visible: an overwrite becomes so only when it is asked for.
-    pub fn shows_by_itself(&self) -> bool {
-        self.keeps_journal() && (self.mode != Mode::Overwrite || self.state.published > 0)
-    }
-
-    /// Makes a version that shows all rows. True, if there were any to show.
-    pub fn publish(&mut self) -> Result<bool> {
-        self.finish_heap()?;
-        self.settle(true)?;
-        if self.state.finished.is_empty() {
-            return Ok(false);
-        }
-        let layout = self.layout.clone().ok_or_else(|| Error::internal("rows without a layout"))?;
-        self.make_journal()?;
-        let rows = self.state.finished.last().map_or(0, Finished::end);
-        let first = self.state.published == 0;
-        let after = self.versions.location.newest_version()?.unwrap_or(0);
-        let intent = Intent { rows, after };
-        self.state.intent = Some(intent.clone());
-        if self.journal.as_ref().is_some_and(|journal| journal.is_full_for(4096)) {
-            self.turn_journal()?;
-        }
-        let journal = self.journal.as_mut().ok_or_else(|| Error::internal("no journal"))?;
-        journal.intent(&intent)?;
-        journal.sync()?;
-        self.run.as_mut().map_or(Ok(()), Run::confirm)?;
-        let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
-        let publication = Publication {
-            mode: if first { self.mode } else { Mode::Append },
-            began_on: self.state.began_on,
-            seen: self.state.seen,
-            layout: &layout,
-            parts: vec![Part { directory: &run.directory, finished: &self.state.finished }],
-            marks: vec![Mark { run: run.id.clone(), epoch: run.epoch, rows }],
-            config: Default::default(),
-            onto_replaced: false,
-        };
-        let published = runtime::block_on(publication.publish(&self.versions))?;
-        let published = published.inspect_err(|error| self.void_intent(error))?;
-        let version = published.version();
-        let names: Vec<String> = self.names();
-        self.table = Some(published.dataset);
-        self.own.extend(names.iter().cloned());
-        self.linked.push_back((Instant::now(), names));
-        self.durable = self.written;
-        self.state.landed(rows, version);
-        // If it cannot be told, the mark of the version tells.
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.done(rows, version).and_then(|()| journal.sync())
-        {
-            log::warn!("{}: {error}", self.versions.location);
-        }
-        if first {
-            claim::give_up(self.versions.table(), &self.state.run);
-            if self.mode == Mode::Overwrite {
-                runtime::block_on(drop_dead(&self.versions, &self.state.run))??;
-            }
-        }
-        self.keep_links()?;
-        Ok(true)
-    }
-
-    /// A version that was surely not made is nothing to wonder about later.
-    fn void_intent(&mut self, error: &Error) {
-        if error.status == Status::RDS_ERR_COMMIT_UNKNOWN {
-            return;
-        }
-        self.state.intent = None;
-        let intent = Intent { rows: self.state.published, after: self.state.seen };
-        if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.intent(&intent).and_then(|()| journal.sync())
-        {
-            log::warn!("{}: {error}", self.versions.location);
-        }
-    }
-
-    /// Names of the files that wait for a version.
-    fn names(&self) -> Vec<String> {
-        let files = self.state.finished.iter().flat_map(|finished| &finished.files);
-        files.map(|file| file.name.clone()).collect()
-    }
-
-    /// Puts back what a clean-up took that had listed files before a version named them; names of long ago are
-    /// given up.
-    pub fn keep_links(&mut self) -> Result<()> {
-        let Some(run) = &self.run else { return Ok(()) };
-        let data = self.versions.table().join(DATA);
-        let missing = |names: &[String]| -> Vec<String> {
-            names.iter().filter(|name| !data.join(name).exists()).cloned().collect()
-        };
-        let missing: Vec<String> =
-            self.linked.iter().flat_map(|(_, names)| missing(names)).collect();
-        if !missing.is_empty()
-            && let Some(newest) = runtime::block_on(self.versions.newest())??
-        {
-            let named = named(&newest);
-            let wanted = missing.iter().map(String::as_str).filter(|name| named.contains(*name));
-            put_back(&run.directory, wanted, self.versions.table())?;
-        }
-        while self.linked.front().is_some_and(|(since, _)| since.elapsed() >= LINKED) {
-            for name in self.linked.pop_front().into_iter().flat_map(|(_, names)| names) {
-                let _ = std::fs::remove_file(run.directory.join(name));
-            }
-        }
-        Ok(())
-    }
-
-    /// A version of the run's own making, after a merge.
-    pub fn merged(&mut self, table: Arc<Dataset>, names: Vec<String>) {
-        self.state.seen = table.manifest().version;
-        self.table = Some(table);
-        self.own.extend(names.iter().cloned());
-        self.linked.push_back((Instant::now(), names));
-    }
-
     pub fn next_number(&mut self) -> u64 {
         self.next += 1;
         self.next - 1
@@ -545,52 +423,6 @@ impl Store {
         let manifest = table.manifest();
         let data_files = manifest.fragments.iter().map(|f| f.files.len() as u64).sum();
         CommitInfo { rows, tensor_bytes, version: manifest.version, data_files }
-    }
-
-    /// Drops rows that are not durable. Those that are become visible like others.
-    pub fn drop_rest(&mut self) {
-        let Some(run) = &self.run else { return };
-        if self.keeps_journal() {
-            // The journal knows what is durable, and recovery finishes it.
-            let shown = self.mode != Mode::Overwrite || self.state.published > 0;
-            if shown && self.durable.0 > self.state.published {
-                self.heap = None;
-                self.journal = None;
-                run.leave();
-                self.run = None;
-                let own = runtime::block_on(finish_dead(&self.versions, None, false));
-                if let Err(error) = own.and_then(|finished| finished) {
-                    log::warn!("{}: durable rows wait: {error}", self.versions.location);
-                }
-                return;
-            }
-        }
-        self.end();
-    }
-
-    /// Drops what no version shows.
-    pub fn drop_hidden(&mut self) {
-        self.pending = None;
-        if let Some(heap) = self.heap.take() {
-            heap.remove();
-        }
-        self.state.finished.clear();
-        self.written.0 = self.state.published;
-    }
-
-    /// Ends the run, of which nothing waits, or leaves it.
-    pub fn end(&mut self) {
-        let Some(run) = self.run.take() else { return };
-        claim::give_up(self.versions.table(), &run.id);
-        self.heap = None;
-        self.journal = None;
-        run.end(&self.own);
-    }
-
-    pub fn leave(&mut self) {
-        if let Some(run) = self.run.take() {
-            run.leave();
-        }
     }
 
     /// Bytes of the tensors of a row, as in the caller's memory.

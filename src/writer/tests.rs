@@ -101,7 +101,7 @@ fn rows_become_visible_by_time_without_another_call() {
 
 /// What a kill leaves: files as they are, and an owner that is gone.
 fn kill(writer: Writer, dir: &tempfile::TempDir) {
-    let runs = run::runs(&dir.path().join("lance_db/results.lance")).unwrap();
+    let runs = runs::runs(&dir.path().join("lance_db/results.lance")).unwrap();
     for found in runs {
         for entry in std::fs::read_dir(&found.directory).unwrap() {
             let path = entry.unwrap().path();

@@ -18,7 +18,8 @@ use crate::error::{Error, Result, Status};
 use crate::location::{Location, VERSIONS, manifests};
 use crate::writer::publish::{DATA, put_back_all};
 use crate::writer::replay::Replayed;
-use crate::writer::run::{ENDED, LINKED, RUNS, Standing, runs};
+use crate::writer::run::{ENDED, LINKED, RUNS};
+use crate::writer::runs::{Standing, runs};
 use crate::writer::versions::{TRANSACTIONS, Versions};
 use crate::writer::{claim, staging};
 

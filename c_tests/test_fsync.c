@@ -45,7 +45,8 @@ static int note_sync(int fd, long number, char what) {
         return -1;
     }
     int result = (int)syscall(number, fd);
-    if (result == 0) note(what, path);
+    /* The next segment of a journal is made in the background. */
+    if (result == 0 && !strstr(path, "/spare.")) note(what, path);
     return result;
 }
 

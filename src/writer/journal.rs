@@ -230,7 +230,8 @@ impl Journal {
 
     /// Has the next segment made before it is needed.
     fn prepare(&mut self) {
-        if matches!(self.spare, Spare::None) {
+        // Not for runs that put little into it.
+        if matches!(self.spare, Spare::None) && self.at * 4 > self.size {
             let path = self.spare_path();
             let make = move || make_segment(&path, SEGMENT_BYTES).map(drop);
             self.spare = Spare::Making(self.syncer.run(make));

@@ -417,7 +417,8 @@ typedef enum {
    */
   RDS_DURABILITY_INTERVAL = 0,
   /**
-   * Before the call that writes them returns.
+   * Before the call that writes them returns. If that fails the batch may be durable all the same, like any
+   * whose answer was not heard.
    */
   RDS_DURABILITY_BATCH = 1,
   /**

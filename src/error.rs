@@ -202,10 +202,15 @@ impl From<Error> for ArrowError {
 
 impl From<lance::Error> for Error {
     fn from(error: lance::Error) -> Self {
-        if system(&error).is_some_and(passes) {
-            return Self::of_lance(&error).passing();
-        }
-        Self::of_lance(&error)
+        let made = Self::of_lance(&error);
+        // Not every layer of Lance hands the error of the system on; its text always is.
+        let number = system(&error).and_then(std::io::Error::raw_os_error);
+        let number = number.or_else(|| {
+            let text = made.message.rsplit_once("(os error ")?.1;
+            text.split_once(')')?.0.parse().ok()
+        });
+        let passes = number.is_some_and(|n| passes(&std::io::Error::from_raw_os_error(n)));
+        if passes { made.passing() } else { made }
     }
 }
 

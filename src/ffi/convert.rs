@@ -176,6 +176,11 @@ pub unsafe fn writer_options(scope: &Scope, options: &rds_writer_options) -> Res
     };
     let visible_ms = if options.visible_ms == 0 { 10_000 } else { options.visible_ms };
     let part = job.map(|job| Part { job: job.to_string(), number: options.part });
+    if part.is_some() && mode != Mode::Staged {
+        return Err(Error::invalid_argument(
+            "options.job is given, and options.mode is not 3 (STAGED); only tokens are parts of a job",
+        ));
+    }
     if options.part != 0 && part.is_none() {
         return Err(Error::invalid_argument(format!(
             "options.part is {}, and options.job is NULL; a part is one of a job",

@@ -39,7 +39,8 @@ pub enum rds_write_mode {
 pub enum rds_durability {
     /// Within checkpoint_ms of being accepted, as far as the disk keeps up.
     RDS_DURABILITY_INTERVAL = 0,
-    /// Before the call that writes them returns.
+    /// Before the call that writes them returns. If that fails the batch may be durable all the same, like any
+    /// whose answer was not heard.
     RDS_DURABILITY_BATCH = 1,
     /// By rds_commit(), and not before; visible too.
     RDS_DURABILITY_COMMIT = 2,

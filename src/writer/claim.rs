@@ -22,14 +22,16 @@ pub fn refuse_waiting(location: &Location) -> Result<()> {
         if waiting.standing == Standing::Dead && rows == 0 {
             continue;
         }
-        let what = match waiting.standing {
-            Standing::Dead => "an interrupted run",
-            _ => "a run that goes on",
-        };
-        return Err(Error::already_exists(format!(
-            "{rows} rows of {what} wait at {location}; append to it or call rds_recover() to make them \
-             visible, overwrite it to drop them, or choose another path"
-        )));
+        return Err(Error::already_exists(match waiting.standing {
+            Standing::Dead => format!(
+                "{rows} rows of an interrupted run wait at {location}; append to it or call rds_recover() to \
+                 make them visible, overwrite it to drop them, or choose another path"
+            ),
+            _ => format!(
+                "a run that goes on makes the table at {location}; append to it once it is there, or choose \
+                 another path"
+            ),
+        }));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::writer::batch::Layout;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::handler::no_links;
 use crate::writer::journal::sync_directory;
+use crate::writer::replay::checksum;
 use crate::writer::runs::runs;
 use crate::writer::versions::{Change, Landing, Mark, Versions};
 
@@ -204,9 +205,18 @@ fn link(from: &Path, to: &Path) -> Result<()> {
         Err(error) if no_links(&error) => std::fs::rename(from, to).map_err(of),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let (own, there) = (file.metadata().map_err(of)?, std::fs::metadata(to).map_err(of)?);
-            match (own.dev(), own.ino()) == (there.dev(), there.ino()) {
+            // In a copy of a table what was one file is two.
+            let same = (own.dev(), own.ino()) == (there.dev(), there.ino())
+                || own.len() == there.len()
+                    && checksum(from, own.len()).map_err(of)?
+                        == checksum(to, there.len()).map_err(of)?;
+            match same {
                 true => Ok(()),
-                false => Err(Error::corrupt(format!("{} is another file", to.display()))),
+                false => Err(Error::corrupt(format!(
+                    "{} is not the file that {} is; put it away, and call rds_recover()",
+                    to.display(),
+                    from.display()
+                ))),
             }
         }
         linked => linked.map_err(of),

@@ -40,6 +40,8 @@ pub struct Run {
     pub(super) local: bool,
     /// The directory of the table, and what it is: the path may come to lead elsewhere.
     pub(super) _held: File,
+    /// The run's own, which is left where it is, wherever that is by then.
+    pub(super) opened: File,
     pub(super) place: (u64, u64),
 }
 
@@ -61,6 +63,7 @@ impl Run {
             renamed: 0,
             local: is_local(&held),
             _held: held,
+            opened: File::open(&directory)?,
             place,
             directory,
         };
@@ -71,8 +74,12 @@ impl Run {
         Ok(run)
     }
 
+    fn owner_name(&self) -> String {
+        format!("owner.{}.{}", self.epoch, self.renamed)
+    }
+
     fn owner(&self) -> PathBuf {
-        self.directory.join(format!("owner.{}.{}", self.epoch, self.renamed))
+        self.directory.join(self.owner_name())
     }
 
     /// Whether the run is still this process's, and the table where it was: if the path leads elsewhere, the file is
@@ -123,8 +130,8 @@ impl Run {
 
     /// Gives the run up with rows that wait: others may take it over.
     pub fn leave(&self) {
-        let left =
-            std::fs::rename(self.owner(), self.directory.join(format!("old.{}.left", self.epoch)));
+        let (owner, old) = (self.owner_name(), format!("old.{}.left", self.epoch));
+        let left = rustix::fs::renameat(&self.opened, owner, &self.opened, old);
         left.unwrap_or_else(|e| log::warn!("run {}: cannot be left: {e}", self.id));
     }
 

@@ -1,5 +1,6 @@
 //! The runs of a table, and who is at them.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -189,6 +190,7 @@ impl Found {
         sync_directory(&self.directory)?;
         let (id, directory, table) = (self.id.clone(), self.directory.clone(), table.to_path_buf());
         let local = is_local(&held);
-        Ok(Some(Run { id, table, directory, epoch, renamed: 0, local, _held: held, place }))
+        let opened = File::open(&directory)?;
+        Ok(Some(Run { id, table, directory, epoch, renamed: 0, local, _held: held, opened, place }))
     }
 }

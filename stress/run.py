@@ -11,11 +11,11 @@ import common
 
 # Arguments that take a minute or less, and what a factor of time makes longer of them.
 PROGRAMS = {
-    "kills.py": ("rounds", 20),
-    "taken_over.py": ("rounds", 15),
+    "kills.py": ("rounds", 15),
+    "taken_over.py": ("rounds", 12),
     "power.py": ("subsets", 2),
     "schema_changes.py": ("rounds", 1),
-    "cleanup.py": ("seconds", 25),
+    "cleanup.py": ("seconds", 15),
     "beside_lance.py": ("seconds", 120),
 }
 

@@ -109,11 +109,19 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
     let wanted = |id: &str| options.run.as_ref().is_none_or(|run| run == id);
     let mut known = false;
     let mut failure = None;
-    for waiting in waiting(versions.table())? {
+    let newest = versions.newest().await?;
+    for mut waiting in waiting(versions.table())? {
         if !wanted(&waiting.found.id) {
             continue;
         }
         known = true;
+        // A version landed, and its owner died before the journal could say so.
+        if let Some(newest) = &newest
+            && let Some((_, rows)) = Mark::of(newest.manifest(), &waiting.found.id)
+            && rows > waiting.replayed.state.published
+        {
+            waiting.replayed.landed(rows, newest.manifest().version);
+        }
         let standing = match options.dry_run || options.take_over {
             true => waiting.standing.clone(),
             false => waiting.verdict()?,

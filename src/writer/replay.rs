@@ -112,7 +112,18 @@ impl Replayed {
         if self.state.volatile {
             return 0;
         }
-        (self.state.open_first + self.heap_rows()).saturating_sub(self.state.published)
+        // Of a large batch there are ids first; it is there with the extent that says where its rows are.
+        let mut known = Some(0);
+        let mut rows = 0;
+        for grown in &self.heap {
+            known = match grown {
+                Grown::Extent(extent) => Some(extent.rows),
+                Grown::Rows { columns, .. } if columns.is_empty() => None,
+                Grown::Rows { ids, .. } => known.map(|known| known + ids.lengths.len() as u64),
+            };
+            rows = known.unwrap_or(rows);
+        }
+        (self.state.open_first + rows).saturating_sub(self.state.published)
     }
 
     pub fn mode(&self) -> Result<Mode> {

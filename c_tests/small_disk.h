@@ -100,7 +100,14 @@ static inline rds_write_stats stats_of(rds_writer *writer) {
 
 /* Waits until the writer tries again what fails for want of room. */
 static inline int await_retrying(rds_writer *writer) {
-    for (int i = 0; i < 30000 && stats_of(writer).state != RDS_WRITER_RETRYING; i++) sleep_ms(1);
+    /* An attempt that failed gives back what it had taken, so the writer may go on for a while. */
+    for (int i = 0, stuck = 0; i < 300 && stuck < 5; i++) {
+        rds_write_stats before = stats_of(writer);
+        sleep_ms(100);
+        rds_write_stats after = stats_of(writer);
+        int same = before.accepted_rows == after.accepted_rows && before.durable_rows == after.durable_rows;
+        stuck = same && after.state == RDS_WRITER_RETRYING ? stuck + 1 : 0;
+    }
     rds_write_stats stats = stats_of(writer);
     CHECK_NUMBER(stats.failure, RDS_ERR_IO);
     CHECK_CONTAINS(stats.failure_message, "o space left");

@@ -200,7 +200,8 @@ struct DLManagedTensorVersioned;
 
 /**
  * rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
- * those of this writer. Versions that name them stay, and so do these files.
+ * those of this writer, from the end of the table back to the last one that must be left alone: with deleted
+ * rows, say. Versions that name them stay, and so do these files.
  */
 #define RDS_COMMIT_MERGE_ALL 1
 

@@ -205,7 +205,8 @@ pub struct rds_commit_options {
 }
 
 /// rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
-/// those of this writer. Versions that name them stay, and so do these files.
+/// those of this writer, from the end of the table back to the last one that must be left alone: with deleted
+/// rows, say. Versions that name them stay, and so do these files.
 pub const RDS_COMMIT_MERGE_ALL: u32 = 1;
 
 /// What rds_commit() reports. Initialise with RDS_COMMIT_INFO_INIT.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::writer::batch::{Batch, IdBlock, Layout};
-use crate::writer::journal::Extent;
+use crate::writer::batch::{Batch, Block, IdBlock, Layout};
+use crate::writer::records::Extent;
 use crate::writer::syncer::{Pending, Syncer};
 
 /// A file ends at either: a table of results has few, large files.
@@ -29,18 +29,12 @@ pub struct Grown {
     /// CRC-32C from the first byte on.
     pub crc: u32,
     unsynced: u64,
-    behind: Option<Pending>,
 }
 
 impl Grown {
     fn create(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Self { path, file: Arc::new(file), bytes: 0, crc: 0, unsynced: 0, behind: None })
-    }
-
-    /// After a failure nothing counts as written: the next attempt writes the same place.
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.bytes)
+        Ok(Self { path, file: Arc::new(file), bytes: 0, crc: 0, unsynced: 0 })
     }
 
     /// Adds a part of another file. The system copies it, without a way through our memory if it can.
@@ -57,35 +51,49 @@ impl Grown {
         Ok(())
     }
 
-    fn count(&mut self, bytes: &[u8], checksum: bool) {
-        self.bytes += bytes.len() as u64;
-        self.unsynced += bytes.len() as u64;
-        if checksum {
-            self.crc = crc32c::crc32c_append(self.crc, bytes);
-        }
+    fn count(&mut self, bytes: u64, crc: u32) {
+        self.bytes += bytes;
+        self.unsynced += bytes;
+        self.crc = crc;
     }
 
-    /// The result of a sync that has ended; starts another one if there is enough to sync.
-    fn sync_behind(&mut self, bytes: u64, syncer: &Syncer) -> io::Result<()> {
-        if let Some(result) = self.behind.as_ref().and_then(Pending::poll) {
-            self.behind = None;
-            result?;
-        }
-        if self.behind.is_none() && self.unsynced >= bytes {
-            self.unsynced = 0;
-            self.behind = Some(syncer.sync(&self.file));
-        }
-        Ok(())
+    fn end(&self) -> End {
+        End { path: self.path.clone(), file: self.file.clone(), bytes: self.bytes, crc: self.crc }
     }
+}
 
-    /// Begins to sync what is not; an error of a sync on the way is told to this file only, and must not be
-    /// missed.
-    fn start_sync(&mut self, syncer: &Syncer) -> io::Result<Option<Pending>> {
-        if let Some(behind) = self.behind.take() {
-            behind.wait()?;
-        }
-        Ok((std::mem::take(&mut self.unsynced) > 0).then(|| syncer.sync(&self.file)))
+/// Where a file is written to: what it takes to do that beside the thread that owns it.
+struct End {
+    path: PathBuf,
+    file: Arc<File>,
+    bytes: u64,
+    crc: u32,
+}
+
+impl End {
+    /// How many bytes were written, and the checksum then. After a failure nothing counts as written: the next
+    /// attempt writes the same place.
+    fn write(&self, bytes: &[u8], checksum: bool) -> Result<(u64, u32)> {
+        let written = self.file.write_all_at(bytes, self.bytes);
+        written.map_err(|e| Error::from(e).context(format!("writing {}", self.path.display())))?;
+        let crc = if checksum { crc32c::crc32c_append(self.crc, bytes) } else { self.crc };
+        Ok((bytes.len() as u64, crc))
     }
+}
+
+/// What was written to each file, ids first.
+pub type Written = Vec<(u64, u32)>;
+
+fn write(ends: &[End], ids: &IdBlock, columns: &[&[u8]], checksum: bool) -> Result<Written> {
+    let ids = ids.encode();
+    let parts = [ids.as_slice()].into_iter().chain(columns.iter().copied());
+    ends.iter().zip(parts).map(|(end, part)| end.write(part, checksum)).collect()
+}
+
+/// A sync that goes on beside the writing, and what is on disk when it is done.
+struct Behind {
+    done: Pending<()>,
+    extent: Extent,
 }
 
 pub struct Heap {
@@ -97,6 +105,9 @@ pub struct Heap {
     pub sync_bytes: u64,
     /// How far the file of ids was synced: rows, bytes and their checksum.
     ids_synced: (u64, u64, u32),
+    behind: Option<Behind>,
+    /// What is known to be on disk.
+    pub synced: Option<Extent>,
 }
 
 /// The name of a file of a run, in its directory as in that of the table's data.
@@ -131,6 +142,8 @@ impl Heap {
                 ids,
                 sync_bytes: SYNC_BYTES,
                 ids_synced: (0, 0, 0),
+                behind: None,
+                synced: None,
             }),
             Err(error) => {
                 // The next attempt makes all of them.
@@ -167,32 +180,71 @@ impl Heap {
         checksum: bool,
         syncer: &Syncer,
     ) -> Result<()> {
-        let of = |path: &Path| {
-            let path = path.display().to_string();
-            move |error: io::Error| Error::from(error).context(format!("writing {path}"))
-        };
-        let rows = ids.lengths.len() as u64;
-        let ids = ids.encode();
-        self.ids.write(&ids).map_err(of(&self.ids.path))?;
-        for (column, rows) in self.columns.iter().zip(columns) {
-            column.write(rows).map_err(of(&column.path))?;
+        let written = write(&self.ends(), ids, columns, checksum)?;
+        self.appended(ids.lengths.len(), &written, syncer)
+    }
+
+    fn ends(&self) -> Vec<End> {
+        [&self.ids].into_iter().chain(&self.columns).map(Grown::end).collect()
+    }
+
+    /// Begins to add rows beside the thread that writes. Nothing else is added before `appended` says that they
+    /// are there.
+    pub fn start_append(&self, block: &Arc<Block>, syncer: &Syncer) -> Pending<Written> {
+        let (ends, block) = (self.ends(), block.clone());
+        syncer
+            .run(move || write(&ends, &block.ids, &block.columns(), true).map_err(io::Error::other))
+    }
+
+    /// Rows were written.
+    pub fn appended(&mut self, rows: usize, written: &Written, syncer: &Syncer) -> Result<()> {
+        let files = [&mut self.ids].into_iter().chain(&mut self.columns);
+        files.zip(written).for_each(|(file, (bytes, crc))| file.count(*bytes, *crc));
+        self.rows += rows as u64;
+        self.sync_behind(syncer)
+    }
+
+    /// Takes note of a sync that has ended; starts another one if there is enough to sync.
+    fn sync_behind(&mut self, syncer: &Syncer) -> Result<()> {
+        let done = self.behind.as_ref().and_then(|behind| behind.done.poll());
+        if let Some(result) = done {
+            self.end_behind(result)?;
         }
-        self.ids.count(&ids, checksum);
-        for (column, rows) in self.columns.iter_mut().zip(columns) {
-            column.count(rows, checksum);
-        }
-        self.rows += rows;
-        for column in &mut self.columns {
-            column.sync_behind(self.sync_bytes, syncer).map_err(failed_sync(&column.path))?;
+        let unsynced: u64 = self.columns.iter().map(|column| column.unsynced).sum();
+        if self.behind.is_none() && unsynced >= self.sync_bytes {
+            let done = self.start(true, syncer);
+            let ids = (self.ids.bytes, self.ids.crc);
+            let extent = Extent { ids_rows: self.rows, ids, ..self.extent() };
+            self.behind = Some(Behind { done, extent });
         }
         Ok(())
     }
 
+    /// An error on the way is told once, and must not be missed.
+    fn end_behind(&mut self, result: io::Result<()>) -> Result<()> {
+        result.map_err(failed_sync(&self.ids.path))?;
+        if let Some(Behind { extent, .. }) = self.behind.take() {
+            self.ids_synced = (extent.ids_rows, extent.ids.0, extent.ids.1);
+            self.synced = Some(extent);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, ids: bool, syncer: &Syncer) -> Pending<()> {
+        let grown = self.columns.iter_mut().chain(ids.then_some(&mut self.ids));
+        let unsynced = grown.filter_map(|grown| {
+            let some = std::mem::take(&mut grown.unsynced) > 0;
+            some.then(|| grown.file.clone())
+        });
+        let files: Vec<Arc<File>> = unsynced.collect();
+        let sync = move || files.iter().try_for_each(|file| file.sync_data());
+        syncer.run(sync)
+    }
+
     /// Adds ids of rows that were copied.
     pub fn append_ids(&mut self, ids: &IdBlock) -> Result<()> {
-        let ids = ids.encode();
-        self.ids.write(&ids)?;
-        self.ids.count(&ids, false);
+        let (bytes, crc) = self.ids.end().write(&ids.encode(), false)?;
+        self.ids.count(bytes, crc);
         Ok(())
     }
 
@@ -209,22 +261,22 @@ impl Heap {
     }
 
     /// Begins to sync all of it, or all but the ids.
-    pub fn start_sync(&mut self, ids: bool, syncer: &Syncer) -> Result<Vec<Pending>> {
-        let mut pending = Vec::new();
+    pub fn start_sync(&mut self, ids: bool, syncer: &Syncer) -> Result<Pending<()>> {
+        if let Some(behind) = &self.behind {
+            let result = behind.done.wait();
+            self.end_behind(result)?;
+        }
         if ids {
             self.ids_synced = (self.rows, self.ids.bytes, self.ids.crc);
         }
-        for grown in self.columns.iter_mut().chain(ids.then_some(&mut self.ids)) {
-            pending.extend(grown.start_sync(syncer).map_err(failed_sync(&grown.path))?);
-        }
-        Ok(pending)
+        Ok(self.start(ids, syncer))
     }
 
     /// All of it is on disk when this returns.
     pub fn sync(&mut self, syncer: &Syncer) -> Result<()> {
-        for pending in self.start_sync(true, syncer)? {
-            pending.wait().map_err(failed_sync(&self.ids.path))?;
-        }
+        let done = self.start_sync(true, syncer)?.wait();
+        done.map_err(failed_sync(&self.ids.path))?;
+        self.synced = Some(self.extent());
         Ok(())
     }
 

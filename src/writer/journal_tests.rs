@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Status;
+use crate::writer::records::{Record, parse, read};
 
 fn ids(text: &str) -> IdBlock {
     IdBlock { lengths: vec![text.len() as u32], bytes: text.as_bytes().to_vec() }
@@ -16,7 +17,7 @@ fn written(directory: &Path) -> (Journal, Vec<u8>) {
     let columns = vec![(5, 6)];
     journal.extent(&Extent { number: 0, rows: 2, ids_rows: 2, ids: (3, 4), columns }).unwrap();
     journal.sync().unwrap();
-    let bytes = std::fs::read(&journal.path).unwrap();
+    let bytes = std::fs::read(&journal.now.path).unwrap();
     (journal, bytes)
 }
 
@@ -29,7 +30,7 @@ fn records_come_back_in_order() {
     assert!(
         matches!(&records[2], Record::Rows { before: 1, columns, .. } if columns[0] == [2; 100])
     );
-    journal.turn(&State { published: 7, ..State::default() }).unwrap();
+    journal.turn(State { published: 7, ..State::default() }, None).unwrap();
     journal.done(9, 3).unwrap();
     let records = read(place.path(), 1).unwrap().unwrap();
     assert!(matches!(&records[0], Record::State(state) if state.published == 7));
@@ -41,7 +42,7 @@ fn records_come_back_in_order() {
 fn a_torn_last_record_ends_the_journal_and_one_that_was_on_disk_is_damage() {
     let place = tempfile::tempdir().unwrap();
     let (journal, bytes) = written(place.path());
-    let end = journal.at as usize;
+    let end = journal.now.at as usize;
     let starts: Vec<usize> =
         (0..end).step_by(64).filter(|at| bytes[*at..].starts_with(MAGIC)).collect();
     let (second, last) = (starts[1], starts[3]);
@@ -49,7 +50,9 @@ fn a_torn_last_record_ends_the_journal_and_one_that_was_on_disk_is_damage() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x40;
         match parse(&damaged) {
-            Ok(records) => assert!(at < second || at >= last || records.len() == 4, "{at}"),
+            Ok(parsed) => {
+                assert!(at < second || at >= last || parsed.records.len() == 4, "{at}")
+            }
             Err(error) => {
                 assert!(at < last, "{at}");
                 assert_eq!(error.status, Status::RDS_ERR_CORRUPT);
@@ -57,7 +60,7 @@ fn a_torn_last_record_ends_the_journal_and_one_that_was_on_disk_is_damage() {
         }
     }
     for length in last..end {
-        assert!(parse(&bytes[..length]).unwrap().len() >= 3);
+        assert!(parse(&bytes[..length]).unwrap().records.len() >= 3);
     }
 }
 
@@ -65,15 +68,15 @@ fn a_torn_last_record_ends_the_journal_and_one_that_was_on_disk_is_damage() {
 fn records_that_were_synced_together_may_be_torn_in_any_order() {
     let place = tempfile::tempdir().unwrap();
     let (mut journal, _) = written(place.path());
-    let first = journal.at as usize;
+    let first = journal.now.at as usize;
     journal.rows(0, 2, &ids("c"), &[&[3; 100]]).unwrap();
     journal.rows(0, 3, &ids("d"), &[&[4; 100]]).unwrap();
-    let mut bytes = std::fs::read(&journal.path).unwrap();
+    let mut bytes = std::fs::read(&journal.now.path).unwrap();
     bytes[first + 60] ^= 1;
-    assert_eq!(parse(&bytes).unwrap().len(), 4);
+    assert_eq!(parse(&bytes).unwrap().records.len(), 4);
     journal.sync().unwrap();
     journal.rows(0, 4, &ids("e"), &[&[5; 100]]).unwrap();
-    let mut bytes = std::fs::read(&journal.path).unwrap();
+    let mut bytes = std::fs::read(&journal.now.path).unwrap();
     bytes[first + 60] ^= 1;
     assert!(parse(&bytes).is_err(), "the fifth was on disk when the seventh was written");
 }
@@ -83,7 +86,7 @@ fn segments_are_used_again_and_their_old_records_are_not_read() {
     let place = tempfile::tempdir().unwrap();
     let (mut journal, _) = written(place.path());
     for turn in 1..6 {
-        journal.turn(&State { published: turn, ..State::default() }).unwrap();
+        journal.turn(State { published: turn, ..State::default() }, None).unwrap();
         for row in 0..200 - 30 * turn {
             journal.rows(0, row, &ids("x"), &[&[turn as u8; 100]]).unwrap();
         }
@@ -100,6 +103,64 @@ fn segments_are_used_again_and_their_old_records_are_not_read() {
     let records = read(place.path(), 1).unwrap().unwrap();
     assert!(matches!(&records[0], Record::State(state) if state.published == 5));
     // And without one before it the journal is damaged.
-    std::fs::remove_file(&journal.path).unwrap();
+    std::fs::remove_file(&journal.now.path).unwrap();
     assert_eq!(read(place.path(), 1).err().unwrap().status, Status::RDS_ERR_CORRUPT);
+}
+
+#[test]
+fn rows_on_their_way_to_the_heap_are_read_from_older_segments() {
+    let place = tempfile::tempdir().unwrap();
+    let state = State { run: "r".into(), mode: "append".into(), ..State::default() };
+    let mut journal = Journal::create(place.path(), 1, &state, &Syncer::start()).unwrap();
+    let mut row = 0;
+    let mut fill = |journal: &mut Journal| {
+        for _ in 0..10 {
+            journal.rows(4, row, &ids("x"), &[&[row as u8; 100]]).unwrap();
+            row += 1;
+        }
+    };
+    let rows = |records: &[Record]| -> Vec<u64> {
+        let rows = records.iter().filter_map(|record| match record {
+            Record::Rows { before, .. } => Some(*before),
+            _ => None,
+        });
+        rows.collect()
+    };
+    let expect = |first: u64, end: u64| {
+        let records = read(place.path(), 1).unwrap().unwrap();
+        assert!(matches!(&records[0], Record::State(_)));
+        assert_eq!(rows(&records), (first..end).collect::<Vec<_>>());
+    };
+    fill(&mut journal);
+    journal.turn(state.clone(), Some((4, 3))).unwrap();
+    fill(&mut journal);
+    journal.sync().unwrap();
+    // The segment that row 3 is in is kept whole.
+    expect(0, 20);
+    journal.turn(state.clone(), Some((4, 10))).unwrap();
+    fill(&mut journal);
+    journal.sync().unwrap();
+    expect(10, 30);
+    assert!(journal.has_room());
+    journal.turn(state.clone(), Some((4, 12))).unwrap();
+    assert!(!journal.has_room(), "three are kept");
+    expect(10, 30);
+    // Of another heap nothing is of use.
+    journal.turn(state.clone(), Some((5, 0))).unwrap();
+    expect(0, 0);
+    // What a segment says of those before it must be so.
+    fill(&mut journal);
+    let full = journal.now.path.clone();
+    journal.turn(state, Some((4, 35))).unwrap();
+    let bytes = std::fs::read(&full).unwrap();
+    let start = (0..bytes.len()).step_by(64).filter(|at| bytes[*at..].starts_with(MAGIC)).nth(5);
+    for change in [Some(start.unwrap() + 60), None] {
+        let mut damaged = bytes.clone();
+        change.into_iter().for_each(|at| damaged[at] ^= 1);
+        std::fs::write(&full, damaged).unwrap();
+        if change.is_none() {
+            std::fs::remove_file(&full).unwrap();
+        }
+        assert!(read(place.path(), 1).is_err());
+    }
 }

@@ -25,6 +25,7 @@ mod pool;
 mod process;
 mod publish;
 mod queue;
+mod records;
 mod recover;
 mod replay;
 mod run;

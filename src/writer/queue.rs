@@ -117,6 +117,8 @@ struct State {
     /// Calls that wait for room, in the order they came.
     waiting: VecDeque<u64>,
     tickets: u64,
+    /// How many calls wait for durable rows.
+    waiting_durable: usize,
     /// Rows that the last merges of a commit have done, and have to do.
     merged: u64,
     to_merge: u64,
@@ -237,7 +239,11 @@ impl Queue {
                 None if state.aborted || state.ended => {
                     return Err(Error::invalid_state("the writer is closed"));
                 }
-                None => state = self.durable.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state.waiting_durable += 1;
+                    state = self.durable.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.waiting_durable -= 1;
+                }
             }
         }
         Ok(())
@@ -419,7 +425,10 @@ impl Queue {
         if rows > state.stats.durable_rows {
             state.stats.checkpoints += 1;
             (state.stats.durable_rows, state.stats.durable_bytes) = (rows, bytes);
-            self.durable.notify_all();
+            // Often the one that waited does the work itself.
+            if state.waiting_durable > 0 {
+                self.durable.notify_all();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::tensor::{DType, TensorSpec};
 use crate::writer::Mode;
 use crate::writer::batch::{Batch, Column, IdBlock, Layout};
 use crate::writer::heap::file_name;
-use crate::writer::journal::{ColumnOf, Extent, Record, State, read};
+use crate::writer::records::{ColumnOf, Extent, Record, State, read};
 
 /// A run whose rows wait.
 pub struct Replayed {
@@ -51,10 +51,18 @@ impl Replayed {
         let Some(records) = read(directory, 1)? else { return Ok(None) };
         let mut records = records.into_iter();
         let Some(Record::State(state)) = records.next() else { return Ok(None) };
-        let mut heap = Vec::new();
-        heap.extend(state.open.clone().map(Grown::Extent));
-        let followed = vec![true; heap.len()];
-        let mut replayed = Self { state, epoch: 1, heap, followed };
+        let open = state.open.clone();
+        let mut replayed = Self { state, epoch: 1, heap: Vec::new(), followed: Vec::new() };
+        // Of older segments there may be rows, or only their ids, that the heap has on disk by now.
+        let in_heap = open.as_ref().map_or(0, |extent| extent.rows);
+        let mut records = records.peekable();
+        while let Some(Record::Rows { number, before, ids, columns }) = records
+            .next_if(|record| matches!(record, Record::Rows { before, .. } if *before < in_heap))
+        {
+            replayed.grow(Grown::Rows { number, before, ids, columns });
+        }
+        open.into_iter().for_each(|extent| replayed.grow(Grown::Extent(extent)));
+        replayed.followed.iter_mut().for_each(|followed| *followed = true);
         for record in records {
             replayed.add(record)?;
         }

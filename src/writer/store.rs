@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -16,20 +17,22 @@ use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
 use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::Target;
-use crate::writer::heap::{Grown, Heap, failed_sync};
-use crate::writer::journal::{ColumnOf, Journal, State, sync_directory};
-use crate::writer::publish::{DATA, exists, gone, put_back_all};
+use crate::writer::heap::{Grown, Heap, Written, failed_sync};
+use crate::writer::journal::{Journal, sync_directory};
+use crate::writer::publish::{exists, gone, put_back_all};
+use crate::writer::records::{ColumnOf, State};
 use crate::writer::recover::finish_dead;
 use crate::writer::replay::modes;
 use crate::writer::run::{Run, hold};
-use crate::writer::syncer::Syncer;
+use crate::writer::syncer::{Pending, Syncer};
 use crate::writer::versions::Versions;
 use crate::writer::{CommitInfo, Durability, Mode};
 
-/// What is written to the heap at once of small batches that the journal has.
+/// What is written to the heap at once of small batches that the journal has, and how much of them may wait.
 const PENDING_BYTES: usize = 1 << 20;
-/// How much of that waits for the disk before it is set to work on it: a segment of the journal has little left to
-/// wait for when it ends.
+const MOST_PENDING_BYTES: usize = 4 << 20;
+/// How much of that waits for the disk before it is set to work on it: a segment of the journal is of no use any more
+/// soon after it is full.
 const BATCH_SYNC_BYTES: u64 = 4 << 20;
 
 pub struct Store {
@@ -43,8 +46,10 @@ pub struct Store {
     pub(super) place: Option<(File, (u64, u64))>,
     pub(super) layout: Option<Arc<Layout>>,
     pub(super) heap: Option<Heap>,
-    /// Small batches that the journal has whole, on their way to the heap: together they cost it one write.
+    /// Small batches that the journal has whole, on their way to the heap: together they cost it one write, which is
+    /// done beside the thread that writes.
     pub(super) pending: Option<Block>,
+    pub(super) writing: Option<(Arc<Block>, Pending<Written>)>,
     /// Some rows of the heap are neither whole in the journal nor in an extent of it.
     pub(super) unjournaled: bool,
     /// The same of ids.
@@ -123,6 +128,7 @@ impl Store {
             layout: None,
             heap: None,
             pending: None,
+            writing: None,
             unjournaled: false,
             ids_unjournaled: false,
             unnamed: false,
@@ -167,7 +173,7 @@ impl Store {
         if self.state.columns.is_empty() {
             self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
         }
-        let pending = self.pending.as_ref().map_or(0, |block| block.rows);
+        let pending = self.pending_rows();
         let room = self.heap.as_ref().map_or(0, |heap| heap.room(layout));
         if room > pending {
             self.ensure_journal()?;
@@ -247,8 +253,9 @@ impl Store {
     pub fn append(&mut self, layout: &Layout, batch: &Batch) -> Result<()> {
         let bytes = batch.memory();
         let small = self.durability == Durability::Batch && bytes <= BLOCK_BYTES;
-        if self.pending.as_ref().is_some_and(|block| !small || block.memory() >= PENDING_BYTES) {
-            self.write_pending()?;
+        match small {
+            true => self.pass_on()?,
+            false => self.write_pending()?,
         }
         // A record that the journal has no room for begins another segment.
         let ids_only = self.durability == Durability::Batch && batch.ids.memory() <= BLOCK_BYTES;
@@ -256,15 +263,17 @@ impl Store {
         if (small || ids_only) && self.journal.as_ref().is_some_and(|j| j.is_full_for(2 * record)) {
             self.turn_journal()?;
         }
+        let pending = self.pending_rows() as u64;
         let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
         if small
             && !self.unjournaled
             && let Some(journal) = &mut self.journal
         {
-            let before = heap.rows + self.pending.as_ref().map_or(0, |block| block.rows as u64);
-            journal.rows(heap.number, before, &batch.ids, &batch.slices())?;
+            journal.rows(heap.number, heap.rows + pending, &batch.ids, &batch.slices())?;
             self.pending.get_or_insert_with(|| Block::new(batch)).append(batch);
         } else {
+            self.write_pending()?;
+            let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
             let (before, checksum) = (heap.rows, self.durability != Durability::Commit);
             heap.append(batch, checksum, &self.syncer)?;
             let in_journal = match &mut self.journal {
@@ -281,8 +290,51 @@ impl Store {
         Ok(())
     }
 
+    /// Rows that the journal has, and the heap not yet.
+    fn pending_rows(&self) -> usize {
+        let writing = self.writing.as_ref().map_or(0, |(block, _)| block.rows);
+        writing + self.pending.as_ref().map_or(0, |block| block.rows)
+    }
+
+    /// Sets the other thread to write to the heap what only the journal has, if that is enough to write.
+    fn pass_on(&mut self) -> Result<()> {
+        let waits = self.pending.as_ref().map_or(0, Block::memory);
+        if waits < PENDING_BYTES {
+            return Ok(());
+        }
+        let done = match &self.writing {
+            Some((_, writing)) if waits >= MOST_PENDING_BYTES => Some(writing.wait()),
+            Some((_, writing)) => match writing.poll() {
+                None => return Ok(()),
+                done => done,
+            },
+            None => None,
+        };
+        self.written_behind(done)?;
+        if let (Some(heap), Some(block)) = (&self.heap, self.pending.take()) {
+            let block = Arc::new(block);
+            let writing = heap.start_append(&block, &self.syncer);
+            self.writing = Some((block, writing));
+        }
+        Ok(())
+    }
+
+    /// Takes note of what the other thread wrote. What it could not is written here, which tells why.
+    fn written_behind(&mut self, done: Option<io::Result<Written>>) -> Result<()> {
+        if let (Some((block, _)), Some(heap)) = (&self.writing, &mut self.heap) {
+            match done {
+                Some(Ok(written)) => heap.appended(block.rows, &written, &self.syncer)?,
+                _ => heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?,
+            }
+        }
+        self.writing = None;
+        Ok(())
+    }
+
     /// Writes to the heap what only the journal has.
     pub(super) fn write_pending(&mut self) -> Result<()> {
+        let done = self.writing.as_ref().map(|(_, writing)| writing.wait());
+        self.written_behind(done)?;
         if let (Some(heap), Some(block)) = (&mut self.heap, &self.pending) {
             heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?;
         }
@@ -290,18 +342,19 @@ impl Store {
         Ok(())
     }
 
-    /// Another segment of the journal begins with all there is to know; rows that only the old one has whole
-    /// must be on disk in the heap before.
+    /// Another segment of the journal begins with all there is to know. Rows that the heap does not have on disk
+    /// stay in the segments before it, if the journal has them whole.
     pub(super) fn turn_journal(&mut self) -> Result<()> {
-        self.write_pending()?;
         self.sync_names()?;
+        if self.unjournaled || !self.journal.as_ref().is_some_and(Journal::has_room) {
+            self.write_pending()?;
+            self.heap.as_mut().map_or(Ok(()), |heap| heap.sync(&self.syncer))?;
+        }
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut state = self.state.clone();
-        if let Some(heap) = &mut self.heap {
-            heap.sync(&self.syncer)?;
-            state.open = (heap.rows > 0).then(|| heap.extent());
-        }
-        journal.turn(&state)?;
+        state.open = self.heap.as_ref().and_then(|heap| heap.synced.clone());
+        let on_disk = state.open.as_ref().map_or(0, |open| open.rows.min(open.ids_rows));
+        journal.turn(state, self.heap.as_ref().map(|heap| (heap.number, on_disk)))?;
         (self.unjournaled, self.ids_unjournaled) = (false, false);
         Ok(())
     }
@@ -316,14 +369,15 @@ impl Store {
         if self.unjournaled && journal.is_full_for(4096) {
             self.turn_journal()?;
         } else {
-            let mut pending = Vec::new();
-            if let Some(heap) = self.heap.as_mut().filter(|_| self.unjournaled) {
-                pending = heap.start_sync(self.ids_unjournaled, &self.syncer)?;
-                journal.extent(&heap.extent())?;
-            }
-            journal.sync()?;
-            for pending in pending {
-                pending.wait().map_err(failed_sync(&self.versions.table().join(DATA)))?;
+            match self.heap.as_mut().filter(|_| self.unjournaled) {
+                Some(heap) => {
+                    let pending = heap.start_sync(self.ids_unjournaled, &self.syncer)?;
+                    journal.extent(&heap.extent())?;
+                    journal.sync()?;
+                    pending.wait().map_err(failed_sync(&heap.ids.path))?;
+                    heap.synced = Some(heap.extent());
+                }
+                None => journal.sync()?,
             }
         }
         (self.unjournaled, self.ids_unjournaled) = (false, false);

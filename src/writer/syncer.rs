@@ -1,15 +1,10 @@
 //! What waits for the disk beside the thread that writes: files are synced behind the writing, so that little is
 //! left to sync at the end, and at the same time as the journal.
 
-use std::fs::File;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
-struct Job {
-    work: Box<dyn FnOnce() -> io::Result<()> + Send>,
-    done: Sender<io::Result<()>>,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread of one writer, which ends with it.
 #[derive(Clone)]
@@ -19,48 +14,50 @@ pub struct Syncer {
 }
 
 /// Work that is under way.
-pub struct Pending(Receiver<io::Result<()>>);
+pub struct Pending<T>(Receiver<io::Result<T>>);
 
 impl Syncer {
     pub fn start() -> Self {
         let (jobs, queue) = channel::<Job>();
         let run = move || {
-            for Job { work, done } in queue {
-                // Nobody waits if the writer has ended meanwhile.
-                let _ = done.send(work());
-            }
+            queue.into_iter().for_each(|job| job());
         };
         let thread = std::thread::Builder::new().name("rds-sync".to_string()).spawn(run);
         Self { jobs: thread.is_ok().then_some(jobs) }
     }
 
-    pub fn sync(&self, file: &Arc<File>) -> Pending {
-        let file = file.clone();
-        self.run(move || file.sync_data())
-    }
-
     /// Jobs are done one after the other.
-    pub fn run(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Pending {
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Pending<T> {
         let (done, result) = channel();
-        let job = Job { work: Box::new(work), done };
+        let job: Job = Box::new(move || {
+            // Nobody waits if the writer has ended meanwhile.
+            let _ = done.send(work());
+        });
         let refused = match &self.jobs {
             Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
             None => Some(job),
         };
-        if let Some(Job { work, done }) = refused {
-            let _ = done.send(work());
-        }
+        refused.into_iter().for_each(|job| job());
         Pending(result)
     }
 }
 
-impl Pending {
-    pub fn wait(self) -> io::Result<()> {
+impl<T> Pending<T> {
+    pub fn wait(&self) -> io::Result<T> {
         self.0.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs is gone")))
     }
 
     /// The result, if it is there.
-    pub fn poll(&self) -> Option<io::Result<()>> {
-        self.0.try_recv().ok()
+    pub fn poll(&self) -> Option<io::Result<T>> {
+        match self.0.try_recv() {
+            Ok(result) => Some(result),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                Some(Err(io::Error::other("the thread that syncs is gone")))
+            }
+        }
     }
 }

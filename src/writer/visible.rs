@@ -8,8 +8,8 @@ use lance::Dataset;
 use crate::error::{Error, Result, Status};
 use crate::runtime;
 use crate::writer::fragment::Finished;
-use crate::writer::journal::Intent;
 use crate::writer::publish::{DATA, Part, Publication, named, put_back};
+use crate::writer::records::Intent;
 use crate::writer::recover::{drop_dead, finish_dead};
 use crate::writer::run::{LINKED, Run};
 use crate::writer::store::Store;
@@ -152,6 +152,9 @@ impl Store {
 
     /// Drops what no version shows.
     pub fn drop_hidden(&mut self) {
+        // The other thread may be at it.
+        let writing = self.writing.take();
+        writing.iter().for_each(|(_, writing)| drop(writing.wait()));
         self.pending = None;
         if let Some(heap) = self.heap.take() {
             heap.remove();

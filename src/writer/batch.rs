@@ -254,6 +254,14 @@ impl Block {
         }
     }
 
+    /// Takes all rows out; the memory is used again.
+    pub fn clear(&mut self) {
+        self.rows = 0;
+        self.ids.lengths.clear();
+        self.ids.bytes.clear();
+        self.columns.iter_mut().for_each(Vec::clear);
+    }
+
     pub fn columns(&self) -> Vec<&[u8]> {
         self.columns.iter().map(Vec::as_slice).collect()
     }

@@ -205,7 +205,7 @@ impl Heap {
     }
 
     /// Takes note of a sync that has ended; starts another one if there is enough to sync.
-    fn sync_behind(&mut self, syncer: &Syncer) -> Result<()> {
+    pub fn sync_behind(&mut self, syncer: &Syncer) -> Result<()> {
         let done = self.behind.as_ref().and_then(|behind| behind.done.poll());
         if let Some(result) = done {
             self.end_behind(result)?;

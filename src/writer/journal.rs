@@ -27,8 +27,8 @@ use crate::writer::heap::failed_sync;
 use crate::writer::records::{ALIGN, Extent, FORMAT, HEAD, Intent, Kind, MAGIC, Since, State};
 use crate::writer::syncer::{Pending, Syncer};
 
-/// A segment holds some seconds of small batches.
-const SEGMENT_BYTES: u64 = 8 << 20;
+/// A segment holds a second or so of small batches.
+const SEGMENT_BYTES: u64 = 4 << 20;
 /// What is made first, for runs that put little into it, and so that there is time to make the next.
 const FIRST_BYTES: u64 = 1 << 20;
 
@@ -160,8 +160,8 @@ impl Journal {
 
     /// Has the next segment made before it is needed.
     fn prepare(&mut self) {
-        // Not for runs that put little into it.
-        if matches!(self.spare, Spare::None) && self.now.at * 4 > self.now.size {
+        // Not for runs that put little into it. Of three one is free at the next turn.
+        if matches!(self.spare, Spare::None) && self.has_room() && self.now.at * 4 > self.now.size {
             let path = self.spare_path();
             let make = move || make_segment(&path, SEGMENT_BYTES).map(drop);
             self.spare = Spare::Making(self.syncer.run(make));

@@ -51,6 +51,25 @@ pub enum Waiting {
 }
 
 impl Waiting {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.memory(),
+            Self::Block(block) => block.memory(),
+        }
+    }
+
+    fn append(&mut self, more: &Batch) {
+        match self {
+            Self::Block(block) => block.append(more),
+            Self::Batch(batch) => {
+                let mut block = Block::new(batch);
+                block.append(batch);
+                block.append(more);
+                *self = Self::Block(block);
+            }
+        }
+    }
+
     pub fn into_batch(self) -> Batch {
         match self {
             Self::Batch(batch) => batch,
@@ -204,21 +223,12 @@ impl Queue {
         state.stats.accepted_bytes += (batch.rows * layout.row_bytes()) as u64;
         state.stats.queued_rows += batch.rows as u64;
         match state.messages.back_mut() {
-            Some(Message::Rows { rows: Waiting::Block(block), .. })
-                if block.memory() + bytes <= BLOCK_BYTES =>
-            {
-                block.append(&batch);
+            Some(Message::Rows { rows, .. }) if rows.memory() + bytes <= BLOCK_BYTES => {
+                rows.append(&batch);
             }
             _ => {
-                let rows = match bytes {
-                    BLOCK_BYTES.. => Waiting::Batch(batch),
-                    _ => {
-                        let mut block = Block::new(&batch);
-                        block.append(&batch);
-                        Waiting::Block(block)
-                    }
-                };
-                state.messages.push_back(Message::Rows { layout, rows, accepted: Instant::now() });
+                let (rows, accepted) = (Waiting::Batch(batch), Instant::now());
+                state.messages.push_back(Message::Rows { layout, rows, accepted });
             }
         }
         Ok(state.stats.accepted_rows)

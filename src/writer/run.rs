@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub const RUNS: &str = "_rds";
 /// Says that nothing of a run waits.
 pub const ENDED: &str = "ended";
 
+/// How often an owner that writes looks whether the table is where it was.
+pub const PLACED: Duration = Duration::from_millis(100);
 /// How often an idle owner says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(8);
 /// How long what is published stays linked here, to be put back if a clean-up takes it.
@@ -43,6 +45,8 @@ pub struct Run {
     /// The run's own, which is left where it is, wherever that is by then.
     pub(super) opened: File,
     pub(super) place: (u64, u64),
+    /// When the path was last seen to lead there.
+    pub(super) placed: Instant,
 }
 
 impl Run {
@@ -65,6 +69,7 @@ impl Run {
             _held: held,
             opened: File::open(&directory)?,
             place,
+            placed: Instant::now(),
             directory,
         };
         write_owner(&run.owner())?;
@@ -82,14 +87,24 @@ impl Run {
         self.directory.join(self.owner_name())
     }
 
-    /// Whether the run is still this process's, and the table where it was: if the path leads elsewhere, the file is
-    /// not there. Nothing may be acknowledged before. On a file system of this host to look for the name is as
-    /// good as to change it, and takes a fifth of the time; elsewhere what is seen may be old.
+    /// Whether the run is still this process's. Nothing may be acknowledged before. On a file system of this host to
+    /// look for the name is as good as to change it, and takes a tenth of the time; elsewhere what is seen may be
+    /// old. That the table is where it was is looked for a few times a second: rows that are acknowledged in one that
+    /// was moved wait in it.
     pub fn confirm(&mut self) -> Result<()> {
-        if self.local && rustix::fs::access(self.owner(), rustix::fs::Access::EXISTS).is_ok() {
-            return Ok(());
+        if !self.local {
+            return self.rename();
         }
-        self.rename()
+        if self.placed.elapsed() >= PLACED {
+            self.check_place()?;
+            self.placed = Instant::now();
+        }
+        let exists = rustix::fs::Access::EXISTS;
+        let none = rustix::fs::AtFlags::empty();
+        match rustix::fs::accessat(&self.opened, self.owner_name(), exists, none) {
+            Ok(()) => Ok(()),
+            Err(_) => self.rename(),
+        }
     }
 
     /// As `confirm`, and a sign of life.
@@ -274,6 +289,7 @@ mod tests {
         let table = place.path().join("t.lance");
         let mut run = Run::create(&table, None).unwrap();
         std::fs::rename(&table, place.path().join("u.lance")).unwrap();
+        std::thread::sleep(PLACED);
         assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
         std::fs::create_dir(&table).unwrap();
         assert_eq!(run.confirm().unwrap_err().status, Status::RDS_ERR_NOT_FOUND);

@@ -191,6 +191,17 @@ impl Found {
         let (id, directory, table) = (self.id.clone(), self.directory.clone(), table.to_path_buf());
         let local = is_local(&held);
         let opened = File::open(&directory)?;
-        Ok(Some(Run { id, table, directory, epoch, renamed: 0, local, _held: held, opened, place }))
+        Ok(Some(Run {
+            id,
+            table,
+            directory,
+            epoch,
+            renamed: 0,
+            local,
+            _held: held,
+            opened,
+            place,
+            placed: Instant::now(),
+        }))
     }
 }

@@ -33,7 +33,7 @@ const PENDING_BYTES: usize = 1 << 20;
 const MOST_PENDING_BYTES: usize = 4 << 20;
 /// How much of that waits for the disk before it is set to work on it: a segment of the journal is of no use any more
 /// soon after it is full.
-const BATCH_SYNC_BYTES: u64 = 4 << 20;
+const BATCH_SYNC_BYTES: u64 = 2 << 20;
 
 pub struct Store {
     pub(super) versions: Versions,
@@ -50,6 +50,8 @@ pub struct Store {
     /// done beside the thread that writes.
     pub(super) pending: Option<Block>,
     pub(super) writing: Option<(Arc<Block>, Pending<Written>)>,
+    /// Memory for the next ones.
+    written_block: Option<Block>,
     /// Some rows of the heap are neither whole in the journal nor in an extent of it.
     pub(super) unjournaled: bool,
     /// The same of ids.
@@ -129,6 +131,7 @@ impl Store {
             heap: None,
             pending: None,
             writing: None,
+            written_block: None,
             unjournaled: false,
             ids_unjournaled: false,
             unnamed: false,
@@ -270,7 +273,9 @@ impl Store {
             && let Some(journal) = &mut self.journal
         {
             journal.rows(heap.number, heap.rows + pending, &batch.ids, &batch.slices())?;
-            self.pending.get_or_insert_with(|| Block::new(batch)).append(batch);
+            let free = &mut self.written_block;
+            let block = || free.take().unwrap_or_else(|| Block::new(batch));
+            self.pending.get_or_insert_with(block).append(batch);
         } else {
             self.write_pending()?;
             let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
@@ -296,23 +301,25 @@ impl Store {
         writing + self.pending.as_ref().map_or(0, |block| block.rows)
     }
 
-    /// Sets the other thread to write to the heap what only the journal has, if that is enough to write.
+    /// Takes note of what the other thread has done, and sets it to write to the heap what only the journal has, if
+    /// that is enough to write.
     fn pass_on(&mut self) -> Result<()> {
         let waits = self.pending.as_ref().map_or(0, Block::memory);
-        if waits < PENDING_BYTES {
-            return Ok(());
+        if let Some((_, writing)) = &self.writing {
+            let done = match waits >= MOST_PENDING_BYTES {
+                true => Some(writing.wait()),
+                false => writing.poll(),
+            };
+            if done.is_some() {
+                self.written_behind(done)?;
+            }
         }
-        let done = match &self.writing {
-            Some((_, writing)) if waits >= MOST_PENDING_BYTES => Some(writing.wait()),
-            Some((_, writing)) => match writing.poll() {
-                None => return Ok(()),
-                done => done,
-            },
-            None => None,
-        };
-        self.written_behind(done)?;
-        if let (Some(heap), Some(block)) = (&self.heap, self.pending.take()) {
-            let block = Arc::new(block);
+        let Some(heap) = &mut self.heap else { return Ok(()) };
+        heap.sync_behind(&self.syncer)?;
+        if waits >= PENDING_BYTES
+            && self.writing.is_none()
+            && let Some(block) = self.pending.take().map(Arc::new)
+        {
             let writing = heap.start_append(&block, &self.syncer);
             self.writing = Some((block, writing));
         }
@@ -327,7 +334,11 @@ impl Store {
                 _ => heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?,
             }
         }
-        self.writing = None;
+        let block = self.writing.take().and_then(|(block, _)| Arc::into_inner(block));
+        self.written_block = block.map(|mut block| {
+            block.clear();
+            block
+        });
         Ok(())
     }
 

@@ -202,6 +202,9 @@ impl From<Error> for ArrowError {
 
 impl From<lance::Error> for Error {
     fn from(error: lance::Error) -> Self {
+        if let Some(own) = own(&error) {
+            return own;
+        }
         let made = Self::of_lance(&error);
         // Not every layer of Lance hands the error of the system on; its text always is.
         let number = system(&error).and_then(std::io::Error::raw_os_error);
@@ -244,6 +247,9 @@ impl Error {
     /// Of a read whose arguments are known to be good: what Lance then calls invalid input, or an
     /// I/O error that the operating system knows nothing of, is a damaged file.
     pub fn reading(error: lance::Error) -> Self {
+        if let Some(own) = own(&error) {
+            return own;
+        }
         let from_system = system(&error).is_some();
         let error = Self::from(error);
         match error.status {
@@ -254,6 +260,18 @@ impl Error {
             _ => error,
         }
     }
+}
+
+/// Ours, on its way back through Lance.
+fn own(error: &lance::Error) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What the operating system said, if that is at the root of an error.

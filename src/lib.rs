@@ -7,8 +7,8 @@
 //! Way in: [`ffi`] → [`writer`] (validate → queue → data file → checkpoint).
 //! Way out: [`ffi`] → [`reader`] (row → mapped file, or Lance) → Arrow, DLPack or the caller's buffer.
 //!
-//! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`tensor`]
-//! its rows, [`plain`] how these lie in a file, [`ids`] its identifiers, [`runtime`] runs what is
+//! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`manifest`]
+//! reads what a version of it says, [`tensor`] is its rows, [`plain`] how these lie in a file, [`ids`] its identifiers, [`runtime`] runs what is
 //! asynchronous, [`error`] is what all of them return.
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
@@ -20,6 +20,7 @@ pub mod error;
 pub mod ffi;
 pub mod ids;
 pub mod location;
+pub mod manifest;
 pub mod map;
 pub mod plain;
 pub mod reader;

@@ -1,54 +1,134 @@
-//! A data file in memory: mapped, read-only, shared by everything that points into it.
+//! Data files in memory: mapped, shared by everything that points into them.
 //!
-//! The only file outside `ffi` with `unsafe` in it. What it hands out are slices and Arrow buffers,
-//! both checked against the real length of the file.
+//! The only file outside `ffi` with `unsafe` in it. What it hands out are slices and Arrow buffers, both checked
+//! against the length of the file when it was mapped.
 //!
-//! Lance never changes a data file once it is written, so the bytes of a map do not change. Whoever
-//! truncates one all the same, while it is mapped, makes the kernel end the process that reads it.
+//! A map is private and may be written to: a consumer that writes into a row changes neither the file nor ends the
+//! process. Lance never changes a data file once it is written. Whoever truncates one all the same, while it is
+//! mapped, makes the kernel end the process that reads what is gone (SIGBUS), and so does a disk that fails.
+//!
+//! Maps only save work, so this process leaves room for others: it makes fewer than the kernel allows, and fewer
+//! bytes than a limit on its address space leaves.
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::buffer::Buffer;
-use memmap2::Mmap;
-
-use crate::error::{Error, Result};
+use memmap2::{Mmap, MmapMut, MmapOptions};
 
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE: usize = 64;
 #[cfg(target_arch = "x86_64")]
 const LINES_AHEAD: usize = 4;
 
-pub struct Map(Mmap);
+/// Maps that all readers of the process have, and how many they may have; 0 while nobody has looked.
+static MAPS: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+/// How often the kernel refused one although the limits that we know leave room.
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+/// What Linux allows a process if nobody changed it.
+const MAX_MAP_COUNT: usize = 65_530;
+
+pub struct Map(Bytes);
+
+enum Bytes {
+    Writable(MmapMut),
+    ReadOnly(Mmap),
+}
 
 impl Map {
-    pub fn open(path: &Path) -> Result<Arc<Map>> {
-        // To open a pipe would wait for somebody to write.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(Error::corrupt("this is no file"));
+    /// None where the file cannot be mapped, or should not: then it is read.
+    pub fn of(file: &File, length: u64) -> Option<Arc<Map>> {
+        let length = usize::try_from(length).ok().filter(|length| fits(*length))?;
+        if MAPS.fetch_add(1, Ordering::Relaxed) >= most_maps() {
+            MAPS.fetch_sub(1, Ordering::Relaxed);
+            return None;
         }
-        let file = File::open(path)?;
-        // SAFETY: the map is read-only and private to this type; that the file does not change while
-        // it lives is what Lance's format promises, see above.
-        let map = unsafe { Mmap::map(&file) }?;
-        Ok(Arc::new(Map(map)))
+        let mut options = MmapOptions::new();
+        options.len(length).no_reserve_swap();
+        // SAFETY: the map is private to this type, which gives out shared slices only; that the file does not
+        // change while it lives is what Lance's format promises, see above.
+        let bytes = unsafe { options.map_copy(file) }.map(Bytes::Writable);
+        // SAFETY: as above. A system that counts every page that could be written to may refuse the first.
+        let bytes =
+            bytes.or_else(|_| unsafe { options.map_copy_read_only(file) }.map(Bytes::ReadOnly));
+        if let Err(error) = &bytes {
+            MAPS.fetch_sub(1, Ordering::Relaxed);
+            if error.raw_os_error() == Some(libc::ENOMEM) {
+                REFUSED.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Some(Arc::new(Map(bytes.ok()?)))
     }
 
     /// All bytes of the file.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Writable(bytes) => bytes,
+            Bytes::ReadOnly(bytes) => bytes,
+        }
     }
 
     /// A buffer over a part of the file, which keeps the map; none if the file is not so long.
     pub fn buffer(self: &Arc<Self>, range: Range<usize>) -> Option<Buffer> {
-        let part = self.0.get(range)?;
+        let part = self.bytes().get(range)?;
         let start = NonNull::from(part).cast::<u8>();
-        // SAFETY: the part lies in the map, which the buffer owns a share of and nobody writes to.
+        // SAFETY: the part lies in the map, which the buffer owns a share of and nobody of ours writes to.
         Some(unsafe { Buffer::from_custom_allocation(start, part.len(), self.clone()) })
     }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        MAPS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many maps readers may have: half of what the kernel allows.
+fn most_maps() -> usize {
+    match MOST.load(Ordering::Relaxed) {
+        0 => {
+            let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+            let most = text.trim().parse().unwrap_or(MAX_MAP_COUNT) / 2;
+            MOST.store(most.max(1), Ordering::Relaxed);
+            most
+        }
+        most => most,
+    }
+}
+
+/// Changes when the kernel refuses maps: then the process has hardly any left.
+pub fn refused() -> usize {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// From now on readers have half as many maps as they have now.
+pub fn leave_to_others() {
+    MOST.store((MAPS.load(Ordering::Relaxed) / 2).max(1), Ordering::Relaxed);
+}
+
+fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is written to during the call only.
+    let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
+    (known && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// How many descriptors the process may have.
+pub fn descriptors() -> u64 {
+    limit(libc::RLIMIT_NOFILE).unwrap_or(u64::MAX)
+}
+
+/// Whether a map of so many bytes leaves half of the address space that the process still may use.
+fn fits(length: usize) -> bool {
+    let Some(limit) = limit(libc::RLIMIT_AS) else { return true };
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text.split(' ').next().and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    let left = limit.saturating_sub(pages * page_bytes() as u64);
+    length as u64 <= left / 2
 }
 
 /// Asks the kernel to read the pages of `bytes` from disk, without waiting for them.
@@ -99,10 +179,9 @@ mod tests {
     use super::*;
 
     fn map(bytes: &[u8]) -> Arc<Map> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        std::fs::write(&path, bytes).unwrap();
-        Map::open(&path).unwrap()
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        Map::of(&file, bytes.len() as u64).unwrap()
     }
 
     #[test]
@@ -127,6 +206,11 @@ mod tests {
     #[test]
     fn an_empty_file_has_no_bytes() {
         assert_eq!(map(b"").bytes(), b"");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_mapped() {
+        assert!(Map::of(&File::open("/proc/self/status").unwrap(), 10).is_none());
     }
 
     #[test]

@@ -120,16 +120,17 @@ impl RowLayout {
         else {
             return false;
         };
-        let Ok(any) = Any::decode(direct.encoding.as_slice()) else { return false };
+        let Some(any) = whole::<Any>(&direct.encoding) else { return false };
         match any.type_url.as_str() {
-            "/lance.encodings21.PageLayout" => match PageLayout::decode(any.value.as_slice()) {
-                Ok(PageLayout { layout: Some(Layout::FullZipLayout(layout)) }) => {
+            "/lance.encodings21.PageLayout" => match whole(&any.value) {
+                Some(PageLayout { layout: Some(Layout::FullZipLayout(layout)) }) => {
                     self.is_plain_full_zip(&layout, page.length)
                 }
                 _ => false,
             },
-            "/lance.encodings.ArrayEncoding" => ArrayEncoding::decode(any.value.as_slice())
-                .is_ok_and(|encoding| self.is_plain_list(encoding)),
+            "/lance.encodings.ArrayEncoding" => {
+                whole(&any.value).is_some_and(|encoding| self.is_plain_list(encoding))
+            }
             _ => false,
         }
     }
@@ -163,6 +164,12 @@ impl RowLayout {
             && !list.has_validity
             && values == Some(Encoding20::Flat(flat))
     }
+}
+
+/// A message that says nothing else than what is known here: a field of a later version may change what the others
+/// mean, and is not found again when the message is encoded anew.
+fn whole<M: Message + Default>(bytes: &[u8]) -> Option<M> {
+    M::decode(bytes).ok().filter(|message| message.encode_to_vec() == bytes)
 }
 
 fn compressive(compression: Compression) -> CompressiveEncoding {
@@ -258,6 +265,16 @@ mod tests {
             change(&mut page);
             layout().plain(&page).unwrap()
         };
+        let unknown = |page: &mut Page| {
+            let Some(Encoding { location: Some(Location::Direct(direct)) }) = &mut page.encoding
+            else {
+                return;
+            };
+            let mut any = Any::decode(direct.encoding.as_slice()).unwrap();
+            any.value.extend([0x98, 0x06, 1]); // field 99, the number 1
+            direct.encoding = any.encode_to_vec();
+        };
+        assert_eq!(with(unknown), None, "a field that is not known");
         assert_eq!(with(|page| page.buffer_offsets = vec![72]), None, "not aligned");
         assert_eq!(with(|page| page.buffer_sizes.push(0)), None, "two buffers");
         assert_eq!(with(|page| page.encoding = None), None);

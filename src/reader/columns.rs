@@ -33,7 +33,7 @@ impl Columns {
         }
     }
 
-    pub fn names(self) -> Vec<&'static str> {
+    fn names(self) -> Vec<&'static str> {
         [(self.id, ID_COLUMN), (self.data, DATA_COLUMN)]
             .into_iter()
             .filter_map(|(chosen, name)| chosen.then_some(name))

@@ -5,21 +5,21 @@ use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, UInt64Array};
-use arrow::compute::{cast, concat, take};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
-use futures::{StreamExt, TryStreamExt};
 use hashbrown::DefaultHashBuilder;
-use lance::dataset::ProjectionRequest;
 
 use crate::error::{Error, Result};
-use crate::reader::snapshot::{Snapshot, lance};
+use crate::reader::snapshot::Snapshot;
 use crate::runtime;
 use crate::tensor::ID_COLUMN;
 
-/// Ids are loaded in parts of so many rows, several parts at once.
-const ROWS_AT_ONCE: u64 = 1 << 16;
-const PARTS_AT_ONCE: usize = 8;
+/// Ids are decoded in parts of so many rows, and several parts at once: what is decoded and not yet put with the
+/// others is memory that nobody keeps.
+const ROWS_AT_ONCE: u64 = 1 << 18;
 
 /// The id of each row, in row order.
 pub struct IdColumn {
@@ -30,35 +30,13 @@ pub struct IdColumn {
 
 impl IdColumn {
     pub fn load(snapshot: &Snapshot) -> Result<Self> {
-        let dataset = snapshot.dataset()?;
-        let data_type = dataset.schema().field(ID_COLUMN).map(|field| field.data_type());
         let rows = snapshot.spans.rows();
-        let part = |first: u64| (first..rows.min(first + ROWS_AT_ONCE)).collect::<Vec<u64>>();
-        let parts: Vec<_> = (0..rows).step_by(ROWS_AT_ONCE as usize).map(part).collect();
-        let taken = parts.iter().map(|rows| {
-            let columns = ProjectionRequest::from_columns([ID_COLUMN], dataset.schema());
-            dataset.take(rows, columns)
-        });
-        let taken: Vec<_> = taken.collect();
-        let batches = lance(async {
-            futures::stream::iter(taken).buffered(PARTS_AT_ONCE).try_collect::<Vec<_>>().await
-        })?;
-        // 64-bit offsets: the ids of a large table may be more than 2 GiB.
-        let columns = batches.iter().flat_map(|batch| batch.columns());
-        let columns = columns.map(|column| Ok(cast(column, &DataType::LargeUtf8)?));
-        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
-        let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
-        let ids = match columns.as_slice() {
-            [] => LargeStringArray::new_null(0),
-            columns => concat(columns)?.as_string::<i64>().clone(),
-        };
-        if ids.len() as u64 != rows {
-            return Err(Error::corrupt(format!(
-                "column \"{ID_COLUMN}\" has {} values for {rows} rows",
-                ids.len()
-            )));
+        let mut ids = Growing::new(rows)?;
+        for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
+            let part = snapshot.range(ID_COLUMN, first..rows.min(first + ROWS_AT_ONCE))?;
+            ids.append(cast(&part, &DataType::LargeUtf8)?.as_string())?;
         }
-        Ok(Self { ids, data_type: data_type.unwrap_or(DataType::Utf8) })
+        Ok(Self { ids: ids.finish()?, data_type: snapshot.id_type().clone() })
     }
 
     pub fn get(&self, row: u64) -> Result<&str> {
@@ -80,6 +58,50 @@ impl IdColumn {
     pub fn take(&self, rows: &[u64]) -> Result<ArrayRef> {
         let rows = UInt64Array::from(rows.to_vec());
         Ok(cast(&take(&self.ids, &rows, None)?, &self.data_type)?)
+    }
+}
+
+/// Ids that are put together: 64-bit offsets, because those of a large table may be more than 2 GiB.
+struct Growing {
+    offsets: Vec<i64>,
+    bytes: Vec<u8>,
+    nulls: NullBufferBuilder,
+}
+
+impl Growing {
+    fn new(rows: u64) -> Result<Self> {
+        let mut offsets = Vec::new();
+        let length = usize::try_from(rows).ok().and_then(|rows| rows.checked_add(1));
+        let reserved = length.is_some_and(|length| offsets.try_reserve_exact(length).is_ok());
+        if !reserved {
+            return Err(Error::io(format!("there is no memory for the ids of {rows} rows")));
+        }
+        offsets.push(0);
+        Ok(Self { offsets, bytes: Vec::new(), nulls: NullBufferBuilder::new(0) })
+    }
+
+    fn append(&mut self, part: &LargeStringArray) -> Result<()> {
+        let (first, last) = match part.value_offsets() {
+            [first, .., last] => (*first, *last),
+            _ => return Ok(()),
+        };
+        let bytes = part.value_data().get(first as usize..last as usize).unwrap_or_default();
+        let reserved = self.bytes.try_reserve(bytes.len());
+        reserved.map_err(|_| Error::io("there is no memory for the ids"))?;
+        let end = self.bytes.len() as i64;
+        self.bytes.extend_from_slice(bytes);
+        let later = part.value_offsets().iter().skip(1);
+        self.offsets.extend(later.map(|offset| end + offset - first));
+        match part.nulls() {
+            Some(nulls) => self.nulls.append_buffer(nulls),
+            None => self.nulls.append_n_non_nulls(part.len()),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<LargeStringArray> {
+        let offsets = OffsetBuffer::new(self.offsets.into());
+        Ok(LargeStringArray::try_new(offsets, self.bytes.into(), self.nulls.finish())?)
     }
 }
 
@@ -118,12 +140,13 @@ impl IdIndex {
         if rows >= ROW_MASK {
             return Err(Error::not_supported(format!("{rows} ids are too many to be indexed")));
         }
-        let slots = column.ids.len() + column.ids.len() / 2 + 1;
-        let mut index = Self {
-            hasher: DefaultHashBuilder::default(),
-            slots: std::iter::repeat_with(|| AtomicU64::new(EMPTY)).take(slots).collect(),
-            repeated: HashMap::new(),
-        };
+        let length = column.ids.len() + column.ids.len() / 2 + 1;
+        let mut slots = Vec::new();
+        let reserved = slots.try_reserve_exact(length);
+        reserved.map_err(|_| Error::io(format!("there is no memory to index {rows} ids")))?;
+        slots.resize_with(length, || AtomicU64::new(EMPTY));
+        let mut index =
+            Self { hasher: DefaultHashBuilder::default(), slots, repeated: HashMap::new() };
         let parts = runtime::parts(rows as usize, ROWS_PER_THREAD as usize) as u64;
         let part_rows = rows.div_ceil(parts).max(1);
         let parts = (0..rows).step_by(part_rows as usize);

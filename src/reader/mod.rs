@@ -1,13 +1,17 @@
 //! The way out: a snapshot of a table, read by row, by id, in gathers and as a stream.
 //!
-//! `snapshot` is one version of a table. `spans` are its rows that lie plain in mapped files: `footer`
-//! checks the files. `gather` copies from spans, `columns` makes Arrow of
-//! them; what has no span `rows` reads through Lance. `stream` walks a range through both, `ids` maps
-//! rows to ids and back, `once` is a lazy value that a `fork` cannot block.
+//! `snapshot` is one version of a table, all of whose files are open: `files` of which each is one `file`, with a
+//! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
+//! from them, `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
+//! through both, `ids` maps rows to ids and back, `once` is a lazy value that a `fork` cannot block.
 
 #![forbid(unsafe_code)]
 
 mod columns;
+mod decode;
+mod deletions;
+mod file;
+mod files;
 mod footer;
 mod gather;
 mod ids;
@@ -16,6 +20,7 @@ mod rows;
 mod snapshot;
 mod spans;
 mod stream;
+mod tail;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,12 +44,12 @@ pub use stream::StreamOptions;
 /// How rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// From mapped files where the rows lie plain, through Lance where they do not.
+    /// From mapped files where the rows lie plain, decoded by Lance where they do not.
     #[default]
     Auto,
     /// From mapped files only.
     Mapped,
-    /// Through Lance only.
+    /// Decoded by Lance only: nothing is mapped.
     Lance,
 }
 
@@ -159,7 +164,7 @@ impl Reader {
     /// One row of `data`, as an array of length 1: no copy of a mapped row.
     pub fn row(&self, row: u64) -> Result<ArrayRef> {
         if let Some(span) = self.snapshot.spans.find(row) {
-            return columns::data(self.snapshot.data_type()?, 1, span.buffer(row..row + 1));
+            return columns::data(self.snapshot.data_type(), 1, span.buffer(row..row + 1));
         }
         let batch = self.take(&[row], Columns::DATA)?;
         let column = batch.columns().first().cloned();
@@ -181,7 +186,7 @@ impl Reader {
         if columns.data {
             let mut stored = zeros(rows.len() * spans.stride())?;
             self.gather(Form::AsStored, spans.stride()).run(rows, &mut stored);
-            taken.push(columns::data(self.snapshot.data_type()?, rows.len(), stored.into())?);
+            taken.push(columns::data(self.snapshot.data_type(), rows.len(), stored.into())?);
         }
         Ok(RecordBatch::try_new(self.schema(columns), taken)?)
     }
@@ -216,7 +221,7 @@ impl Reader {
             let (part, rest) = out.split_at_mut((end - next) as usize * self.row_bytes);
             match run {
                 Run::Mapped(span) => self.form().copy(span.bytes(next..end), part),
-                Run::Unmapped(_) => self.read_through_lance(next..end, part)?,
+                Run::Unmapped(_) => self.read_decoded(next..end, part)?,
             }
             (next, out) = (end, rest);
         }
@@ -286,7 +291,7 @@ impl Reader {
         Gather { spans: &self.snapshot.spans, form, row_bytes, prefetch: self.options.prefetch }
     }
 
-    fn read_through_lance(&self, rows: Range<u64>, mut out: &mut [u8]) -> Result<()> {
+    fn read_decoded(&self, rows: Range<u64>, mut out: &mut [u8]) -> Result<()> {
         let options = StreamOptions {
             columns: Columns::DATA,
             first_row: rows.start,

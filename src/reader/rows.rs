@@ -1,33 +1,30 @@
-//! Rows by number, through Lance.
+//! Rows by number, decoded by Lance.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use lance::dataset::ProjectionRequest;
 
 use crate::error::{Error, Result};
 use crate::reader::Columns;
-use crate::reader::snapshot::{Snapshot, lance};
+use crate::reader::snapshot::Snapshot;
 use crate::tensor::{DATA_COLUMN, DType, TensorSpec, first_null};
 
-/// A gather into the caller's memory goes through Lance in parts of about this size.
+/// A gather into the caller's memory is decoded in parts of about this size.
 pub(super) const PART_BYTES: usize = 32 << 20;
 
 pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
-    let schema = snapshot.schema(columns);
-    if rows.is_empty() {
-        return Ok(RecordBatch::new_empty(schema));
-    }
-    let dataset = snapshot.dataset()?;
-    let projection = ProjectionRequest::from_columns(columns.names(), dataset.schema());
-    let batch = lance(async { dataset.take(rows, projection).await })?;
-    if batch.num_rows() != rows.len() {
-        return Err(Error::corrupt(format!(
-            "Lance gave {} rows for {} that were asked for",
-            batch.num_rows(),
-            rows.len()
-        )));
-    }
-    under_schema(batch, schema)
+    batch(snapshot.schema(columns), |name| snapshot.take(name, rows))
+}
+
+pub fn range(snapshot: &Snapshot, rows: Range<u64>, columns: Columns) -> Result<RecordBatch> {
+    batch(snapshot.schema(columns), |name| snapshot.range(name, rows.clone()))
+}
+
+fn batch(schema: SchemaRef, column: impl Fn(&str) -> Result<ArrayRef>) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| column(field.name()));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 /// The columns of `batch` in the order and with the metadata of `schema`.

@@ -1,33 +1,34 @@
-//! One version of a table, opened through Lance.
+//! One version of a table: a manifest, and the files that it names, all of them open.
 
-use std::panic::AssertUnwindSafe;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arrow::array::{Array, ArrayRef, UInt64Array, new_null_array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use futures::FutureExt;
-use lance::Dataset;
-use lance::dataset::builder::DatasetBuilder;
-use lance::dataset::fragment::FileFragment;
-use lance::session::Session;
-use lance_table::format::Fragment;
+use lance_core::datatypes::Schema as LanceSchema;
+use lance_table::format::{Manifest, is_detached_version};
 
-use crate::error::{Error, Result, Status, panic_text};
-use crate::location::Location;
+use crate::error::{Error, Result, Status};
+use crate::location::{Location, VERSIONS, manifests};
 use crate::plain::RowLayout;
-use crate::reader::spans::{Source, Spans};
+use crate::reader::decode::{self, Rows};
+use crate::reader::files::{Files, Fragment, Source};
+use crate::reader::spans::Spans;
 use crate::reader::{Access, Columns};
-use crate::runtime;
-use crate::tensor::{DATA_COLUMN, TensorSpec, check_id_column};
+use crate::tensor::{DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column};
+use crate::{manifest, map, runtime};
 
-/// Lance keeps decoded metadata of files here; its own default is gigabytes.
-const METADATA_CACHE_BYTES: usize = 16 << 20;
+/// Rows that are decoded at once, by one thread.
+const ROWS_AT_ONCE: u64 = 1 << 16;
+/// Fewer are not worth another thread.
+const ROWS_PER_THREAD: usize = 1 << 13;
 
-/// A dataset belongs to the process that opened it: its tasks run on that process's runtime, and its
-/// locks may have been held when a child was forked.
-struct Opened {
-    process: u32,
-    dataset: Arc<Dataset>,
+/// A column, as Lance knows it.
+struct Field {
+    id: i32,
+    schema: Arc<LanceSchema>,
+    data_type: DataType,
 }
 
 pub struct Snapshot {
@@ -36,7 +37,12 @@ pub struct Snapshot {
     /// In nanoseconds since 1970. Two tables at one place, one after the other, may have the same version.
     committed_at: u128,
     schema: SchemaRef,
-    opened: ArcSwap<Opened>,
+    id: Field,
+    data: Field,
+    fragments: Vec<Fragment>,
+    /// The first row of each fragment.
+    firsts: Vec<u64>,
+    files: Files,
     pub spec: TensorSpec,
     pub spans: Spans,
 }
@@ -50,46 +56,72 @@ impl Snapshot {
         access: Access,
         known: Option<&Snapshot>,
     ) -> Result<Self> {
-        let mut newest = location.newest_version().unwrap_or(None);
+        if !location.exists()? {
+            return Err(Error::not_found(format!("there is no table at {location}")));
+        }
+        let mut last = None;
         loop {
-            match Self::open_once(location.clone(), version, access, known) {
-                // A writer may remove a version of its own while it is opened: then there is a newer one.
-                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && version.is_none() => {
-                    let now = location.newest_version()?;
-                    if now == newest {
-                        return Err(error);
-                    }
-                    newest = now;
+            let (tried, manifest) = read_manifest(&location, version)?;
+            let opened =
+                manifest.and_then(|manifest| Self::of(&location, &manifest, access, known));
+            match opened {
+                // A clean-up may remove a version while it is opened: then there is a newer one.
+                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && last != Some(tried) => {
+                    last = Some(tried);
                 }
-                opened => return opened,
+                opened => return opened.map_err(|error| error.context(&location)),
             }
         }
     }
 
-    fn open_once(
-        location: Location,
-        version: Option<u64>,
+    fn of(
+        location: &Location,
+        manifest: &Manifest,
         access: Access,
         known: Option<&Snapshot>,
     ) -> Result<Self> {
-        let dataset = load(&location, version)?;
-        let schema = caught(async { Arc::new(Schema::from(dataset.schema())) });
-        let schema = schema.map_err(|error| error.context(&location))?;
-        let spec = check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema));
-        let spec = spec.map_err(|error| error.context(&location))?;
-        let spans = open_spans(&location, &dataset, &spec, access, known.map(|known| &known.spans));
-        let spans = spans.map_err(|error| error.context(&location))?;
+        let schema = Arc::new(Schema::from(&manifest.schema));
+        let spec =
+            check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema))?;
+        let (id, data) = (field(manifest, ID_COLUMN)?, field(manifest, DATA_COLUMN)?);
+        let layout = match access {
+            Access::Lance => None,
+            Access::Auto | Access::Mapped => RowLayout::new(&spec),
+        };
+        let source = Source {
+            table: location.path(),
+            manifest,
+            mapped: layout.map(|_| data.id),
+            known: known.map(|known| &known.files),
+        };
+        let refused = map::refused();
+        let mut opened = source.open();
+        if map::refused() != refused {
+            // The process needs maps for other things, too.
+            drop(opened);
+            map::leave_to_others();
+            opened = source.open();
+        }
+        let (fragments, files) = opened?;
+        let mut rows = 0_u64;
+        let mut firsts = Vec::with_capacity(fragments.len());
+        for fragment in &fragments {
+            firsts.push(rows);
+            let end = rows.checked_add(fragment.rows());
+            rows = end.ok_or_else(|| Error::corrupt("more rows than can be counted"))?;
+        }
         Ok(Self {
-            version: dataset.manifest().version,
-            committed_at: dataset.manifest().timestamp_nanos,
-            location,
+            version: manifest.version,
+            committed_at: manifest.timestamp_nanos,
+            spans: Spans::new(&fragments, rows, data.id, layout)?,
+            location: location.clone(),
             schema,
             spec,
-            spans,
-            opened: ArcSwap::from_pointee(Opened {
-                process: std::process::id(),
-                dataset: Arc::new(dataset),
-            }),
+            id,
+            data,
+            fragments,
+            firsts,
+            files,
         })
     }
 
@@ -114,94 +146,155 @@ impl Snapshot {
     }
 
     /// The type of the column `data`.
-    pub fn data_type(&self) -> Result<&DataType> {
-        Ok(self.schema.field_with_name(DATA_COLUMN)?.data_type())
+    pub fn data_type(&self) -> &DataType {
+        &self.data.data_type
     }
 
-    /// The dataset; in a forked child it is opened anew.
-    pub fn dataset(&self) -> Result<Arc<Dataset>> {
-        let process = std::process::id();
-        let opened = self.opened.load();
-        if opened.process == process {
-            return Ok(opened.dataset.clone());
+    pub fn id_type(&self) -> &DataType {
+        &self.id.data_type
+    }
+
+    fn field(&self, column: &str) -> &Field {
+        if column == ID_COLUMN { &self.id } else { &self.data }
+    }
+
+    fn fragment_of(&self, row: u64) -> usize {
+        self.firsts.partition_point(|first| *first <= row).saturating_sub(1)
+    }
+
+    /// Values of a column in a range of rows, decoded.
+    pub fn range(&self, column: &str, rows: Range<u64>) -> Result<ArrayRef> {
+        let field = self.field(column);
+        let mut parts = Vec::new();
+        let mut next = rows.start;
+        while next < rows.end {
+            let at = self.fragment_of(next);
+            let (fragment, first) = self.fragment(at)?;
+            let end = rows.end.min(first + fragment.rows()).min(next + ROWS_AT_ONCE);
+            if end <= next {
+                return Err(Error::internal("a row without a fragment"));
+            }
+            parts.push((fragment, next - first..end - first));
+            next = end;
         }
-        let dataset = Arc::new(load(&self.location, Some(self.version))?);
-        let opened = Arc::new(Opened { process, dataset: dataset.clone() });
-        // Dropping what the parent opened could wait for its tasks, which this process does not have.
-        std::mem::forget(self.opened.swap(opened));
-        Ok(dataset)
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        let opened = self.opened.load_full();
-        if opened.process != std::process::id() {
-            // As above: kept for the short life of a child that never read.
-            std::mem::forget(opened);
-        }
-    }
-}
-
-/// Runs a read of Lance's to its end.
-pub fn lance<T: Send>(read: impl Future<Output = lance::Result<T>> + Send) -> Result<T> {
-    caught(read)?.map_err(Error::reading)
-}
-
-/// Lance may panic at what a damaged file says; that is the file's fault, not the reader's.
-fn caught<T: Send>(read: impl Future<Output = T> + Send) -> Result<T> {
-    runtime::block_on(AssertUnwindSafe(read).catch_unwind())?.map_err(|payload| {
-        Error::corrupt(format!("Lance panicked at what a file says: {}", panic_text(payload)))
-    })
-}
-
-fn load(location: &Location, version: Option<u64>) -> Result<Dataset> {
-    if !location.exists()? {
-        return Err(Error::not_found(format!("there is no table at {location}")));
-    }
-    let session = Arc::new(Session::new(0, METADATA_CACHE_BYTES, Arc::default()));
-    let mut builder = DatasetBuilder::from_uri(location.uri()?).with_session(session);
-    if let Some(version) = version {
-        builder = builder.with_version(version);
-    }
-    lance(async { builder.load().await }).map_err(|error| match (error.status, version) {
-        (Status::RDS_ERR_NOT_FOUND, None) => {
-            Error::not_found(format!("there is no table at {location}"))
-        }
-        (Status::RDS_ERR_NOT_FOUND, Some(version)) => {
-            Error::not_found(format!("there is no version {version} of a table at {location}"))
-        }
-        _ => error.context(location),
-    })
-}
-
-fn open_spans(
-    location: &Location,
-    dataset: &Dataset,
-    spec: &TensorSpec,
-    access: Access,
-    known: Option<&Spans>,
-) -> Result<Spans> {
-    let rows = |fragment: &Fragment| -> Result<u64> {
-        let deleted = fragment.deletion_file.as_ref().map_or(Some(0), |file| file.num_deleted_rows);
-        let rows = match (fragment.physical_rows, deleted) {
-            (Some(rows), Some(deleted)) => rows.checked_sub(deleted).ok_or_else(|| {
-                Error::corrupt(format!("{deleted} of {rows} rows of a fragment are deleted"))
-            })?,
-            _ => {
-                let fragment = FileFragment::new(Arc::new(dataset.clone()), fragment.clone());
-                lance(async { fragment.count_rows(None).await })?
+        let read = |(fragment, rows): &(&Fragment, Range<u64>)| match &fragment.deleted {
+            None => self.values(fragment, field, Rows::Range(rows.clone())),
+            Some(deleted) => {
+                let rows = rows.clone().map(|row| deleted.physical(row) as u32);
+                self.values(fragment, field, Rows::List(rows.collect()))
             }
         };
-        Ok(rows as u64)
-    };
-    let with_rows = |fragment: &Fragment| Ok((fragment.clone(), rows(fragment)?));
-    let fragments = dataset.fragments().iter().map(with_rows).collect::<Result<Vec<_>>>()?;
-    let field = dataset.schema().field(DATA_COLUMN);
-    let field = field.ok_or_else(|| Error::internal("a checked column is not there"))?.id;
-    let layout = match access {
-        Access::Lance => None,
-        Access::Auto | Access::Mapped => RowLayout::new(spec),
-    };
-    Spans::open(&Source { table: location.path(), fragments: &fragments, field, layout, known })
+        joined(&decoded(parts, rows.end - rows.start, read)?, &field.data_type)
+    }
+
+    /// Values of a column in rows, in the order given.
+    pub fn take(&self, column: &str, rows: &[u64]) -> Result<ArrayRef> {
+        let field = self.field(column);
+        let mut sorted = rows.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut parts = Vec::new();
+        let mut rest = sorted.as_slice();
+        while let Some(row) = rest.first() {
+            let (fragment, first) = self.fragment(self.fragment_of(*row))?;
+            let end = rest.partition_point(|row| *row < first + fragment.rows());
+            if end == 0 {
+                return Err(Error::internal("a row without a fragment"));
+            }
+            let (part, later) = rest.split_at(end);
+            let physical = part.iter().map(|row| match &fragment.deleted {
+                Some(deleted) => deleted.physical(row - first) as u32,
+                None => (row - first) as u32,
+            });
+            parts.push((fragment, physical.collect::<Vec<_>>()));
+            rest = later;
+        }
+        let read = |(fragment, rows): &(&Fragment, Vec<u32>)| {
+            self.values(fragment, field, Rows::List(rows.clone()))
+        };
+        let parts = decoded(parts, sorted.len() as u64, read)?;
+        let values = joined(&parts, &field.data_type)?;
+        if sorted == rows {
+            return Ok(values);
+        }
+        let place = |row: &u64| sorted.binary_search(row).unwrap_or_default() as u64;
+        let places = UInt64Array::from_iter_values(rows.iter().map(place));
+        Ok(take(&values, &places, None)?)
+    }
+
+    fn fragment(&self, at: usize) -> Result<(&Fragment, u64)> {
+        let fragment = self.fragments.get(at).zip(self.firsts.get(at).copied());
+        fragment.ok_or_else(|| Error::internal("a row without a fragment"))
+    }
+
+    fn values(&self, fragment: &Fragment, field: &Field, rows: Rows) -> Result<ArrayRef> {
+        match fragment.column(field.id) {
+            Some((file, column)) => decode::values(file, &field.schema, column, rows),
+            None => Ok(new_null_array(&field.data_type, rows.len() as usize)),
+        }
+    }
 }
+
+/// Decodes parts of so many rows, several at once if they are many.
+fn decoded<P: Send + Sync>(
+    parts: Vec<P>,
+    rows: u64,
+    read: impl Fn(&P) -> Result<ArrayRef> + Sync,
+) -> Result<Vec<ArrayRef>> {
+    let threads = runtime::parts(rows as usize, ROWS_PER_THREAD).min(parts.len()).max(1);
+    let shares: Vec<&[P]> = parts.chunks(parts.len().div_ceil(threads).max(1)).collect();
+    let shares =
+        runtime::in_parallel(shares, |share: &[P]| share.iter().map(&read).collect::<Vec<_>>());
+    shares.into_iter().flatten().collect()
+}
+
+fn joined(parts: &[ArrayRef], data_type: &DataType) -> Result<ArrayRef> {
+    let arrays: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    match parts {
+        [] => Ok(arrow::array::new_empty_array(data_type)),
+        [one] => Ok(one.clone()),
+        _ => Ok(concat(&arrays)?),
+    }
+}
+
+fn field(manifest: &Manifest, name: &str) -> Result<Field> {
+    let field = manifest.schema.field(name);
+    let field = field.ok_or_else(|| Error::internal("a checked column is not there"))?;
+    let schema = LanceSchema { fields: vec![field.clone()], metadata: Default::default() };
+    Ok(Field { id: field.id, schema: Arc::new(schema), data_type: field.data_type() })
+}
+
+/// The manifest of a version, the newest if none is given, and which one that is.
+fn read_manifest(location: &Location, version: Option<u64>) -> Result<(u64, Result<Manifest>)> {
+    let manifests = match manifests(location.path()) {
+        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Default::default(),
+        found => found?,
+    };
+    let newest = manifests.last_key_value().map(|(newest, _)| *newest);
+    let wanted = version.or(newest);
+    let wanted =
+        wanted.ok_or_else(|| Error::not_found(format!("there is no table at {location}")))?;
+    let detached = location.path().join(VERSIONS).join(format!("d{wanted}.manifest"));
+    let path = match manifests.get(&wanted) {
+        Some(path) => path,
+        None if is_detached_version(wanted) && detached.exists() => &detached,
+        None => {
+            return Err(Error::not_found(format!(
+                "there is no version {wanted} of a table at {location}"
+            )));
+        }
+    };
+    let read = manifest::read(path).map_err(|error| match error.status {
+        Status::RDS_ERR_CORRUPT => {
+            let mut older = manifests.range(..wanted).rev().take(OLDER_TRIED);
+            let good = older.find(|(_, path)| manifest::read(path).is_ok());
+            let hint = good.map(|(good, _)| format!("; version {good} can be opened"));
+            Error::corrupt(format!("{}{}", error.message, hint.unwrap_or_default()))
+        }
+        _ => error,
+    });
+    Ok((wanted, read))
+}
+
+/// How many versions before a damaged one are looked at for one that is not.
+const OLDER_TRIED: usize = 8;

@@ -1,8 +1,5 @@
-//! A range of rows as record batches in row order: over mapped files where the rows lie plain, taken
-//! through Lance where they do not. Ids come through Lance always.
-//!
-//! Lance's scanner is not used: its cache of query sessions is locked for the whole process, and a `fork`
-//! at that moment would hang the child.
+//! A range of rows as record batches in row order: over mapped files where the rows lie plain, decoded by Lance where
+//! they do not. Ids are always decoded.
 
 use std::sync::Arc;
 
@@ -16,7 +13,7 @@ use crate::reader::rows;
 use crate::reader::snapshot::Snapshot;
 use crate::reader::spans::Run;
 
-/// What is taken through Lance at once, at least.
+/// What is decoded at once, at least.
 const ROWS_AHEAD: u64 = 8192;
 const BYTES_AHEAD: u64 = 8 << 20;
 
@@ -43,7 +40,7 @@ pub struct Stream {
     ahead: Option<Ahead>,
 }
 
-/// Rows that Lance has given already.
+/// Rows that were decoded already.
 struct Ahead {
     columns: Columns,
     first: u64,
@@ -93,7 +90,7 @@ impl Stream {
                     columns.extend(ids.columns().first().cloned());
                 }
                 let stored = span.buffer(self.next..self.next + rows);
-                columns.push(columns::data(snapshot.data_type()?, rows as usize, stored)?);
+                columns.push(columns::data(snapshot.data_type(), rows as usize, stored)?);
                 RecordBatch::try_new(self.schema.clone(), columns)?
             }
         };
@@ -106,8 +103,8 @@ impl Stream {
         rows::under_schema(batch, self.schema.clone()).map(Some)
     }
 
-    /// The next rows from Lance, at most `most`. More are taken at once, up to `end`, and kept: a take
-    /// costs much the same for one row as for many.
+    /// The next rows, at most `most`. More are decoded at once, up to `end`, and kept: that costs much the same for
+    /// one row as for many.
     fn taken(&mut self, columns: Columns, end: u64, most: u64) -> Result<RecordBatch> {
         let ahead = match self.ahead.take().filter(|ahead| ahead.holds(columns, self.next)) {
             Some(ahead) => ahead,
@@ -115,8 +112,8 @@ impl Stream {
                 let row_bytes =
                     if columns.data { self.snapshot.spec.row_bytes() as u64 } else { 1 };
                 let rows = (BYTES_AHEAD / row_bytes).min(ROWS_AHEAD).max(most);
-                let rows: Vec<u64> = (self.next..end.min(self.next + rows)).collect();
-                let batch = rows::take(&self.snapshot, &rows, columns)?;
+                let rows = self.next..end.min(self.next + rows);
+                let batch = rows::range(&self.snapshot, rows, columns)?;
                 Ahead { columns, first: self.next, batch }
             }
         };

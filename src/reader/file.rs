@@ -19,9 +19,12 @@ use crate::map::Map;
 
 /// Descriptors that all readers of the process hold, of files that are not mapped.
 static HELD: AtomicUsize = AtomicUsize::new(0);
-/// Of those that the process may have, this part is left to others.
-const LEFT_TO_OTHERS: u64 = 4;
+/// Readers take this part of those that the process may have.
+const SHARE: u64 = 4;
 const MOST_HELD: u64 = 1024;
+/// Mapped files could do without: what is decoded of a file counts as memory of the process if it was read from the
+/// map, and a file that was cut short ends no process that reads it.
+const SHARE_OF_MAPPED: u64 = 8;
 
 /// What a file is: another one under its name, or one that was written to, differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl Identity {
 
 /// Where the bytes of a file are had from.
 enum Access {
-    Map(Arc<Map>),
+    Map(Arc<Map>, Option<Held>),
     Descriptor(Held),
     /// It is opened for each read; there are more files than descriptors.
     Name,
@@ -91,8 +94,8 @@ impl Opened {
     pub fn keep(self, map: bool) -> DataFile {
         let mapped = map.then(|| Map::of(&self.file, self.identity.size)).flatten();
         let access = match mapped {
-            Some(map) => Access::Map(map),
-            None => hold(self.file),
+            Some(map) => Access::Map(map, hold(self.file, most_held() / SHARE_OF_MAPPED)),
+            None => hold(self.file, most_held()).map_or(Access::Name, Access::Descriptor),
         };
         DataFile { path: self.path, identity: self.identity, access }
     }
@@ -105,7 +108,7 @@ impl DataFile {
 
     pub fn map(&self) -> Option<&Arc<Map>> {
         match &self.access {
-            Access::Map(map) => Some(map),
+            Access::Map(map, _) => Some(map),
             _ => None,
         }
     }
@@ -113,7 +116,8 @@ impl DataFile {
     /// A part of the file.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let result = match &self.access {
-            Access::Map(map) => {
+            Access::Map(_, Some(held)) => read(&held.0, range),
+            Access::Map(map, None) => {
                 let part = range.start as usize..range.end as usize;
                 let part = map.bytes().get(part).ok_or_else(|| beyond(&range))?;
                 copy(part)
@@ -141,17 +145,16 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-fn hold(file: File) -> Access {
-    if HELD.fetch_add(1, Ordering::Relaxed) as u64 >= most_held() {
+fn hold(file: File, most: u64) -> Option<Held> {
+    if HELD.fetch_add(1, Ordering::Relaxed) as u64 >= most {
         HELD.fetch_sub(1, Ordering::Relaxed);
-        return Access::Name;
+        return None;
     }
-    Access::Descriptor(Held(file))
+    Some(Held(file))
 }
 
 fn most_held() -> u64 {
-    let limit = crate::map::descriptors();
-    (limit / LEFT_TO_OTHERS).min(MOST_HELD)
+    (crate::map::descriptors() / SHARE).min(MOST_HELD)
 }
 
 fn beyond(range: &Range<u64>) -> Error {
@@ -228,8 +231,11 @@ mod tests {
     #[test]
     fn a_file_that_lost_its_name_is_read_on() {
         let (_place, path) = file(b"0123456789");
-        for map in [true, false] {
-            let kept = Opened::open(&path).unwrap().keep(map);
+        for (map, held) in [(true, true), (true, false), (false, true)] {
+            let mut kept = Opened::open(&path).unwrap().keep(map);
+            if let (Access::Map(_, descriptor), false) = (&mut kept.access, held) {
+                *descriptor = None;
+            }
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, b"abcdefghij").unwrap();
             assert_eq!(kept.map().is_some(), map);

@@ -6,7 +6,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::builder::NullBufferBuilder;
-use arrow::array::{Array, ArrayRef, AsArray, LargeStringArray, StringArray, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, GenericStringArray, LargeStringArray, OffsetSizeTrait, StringArray,
+    UInt64Array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
@@ -19,7 +22,7 @@ use crate::tensor::ID_COLUMN;
 
 /// Ids are decoded in parts of so many rows, and several parts at once: what is decoded and not yet put with the
 /// others is memory that nobody keeps.
-const ROWS_AT_ONCE: u64 = 1 << 18;
+const ROWS_AT_ONCE: u64 = 1 << 16;
 
 /// The id of each row, in row order.
 pub struct IdColumn {
@@ -33,8 +36,9 @@ impl IdColumn {
         let rows = snapshot.spans.rows();
         let mut ids = Growing::new(rows)?;
         for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
-            let part = snapshot.range(ID_COLUMN, first..rows.min(first + ROWS_AT_ONCE))?;
-            ids.append(cast(&part, &DataType::LargeUtf8)?.as_string())?;
+            for part in snapshot.parts(ID_COLUMN, first..rows.min(first + ROWS_AT_ONCE))? {
+                ids.append(&part)?;
+            }
         }
         Ok(Self { ids: ids.finish()?, data_type: snapshot.id_type().clone() })
     }
@@ -80,18 +84,26 @@ impl Growing {
         Ok(Self { offsets, bytes: Vec::new(), nulls: NullBufferBuilder::new(0) })
     }
 
-    fn append(&mut self, part: &LargeStringArray) -> Result<()> {
+    fn append(&mut self, part: &ArrayRef) -> Result<()> {
+        match part.data_type() {
+            DataType::Utf8 => self.append_strings(part.as_string::<i32>()),
+            DataType::LargeUtf8 => self.append_strings(part.as_string::<i64>()),
+            _ => self.append_strings(cast(part, &DataType::LargeUtf8)?.as_string::<i64>()),
+        }
+    }
+
+    fn append_strings<O: OffsetSizeTrait>(&mut self, part: &GenericStringArray<O>) -> Result<()> {
         let (first, last) = match part.value_offsets() {
-            [first, .., last] => (*first, *last),
+            [first, .., last] => (first.as_usize(), last.as_usize()),
             _ => return Ok(()),
         };
-        let bytes = part.value_data().get(first as usize..last as usize).unwrap_or_default();
+        let bytes = part.value_data().get(first..last).unwrap_or_default();
         let reserved = self.bytes.try_reserve(bytes.len());
         reserved.map_err(|_| Error::io("there is no memory for the ids"))?;
-        let end = self.bytes.len() as i64;
+        let end = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let later = part.value_offsets().iter().skip(1);
-        self.offsets.extend(later.map(|offset| end + offset - first));
+        self.offsets.extend(later.map(|offset| (end + offset.as_usize() - first) as i64));
         match part.nulls() {
             Some(nulls) => self.nulls.append_buffer(nulls),
             None => self.nulls.append_n_non_nulls(part.len()),

@@ -20,7 +20,7 @@ use crate::tensor::{DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column};
 use crate::{manifest, map, runtime};
 
 /// Rows that are decoded at once, by one thread.
-const ROWS_AT_ONCE: u64 = 1 << 16;
+const ROWS_AT_ONCE: u64 = 1 << 15;
 /// Fewer are not worth another thread.
 const ROWS_PER_THREAD: usize = 1 << 13;
 
@@ -164,6 +164,11 @@ impl Snapshot {
 
     /// Values of a column in a range of rows, decoded.
     pub fn range(&self, column: &str, rows: Range<u64>) -> Result<ArrayRef> {
+        joined(&self.parts(column, rows)?, &self.field(column).data_type)
+    }
+
+    /// The same in parts that follow each other.
+    pub fn parts(&self, column: &str, rows: Range<u64>) -> Result<Vec<ArrayRef>> {
         let field = self.field(column);
         let mut parts = Vec::new();
         let mut next = rows.start;
@@ -184,7 +189,7 @@ impl Snapshot {
                 self.values(fragment, field, Rows::List(rows.collect()))
             }
         };
-        joined(&decoded(parts, rows.end - rows.start, read)?, &field.data_type)
+        decoded(parts, rows.end - rows.start, read)
     }
 
     /// Values of a column in rows, in the order given.

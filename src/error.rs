@@ -287,6 +287,15 @@ fn system(error: &lance::Error) -> Option<&std::io::Error> {
     None
 }
 
+/// Does what calls into libraries that may panic at what a damaged file says: that is the file's fault.
+pub fn caught<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    done.unwrap_or_else(|payload| {
+        let text = panic_text(payload);
+        Err(Error::corrupt(format!("decoding panicked at what a file says: {text}")))
+    })
+}
+
 /// The text of a panic. A payload that is no text is forgotten: dropping it could panic again.
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {

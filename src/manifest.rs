@@ -8,14 +8,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path};
 
 use lance_table::feature_flags::ensure_can_read_manifest;
 use lance_table::format::{Fragment, Manifest, pb};
 use prost::Message;
 
-use crate::error::{Error, Result, panic_text};
+use crate::error::{Error, Result, caught};
 
 const FOOTER_BYTES: u64 = 16;
 const LENGTH_BYTES: u64 = 4;
@@ -64,15 +63,10 @@ fn decode(message: &[u8]) -> Result<Manifest> {
     let decoded = pb::Manifest::decode(message)
         .map_err(|e| Error::corrupt(format!("the manifest cannot be decoded: {e}")))?;
     check_depth(&decoded)?;
-    // Lance may panic at what a damaged manifest says.
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        let manifest = Manifest::try_from(decoded)?;
-        ensure_can_read_manifest(&manifest).map(|()| manifest)
-    }));
-    let manifest = made.map_err(|payload| {
-        Error::corrupt(format!("Lance panicked at what it says: {}", panic_text(payload)))
+    let manifest = caught(|| {
+        let manifest = Manifest::try_from(decoded).map_err(Error::reading)?;
+        ensure_can_read_manifest(&manifest).map_err(Error::reading).map(|()| manifest)
     })?;
-    let manifest = manifest.map_err(Error::reading)?;
     manifest.fragments.iter().try_for_each(check_names)?;
     Ok(manifest)
 }

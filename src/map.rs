@@ -139,6 +139,15 @@ pub fn prefetch(bytes: &[u8]) {
     unsafe { libc::madvise(start, length, libc::MADV_WILLNEED) };
 }
 
+/// How often the calling thread waited for a page from disk; none, if the kernel does not tell.
+pub fn page_faults() -> Option<i64> {
+    // SAFETY: all zeros is a value of the struct, which is of numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the struct is written to during the call only.
+    let known = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) } == 0;
+    known.then_some(usage.ru_majflt)
+}
+
 /// Starts to load the beginning of `bytes` into the processor's cache; the processor itself goes on from
 /// there. That makes the cache misses of rows that are copied one after the other overlap.
 #[inline]

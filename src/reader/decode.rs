@@ -2,7 +2,6 @@
 //! others share, so that neither a `fork` nor a limit on threads is in the way.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
@@ -16,7 +15,7 @@ use lance_io::ReadBatchParams;
 use object_store::path::Path;
 use tokio::runtime::{Builder, Handle};
 
-use crate::error::{Error, Result, panic_text};
+use crate::error::{Error, Result, caught};
 use crate::reader::file::Io;
 use crate::reader::files::TableFile;
 
@@ -42,11 +41,7 @@ pub fn run<T: Send>(read: impl Future<Output = lance_core::Result<T>> + Send) ->
     let here = || -> Result<T> {
         let runtime = Builder::new_current_thread().build();
         let runtime = runtime.map_err(|e| Error::io(format!("cannot start a runtime: {e}")))?;
-        let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(read)));
-        let done = done.map_err(|payload| {
-            Error::corrupt(format!("Lance panicked at what a file says: {}", panic_text(payload)))
-        })?;
-        done.map_err(Error::reading)
+        caught(|| runtime.block_on(read).map_err(Error::reading))
     };
     if Handle::try_current().is_err() {
         return here();

@@ -14,7 +14,7 @@ use lance_table::format::{DeletionFile, DeletionFileType};
 use lance_table::io::deletion::relative_deletion_file_path;
 use roaring::RoaringBitmap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, caught};
 use crate::reader::file::Opened;
 
 /// A row takes four bytes, whatever stands around them.
@@ -57,7 +57,7 @@ impl Deleted {
                 _ => Ok(deleted),
             }
         };
-        read().map(Self).map_err(|error| error.context(path.display()))
+        caught(read).map(Self).map_err(|error| error.context(path.display()))
     }
 
     pub fn len(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Rows from mapped files into memory: what a read costs.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,18 @@ impl Form {
     }
 }
 
+/// Whether this thread has waited for a page since it last asked. To ask takes longer than a small gather, so only
+/// slow ones do.
+fn waited_for_pages() -> bool {
+    thread_local! {
+        static LAST: Cell<Option<i64>> = const { Cell::new(None) };
+    }
+    let now = map::page_faults();
+    // At the end of a thread there is nothing to compare with.
+    let last = LAST.try_with(|last| last.replace(now)).unwrap_or(None);
+    now.is_none() || now != last
+}
+
 pub struct Gather<'a> {
     pub spans: &'a Spans,
     pub form: Form,
@@ -75,8 +88,8 @@ impl Gather<'_> {
             let places = out.chunks_exact_mut(self.row_bytes).enumerate().skip(range.start);
             self.copy(rows, places, &mut unmapped);
         };
-        // Rows that come from disk one by one take a disk's time each; asked for all at once they
-        // take little more than one. Who was only interrupted asks in vain, which costs little.
+        // Rows that come from disk one by one take a disk's time each; asked for all at once they take little more
+        // than one. Who only lost its turn to other threads has waited for no page.
         let (mut done, mut part) = (0, 1);
         while self.prefetch && done + part < rows.len() {
             let start = Instant::now();
@@ -84,7 +97,8 @@ impl Gather<'_> {
             let bytes = (part * self.row_bytes) as u64;
             done += part;
             part *= GROWTH;
-            if start.elapsed() > WARM + Duration::from_micros(bytes / WARM_BYTES_PER_MICROSECOND) {
+            let warm = WARM + Duration::from_micros(bytes / WARM_BYTES_PER_MICROSECOND);
+            if start.elapsed() > warm && waited_for_pages() {
                 self.fetch(rows.get(done..).unwrap_or_default());
                 break;
             }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use lance_core::datatypes::Schema as LanceSchema;
 use lance_table::format::{Manifest, is_detached_version};
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, caught};
 use crate::location::{Location, VERSIONS, manifests};
 use crate::plain::RowLayout;
 use crate::reader::decode::{self, Rows};
@@ -80,7 +80,7 @@ impl Snapshot {
         access: Access,
         known: Option<&Snapshot>,
     ) -> Result<Self> {
-        let schema = Arc::new(Schema::from(&manifest.schema));
+        let schema = caught(|| Ok(Arc::new(Schema::from(&manifest.schema))))?;
         let spec =
             check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema))?;
         let (id, data) = (field(manifest, ID_COLUMN)?, field(manifest, DATA_COLUMN)?);

@@ -35,7 +35,7 @@ STRUCTS = {
         },
     ),
     "rds_stream_options": (
-        40,
+        48,
         {
             "struct_size": 0,
             "columns": 8,
@@ -43,11 +43,12 @@ STRUCTS = {
             "first_row": 16,
             "row_count": 24,
             "batch_rows": 32,
+            "rows": 40,
         },
     ),
     "rds_runtime_options": (16, {"struct_size": 0, "worker_threads": 8}),
     "rds_writer_options": (
-        64,
+        80,
         {
             "struct_size": 0,
             "mode": 8,
@@ -59,6 +60,8 @@ STRUCTS = {
             "part": 48,
             "flags": 56,
             "reserved": 60,
+            "waiting": 64,
+            "user_data": 72,
         },
     ),
     "rds_tensor": (
@@ -83,7 +86,7 @@ STRUCTS = {
     ),
     "rds_write_stream_options": (24, {"struct_size": 0, "progress": 8, "user_data": 16}),
     "rds_write_stats": (
-        608,
+        624,
         {
             "struct_size": 0,
             "accepted_rows": 8,
@@ -99,6 +102,8 @@ STRUCTS = {
             "state": 88,
             "failure": 92,
             "failure_message": 96,
+            "merged_rows": 608,
+            "to_merge_rows": 616,
         },
     ),
     "rds_token": (16, {"data": 0, "length": 8}),
@@ -142,6 +147,7 @@ MACROS = {
     "RDS_TENSOR_BYTE_SWAPPED": "1",
     "RDS_COMMIT_MERGE_ALL": "1",
     "RDS_WRITER_ALIAS_ARROW": "1",
+    "RDS_WRITER_WAITING_MAIN_THREAD": "2",
     "RDS_FAILURE_BYTES": "512",
     "RDS_VACUUM_DRY_RUN": "1",
     "RDS_VACUUM_KEEP_VERSIONS": "2",
@@ -151,6 +157,7 @@ MACROS = {
     "RDS_RECOVER_DRY_RUN": "8",
     "RDS_READER_NO_PREFETCH": "1",
     "RDS_STREAM_FIXED_SHAPE_TENSOR": "1",
+    "RDS_STREAM_ROWS": "2",
 }
 
 # As the Arrow C data and stream interfaces have them.

@@ -38,6 +38,7 @@ MANY_PROCESSES = {
     "test_race_runs",
     "test_races",
     "test_recover",
+    "test_waiting",
 }
 SKIPPED = {"asan": FORKING, "valgrind": FORKING | MANY_PROCESSES | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.

@@ -227,8 +227,75 @@ TEST(a_stream_with_its_shape_is_what_a_writer_takes) {
     made_free(&made);
 }
 
+TEST(a_stream_of_rows_has_them_in_their_order_and_outlives_its_reader) {
+    static const uint64_t chosen[] = {29, 0, 11, 11, 10, 12, 3, 28};
+    enum { CHOSEN = sizeof chosen / sizeof *chosen };
+    check_path_text path = make_rows();
+    for (int a = 0; a < ACCESSES; a++) {
+        for (uint32_t columns = 1; columns <= 3; columns++) {
+            for (uint64_t most = 1; most <= 9; most += 4) {
+                rds_reader *reader = table_reader_with(path.text, accesses[a]);
+                uint64_t rows[CHOSEN], at = 0;
+                memcpy(rows, chosen, sizeof rows);
+                rds_stream_options options = stream_of(columns, 0, CHOSEN, most);
+                struct ArrowArrayStream stream;
+                struct ArrowSchema schema;
+                struct ArrowArray batch;
+                options.flags = RDS_STREAM_ROWS, options.rows = rows;
+                REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &stream)));
+                memset(rows, 0xff, sizeof rows);
+                CHECK_OK(rds_reader_close(reader));
+                REQUIRE(CHECK_NUMBER(stream.get_schema(&stream, &schema), 0));
+                check_columns(&schema, columns);
+                schema.release(&schema);
+                while (CHECK_NUMBER(stream.get_next(&stream, &batch), 0) && batch.release) {
+                    const struct ArrowArray *last = batch.children[batch.n_children - 1];
+                    CHECK(batch.length > 0 && batch.length <= (int64_t)most);
+                    for (int64_t i = 0; i < batch.length && at < CHOSEN; i++, at++) {
+                        if (columns & RDS_COLUMN_OBJECT_ID) CHECK(string_is(batch.children[0], i, chosen[at]));
+                        if (columns & RDS_COLUMN_DATA) CHECK(list_row_is(last, i, chosen[at]));
+                    }
+                    batch.release(&batch);
+                }
+                CHECK_NUMBER(at, CHOSEN);
+                stream.release(&stream);
+            }
+        }
+    }
+}
+
+TEST(rows_of_a_stream_are_checked_before_it_is_made) {
+    check_path_text path = make_rows();
+    const uint64_t rows[] = {0, ROWS};
+    rds_reader *reader = table_reader_with(path.text, RDS_ACCESS_AUTO);
+    rds_stream_options options = stream_of(0, 0, 2, 0);
+    struct ArrowArrayStream stream;
+    struct ArrowArray batch;
+    options.rows = rows;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_INVALID_ARGUMENT);
+    options.flags = RDS_STREAM_ROWS;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_OUT_OF_RANGE);
+    CHECK_MESSAGE_HAS("row 30 is out of range");
+    options.row_count = 1, options.first_row = 1;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_INVALID_ARGUMENT);
+    options.first_row = 0, options.rows = NULL;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_INVALID_ARGUMENT);
+    options.row_count = UINT64_MAX, options.rows = rows;
+    CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_INVALID_ARGUMENT);
+    CHECK(stream.release == NULL);
+    /* None are none, not all. */
+    options.row_count = 0, options.rows = NULL;
+    REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &stream)));
+    CHECK_NUMBER(stream.get_next(&stream, &batch), 0);
+    CHECK(batch.release == NULL);
+    stream.release(&stream);
+    CHECK_OK(rds_reader_close(reader));
+}
+
 CHECK_MAIN(RUN(every_choice_of_columns_rows_and_size_of_batches),
            RUN(a_stream_of_any_columns_outlives_its_reader),
            RUN(many_streams_of_one_reader_do_not_mix),
            RUN(a_stream_tells_the_shape_of_its_rows_if_asked_to),
-           RUN(a_stream_with_its_shape_is_what_a_writer_takes))
+           RUN(a_stream_with_its_shape_is_what_a_writer_takes),
+           RUN(a_stream_of_rows_has_them_in_their_order_and_outlives_its_reader),
+           RUN(rows_of_a_stream_are_checked_before_it_is_made))

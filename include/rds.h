@@ -160,9 +160,9 @@ struct DLManagedTensorVersioned;
 /* Every field at its default. */
 #define RDS_IDS_INIT {sizeof(rds_ids), 0, 0, 0, NULL, NULL, 0}
 #define RDS_TENSOR_INIT {sizeof(rds_tensor), 0, 0, 0, NULL, NULL, NULL}
-#define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0, 0, NULL, 0, 0, 0}
+#define RDS_WRITER_OPTIONS_INIT {sizeof(rds_writer_options), 0, 0, 0, 0, 0, NULL, 0, 0, 0, NULL, NULL}
 #define RDS_WRITE_STREAM_OPTIONS_INIT {sizeof(rds_write_stream_options), NULL, NULL}
-#define RDS_WRITE_STATS_INIT {sizeof(rds_write_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+#define RDS_WRITE_STATS_INIT {sizeof(rds_write_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0}
 #define RDS_COMMIT_OPTIONS_INIT {sizeof(rds_commit_options), NULL, NULL, 0, 0}
 #define RDS_COMMIT_INFO_INIT {sizeof(rds_commit_info), 0, 0, 0, 0}
 #define RDS_COMMIT_STAGED_OPTIONS_INIT {sizeof(rds_commit_staged_options), 0, 0}
@@ -173,7 +173,7 @@ struct DLManagedTensorVersioned;
 #define RDS_READER_OPTIONS_INIT {sizeof(rds_reader_options), 0, 0, 0}
 #define RDS_SPAN_INIT {sizeof(rds_span), 0, 0, NULL, 0}
 #define RDS_TABLE_INFO_INIT {sizeof(rds_table_info), 0, 0, 0, NULL, 0, 0, {0}, 0, 0}
-#define RDS_STREAM_OPTIONS_INIT {sizeof(rds_stream_options), 0, 0, 0, 0, 0}
+#define RDS_STREAM_OPTIONS_INIT {sizeof(rds_stream_options), 0, 0, 0, 0, 0, NULL}
 #define RDS_RUNTIME_OPTIONS_INIT {sizeof(rds_runtime_options), 0}
 
 
@@ -197,6 +197,12 @@ struct DLManagedTensorVersioned;
  * written. The caller must not change them after the call.
  */
 #define RDS_WRITER_ALIAS_ARROW 1
+
+/**
+ * rds_writer_options.flags: only calls of the main thread of the process ask waiting. It is where interpreters
+ * handle signals, and the one thread that they do not end in the middle of a callback.
+ */
+#define RDS_WRITER_WAITING_MAIN_THREAD 2
 
 /**
  * rds_commit_options.flags: small data files of earlier runs and of other writers are merged too, not only
@@ -253,6 +259,12 @@ struct DLManagedTensorVersioned;
  * the shape of a row. A complex number adds a dimension, of its two floats.
  */
 #define RDS_STREAM_FIXED_SHAPE_TENSOR 1
+
+/**
+ * rds_stream_options.flags: not a range of rows but those that rows names, in that order; a row may be named
+ * twice. first_row must be 0. Each batch is a copy, as of rds_reader_take().
+ */
+#define RDS_STREAM_ROWS 2
 
 /**
  * The version of the interface: major * 1000 + minor. Within one major version functions, fields
@@ -612,7 +624,7 @@ typedef struct {
    */
   uint32_t columns;
   /**
-   * RDS_STREAM_FIXED_SHAPE_TENSOR or 0.
+   * Or-ed RDS_STREAM_*, or 0.
    */
   uint32_t flags;
   /**
@@ -620,13 +632,17 @@ typedef struct {
    */
   uint64_t first_row;
   /**
-   * How many rows; default all that follow.
+   * How many rows; default all that follow, with RDS_STREAM_ROWS none.
    */
   uint64_t row_count;
   /**
    * Rows in a batch at most; default 8192.
    */
   uint64_t batch_rows;
+  /**
+   * RDS_STREAM_ROWS: row_count rows, each from 0 to the table's rows - 1; otherwise NULL. Copied.
+   */
+  const uint64_t *rows;
 } rds_stream_options;
 
 /**
@@ -880,6 +896,13 @@ typedef struct {
 } rds_vacuum_info;
 
 /**
+ * Asked now and then by a call that waits, on the thread that made the call; one that does not wait asks nothing.
+ * A non-zero return ends the wait: the call returns RDS_ERR_CANCELLED, and its description says what state that
+ * leaves. It may call rds_writer_stats(); calls made in it do not ask. It must not unwind or throw.
+ */
+typedef int (*rds_waiting_callback)(void *user_data);
+
+/**
  * Options of rds_writer_open(). Zero means the default. Initialise with RDS_WRITER_OPTIONS_INIT.
  */
 typedef struct {
@@ -921,13 +944,22 @@ typedef struct {
    */
   uint64_t part;
   /**
-   * RDS_WRITER_ALIAS_ARROW or 0.
+   * Or-ed RDS_WRITER_*, or 0.
    */
   uint32_t flags;
   /**
    * Must be 0.
    */
   uint32_t reserved;
+  /**
+   * Asked some twenty times a second by every call on the writer that waits, until the last one has returned;
+   * default none.
+   */
+  rds_waiting_callback waiting;
+  /**
+   * Handed to waiting as it is.
+   */
+  void *user_data;
 } rds_writer_options;
 
 /**
@@ -1023,6 +1055,14 @@ typedef struct {
    * What fails, as in rds_last_error_message(), cut to fit; NUL-terminated.
    */
   char failure_message[RDS_FAILURE_BYTES];
+  /**
+   * Of a commit or a close that merges: rows that are merged already.
+   */
+  uint64_t merged_rows;
+  /**
+   * Rows that it merges; 0 if none does.
+   */
+  uint64_t to_merge_rows;
 } rds_write_stats;
 
 /**
@@ -1164,8 +1204,8 @@ rds_status rds_set_log_callback(uint32_t level,
  * @param[in] options NULL means all defaults. Copied.
  * @param[out] out_reader the reader; NULL on failure.
  * @return RDS_OK the reader is open.
- * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
- * the environment variable RDS_THREADS is no number of threads.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8 or has a control character, options
+ * are malformed, or the environment variable RDS_THREADS is no number of threads.
  * @return RDS_ERR_NOT_FOUND there is no table, it has no such version, or a file of it is gone.
  * @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
  * fit each other.
@@ -1273,7 +1313,8 @@ rds_status rds_reader_schema(const rds_reader *reader,
                              struct ArrowSchema *out_schema);
 
 /**
- * Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
+ * Exports a range of rows as a stream of record batches, in row order, or with RDS_STREAM_ROWS any rows in any
+ * order. A batch of mapped rows of a range is the
  * memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
  * large enough, comes as one batch for each span. Ids are of the type that the table has.
  *
@@ -1771,8 +1812,8 @@ const char *rds_build_info(void);
  * @param[in] options NULL means all defaults. Copied.
  * @param[out] out_writer the writer; NULL on failure.
  * @return RDS_OK the writer is open.
- * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
- * the environment variable RDS_THREADS is no number of threads.
+ * @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8 or has a control character, options
+ * are malformed, or the environment variable RDS_THREADS is no number of threads.
  * @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists, or durable rows of another run wait
  * there to become visible.
  * @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
@@ -1805,6 +1846,8 @@ rds_status rds_writer_open(const char *path,
  * @param[in] writer a writer.
  * @return RDS_OK everything accepted is durable and visible.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: what was accepted stays accepted, and
+ * becomes durable and visible in the background.
  * @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
  * process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
  * nothing changed.
@@ -1845,9 +1888,9 @@ rds_status rds_flush(rds_writer *writer);
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
  * @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
- * @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
- * and becomes visible in the background or with the next call that waits for it; data files that are not
- * merged yet stay as they are.
+ * @return RDS_ERR_CANCELLED options.progress or rds_writer_options.waiting asked to stop waiting: what was
+ * accepted stays accepted, and becomes visible in the background or with the next call that waits for it; data
+ * files that are not merged yet stay as they are.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
  * closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
  * @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
@@ -1906,6 +1949,8 @@ RDS_NODISCARD rds_status rds_writer_stats(rds_writer *writer, rds_write_stats *o
  * @return RDS_ERR_INVALID_ARGUMENT an output is NULL; nothing changed.
  * @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
  * writer, or another thread closed the writer meanwhile; nothing changed.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
+ * and the next rds_writer_stage() gives it; what is written in between goes into the one after.
  * @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
  * more.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -1933,6 +1978,9 @@ rds_status rds_writer_stage(rds_writer *writer,
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
  * are not touched.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the writer is closed, in the
+ * background. If the process ends before that is done, or it fails, what was durable stays so and, if it is not
+ * visible, waits for rds_recover() or the next writer that appends; the rest is lost.
  * @return RDS_ERR_IO writing failed: what was durable before stays so and, if it is not visible, waits for
  * rds_recover() or the next writer that appends; the rest is lost.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -1964,6 +2012,8 @@ rds_status rds_writer_close(rds_writer *writer);
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
  * are not touched.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the writer is closed, in the
+ * background.
  * @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
  * @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
@@ -2006,6 +2056,9 @@ rds_status rds_abort(rds_writer *writer);
  * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
  * thread closed the writer meanwhile; nothing of the batch is written.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
+ * accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
+ * durable in the background.
  * @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
  * stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -2049,6 +2102,9 @@ rds_status rds_write_batch(rds_writer *writer,
  * as it was.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
  * thread closed the writer meanwhile; nothing of the batch is written.
+ * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
+ * accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
+ * durable in the background.
  * @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
  * stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
  * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -2091,7 +2147,8 @@ rds_status rds_write_tensors(rds_writer *writer,
  * dtype or shape are not those of the table.
  * @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds, or options have a field this version does not
  * know. After these four the writer has what it had and the batches before, and goes on.
- * @return RDS_ERR_CANCELLED options.progress asked to stop; as above.
+ * @return RDS_ERR_CANCELLED options.progress asked to stop; as above. Or rds_writer_options.waiting did: the batch
+ * that was waited with is accepted or not as rds_write_batch() says.
  * @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
  * thread closed the writer meanwhile; nothing of the batch is written.
  * @return RDS_ERR_IO the stream failed, as its message says: as above. Or writing failed, perhaps that of an

@@ -58,6 +58,11 @@ impl Location {
         };
         // Absolute, so that a later change of the working directory does not move the table.
         let absolute = without_parents(&std::path::absolute(&given)?)?;
+        if absolute.as_os_str().as_encoded_bytes().iter().any(u8::is_ascii_control) {
+            return Err(Error::invalid_argument(format!(
+                "path {absolute:?} has a control character, which a path of Lance cannot have"
+            )));
+        }
         let path = match absolute.extension() {
             Some(extension) if extension == "lance" => absolute,
             _ => absolute.join(TABLE),
@@ -173,6 +178,16 @@ mod tests {
         let error = Location::parse(table.to_str().unwrap()).unwrap().exists().unwrap_err();
         assert!(error.message.contains("is a file"), "{error}");
         assert!(!Location::parse(dir.path().to_str().unwrap()).unwrap().exists().unwrap());
+    }
+
+    #[test]
+    fn control_characters_are_refused_and_others_are_not() {
+        for text in ["/a\nb", "/tab\t/x.lance", "/\x7f", "\x01", "file:///a%0ab"] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.status, Status::RDS_ERR_INVALID_ARGUMENT, "{text:?}");
+            assert!(error.message.contains("control character"), "{error}");
+        }
+        assert!(Location::parse("/\u{85} %0a β?#").is_ok());
     }
 
     #[test]

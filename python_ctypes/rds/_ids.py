@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
+from collections.abc import KeysView, ValuesView
 from ctypes import byref, c_char_p, c_int64, c_void_p
 
 import numpy as np
 
 from . import _structs as c
-from . import _utf8
+from . import _masks, _utf8, _waiting
 from ._errors import InvalidArgumentError, InvalidTypeError, UnknownIdError
 from ._library import library
 
@@ -24,6 +26,7 @@ class _One(ctypes.Structure):
     ]
 
 
+_IDS_AT_ONCE = 1 << 20
 _IDS_BYTES = ctypes.sizeof(c.Ids)
 _BEGIN, _ROW = _One.begin.offset, _One.row.offset
 
@@ -33,9 +36,17 @@ def find(handle: c_void_p, object_ids) -> np.ndarray:
     if type(object_ids) is list and len(object_ids) == 1 and type(object_ids[0]) is str:
         return np.array([find_one(handle, object_ids[0])])
     ids = to_struct(object_ids)
+    _load_index(handle)
     rows = np.empty(ids.count, np.int64)
-    # RDS_ROW_NONE has all bits set, which is -1.
-    library().rds_reader_find(handle, byref(ids), rows.ctypes.data, None)
+    count, width = ids.count, ids.item_bytes or 8
+    moving = "offsets" if ids.kind == c.IDS_UTF8 else "data"
+    begin, out = getattr(ids, moving), rows.ctypes.data
+    # In parts, so that signals are handled in between.
+    for start in range(0, max(count, 1), _IDS_AT_ONCE):
+        ids.count = min(_IDS_AT_ONCE, count - start)
+        setattr(ids, moving, begin + start * width)
+        # RDS_ROW_NONE has all bits set, which is -1.
+        library().rds_reader_find(handle, byref(ids), out + 8 * start, None)
     return rows
 
 
@@ -51,7 +62,7 @@ def rows_of(handle: c_void_p, object_ids) -> np.ndarray:
     rows = find(handle, object_ids)
     absent = np.flatnonzero(rows < 0)
     if len(absent):
-        one = object_ids[int(absent[0])]
+        one = next(itertools.islice(object_ids, int(absent[0]), None))
         raise UnknownIdError(f"no row carries the id {one!r}: {len(absent)} of {len(rows)} ids are absent")
     return rows
 
@@ -62,6 +73,7 @@ def find_one(handle: c_void_p, text: str) -> int:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(f"object_ids: {error}") from error
+    _load_index(handle)
     # A struct of its own for each call: threads search at once.
     one = _One(_IDS_BYTES, c.IDS_UTF8, 0, 1, data, None, 0, 0, len(data))
     here = ctypes.addressof(one)
@@ -70,10 +82,20 @@ def find_one(handle: c_void_p, text: str) -> int:
     return one.row
 
 
+def _load_index(handle) -> None:
+    if getattr(handle, "unloaded", None):
+        nothing = c.Ids(kind=c.IDS_INT64)
+        _waiting.aside(lambda: library().rds_reader_find(handle, byref(nothing), None, None))
+        handle.unloaded.clear()
+
+
 def to_struct(ids) -> c.Ids:
     """The struct for `ids`; it keeps the memory it points to alive."""
     if isinstance(ids, (str, bytes)):
         raise InvalidTypeError(f"object_ids is the single id {ids!r}; a sequence of ids is expected")
+    if isinstance(ids, (KeysView, ValuesView)):
+        ids = list(ids)
+    _masks.refuse_masked_ids(ids)
     if isinstance(ids, (list, tuple)):
         return _from_list(ids)
     return _from_array(np.asarray(ids))

@@ -7,7 +7,7 @@ from ctypes import byref, c_void_p
 
 import numpy as np
 
-from . import _arrow, _dtypes, _spans
+from . import _arrow, _dtypes, _spans, _waiting
 from . import _structs as c
 from ._address import address
 from ._errors import OutOfRangeError
@@ -15,11 +15,17 @@ from ._library import library
 from ._strings import Strings
 
 
+# Fewer ids are loaded at once.
+_MANY_IDS = 1 << 16
+
+
 class _Handle(c_void_p):
     """A reader of librds, closed with its last reference: so no call on another thread loses it."""
 
     def __init__(self):
         super().__init__()
+        # Of what librds loads on first use, that which takes long: "ids", "index".
+        self.unloaded: set[str] = set()
         self.close = library().rds_reader_close
 
     def __del__(self):
@@ -32,7 +38,7 @@ class Snapshot:
 
     __slots__ = ("_ids", "_spans", "dtype", "handle", "info", "rows", "shape", "whole")
 
-    def __init__(self, handle: c_void_p, info: c.TableInfo):
+    def __init__(self, handle: _Handle, info: c.TableInfo):
         self.handle = handle
         self.info = info
         self.rows = info.rows
@@ -49,6 +55,8 @@ class Snapshot:
         library().rds_reader_open(path, byref(options), byref(handle))
         info = c.TableInfo()
         library().rds_reader_info(handle, byref(info))
+        if info.rows > _MANY_IDS:
+            handle.unloaded.update(("ids", "index"))
         return cls(handle, info)
 
     @property
@@ -64,7 +72,7 @@ class Snapshot:
 
     def closed(self) -> Snapshot:
         """What is still known of the table, and no way to read it."""
-        return Snapshot(c_void_p(), self.info)
+        return Snapshot(_Handle(), self.info)
 
     def row(self, row: int) -> np.ndarray:
         """The tensor of one row: memory of the mapped file, or a copy if the row is not mapped."""
@@ -126,6 +134,8 @@ class Snapshot:
 
     def take(self, rows: np.ndarray, columns: int, array: c.ArrowArray) -> None:
         """Makes `array` the record batch of these rows, contiguous 64-bit integers."""
+        if columns & c.COLUMN_OBJECT_ID:
+            self._load_ids()
         library().rds_reader_take(self.handle, address(rows), len(rows), columns, None, byref(array))
 
     def schema(self, columns: int, schema: c.ArrowSchema) -> None:
@@ -144,10 +154,17 @@ class Snapshot:
     def ids(self) -> Strings:
         """The ids of all rows."""
         if self._ids is None:
+            self._load_ids()
             array = _arrow.OwnedArray()
             library().rds_reader_ids(self.handle, 0, self.rows, None, byref(array))
             self._ids = Strings(array)
         return self._ids
+
+    def _load_ids(self) -> None:
+        if "ids" in self.handle.unloaded:
+            array = _arrow.OwnedArray()
+            _waiting.aside(lambda: library().rds_reader_ids(self.handle, 0, 0, None, byref(array)))
+            self.handle.unloaded.discard("ids")
 
     def check(self, rows: np.ndarray) -> None:
         """Names the first of the rows that is out of range, a negative one before others."""

@@ -7,7 +7,7 @@ from ctypes import byref
 
 import numpy as np
 
-from . import _arrow, _produce
+from . import _arrow
 from . import _structs as c
 from ._batch import Batch
 from ._library import library
@@ -39,9 +39,7 @@ class Stream:
 
     def __arrow_c_stream__(self, requested_schema=None):
         """The batches as one capsule; the schema is the table's, whatever was requested."""
-        if isinstance(self._rows, range) and self._rows:
-            return _arrow.capsule(self._of_range())
-        return _arrow.capsule(_produce.stream(self._make_schema, self._arrays()))
+        return _arrow.capsule(self._exported())
 
     def __arrow_c_schema__(self):
         """The schema of the batches, as the Arrow PyCapsule interface has it."""
@@ -55,20 +53,23 @@ class Stream:
     def _make_schema(self, schema: c.ArrowSchema) -> None:
         self._snapshot.schema(self._columns, schema)
 
-    def _of_range(self) -> c.ArrowArrayStream:
+    def _exported(self) -> c.ArrowArrayStream:
         options = c.StreamOptions(
-            columns=self._columns,
-            first_row=self._rows[0],
-            row_count=len(self._rows),
-            batch_rows=self._batch_rows,
+            columns=self._columns, row_count=len(self._rows), batch_rows=self._batch_rows
         )
+        if isinstance(self._rows, range) and self._rows:
+            options.first_row = self._rows[0]
+        else:
+            options.flags = c.STREAM_ROWS
+            rows = np.asarray(self._rows)
+            options.rows = rows.ctypes.data
         stream = c.ArrowArrayStream()
         library().rds_reader_stream(self._snapshot.handle, byref(options), byref(stream))
         return stream
 
     def _batches_of_range(self) -> Iterator[Batch]:
         first = self._rows[0]
-        for array in _arrow.batches(self._of_range()):
+        for array in _arrow.batches(self._exported()):
             rows = range(first, first + array.length)
             yield Batch(self._snapshot, self._columns, rows, array)
             first = rows.stop
@@ -76,9 +77,3 @@ class Stream:
     def _parts(self) -> Iterator[np.ndarray]:
         rows, step = np.asarray(self._rows), self._batch_rows
         return (rows[start : start + step] for start in range(0, len(rows), step))
-
-    def _arrays(self) -> Iterator[c.ArrowArray]:
-        for part in self._parts() if len(self._rows) else ():
-            array = c.ArrowArray()
-            self._snapshot.take(part, self._columns, array)
-            yield array

@@ -23,8 +23,10 @@ IDS_UINT64 = 6
 TENSOR_BYTE_SWAPPED = 1
 READER_NO_PREFETCH = 1
 WRITER_ALIAS_ARROW = 1
+WRITER_WAITING_MAIN_THREAD = 2
 COMMIT_MERGE_ALL = 1
 STREAM_FIXED_SHAPE_TENSOR = 1
+STREAM_ROWS = 2
 VACUUM_DRY_RUN = 1
 VACUUM_KEEP_VERSIONS = 2
 RECOVER_ONTO_REPLACED = 1
@@ -34,6 +36,7 @@ RECOVER_DRY_RUN = 8
 COLUMN_OBJECT_ID = 1
 COLUMN_DATA = 2
 
+WaitingCallback = ctypes.CFUNCTYPE(c_int, c_void_p)
 ProgressCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 LogCallback = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_char_p, c_void_p)
 
@@ -81,6 +84,8 @@ class WriterOptions(_Sized):
         ("part", c_uint64),
         ("flags", c_uint32),
         ("reserved", c_uint32),
+        ("waiting", WaitingCallback),
+        ("user_data", c_void_p),
     ]
 
 
@@ -128,6 +133,8 @@ class WriteStats(_Sized):
         ("state", c_uint32),
         ("failure", c_uint32),
         ("failure_message", c_char * FAILURE_BYTES),
+        ("merged_rows", c_uint64),
+        ("to_merge_rows", c_uint64),
     ]
 
 
@@ -223,6 +230,7 @@ class StreamOptions(_Sized):
         ("first_row", c_uint64),
         ("row_count", c_uint64),
         ("batch_rows", c_uint64),
+        ("rows", c_void_p),
     ]
 
 

@@ -6,9 +6,9 @@ from ctypes import c_int64
 
 import numpy as np
 
-from . import _dtypes
+from . import _dtypes, _masks
 from . import _structs as c
-from ._errors import InvalidArgumentError, InvalidTypeError, SchemaMismatchError
+from ._errors import InvalidArgumentError, SchemaMismatchError
 
 Spec = tuple[np.dtype, tuple[int, ...]]
 
@@ -18,8 +18,7 @@ def stack(data, expected: Spec | None) -> np.ndarray:
 
     `expected` is the dtype and shape of the tensors of earlier batches.
     """
-    if isinstance(data, np.ma.MaskedArray):
-        raise InvalidTypeError("data is a masked array; its mask cannot be stored, fill it first")
+    _masks.refuse_masked_tensors(data)
     if isinstance(data, (list, tuple)) and data:
         stacked = _stack_list(data, expected)
     else:

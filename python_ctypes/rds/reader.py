@@ -269,9 +269,11 @@ class ResultDataset(Interop):
             snapshot.check(np.array([run[0], run[-1]]))
         return Stream(snapshot, _select.columns(columns), size, run)
 
-    def get_data(self, index) -> np.ndarray:
-        """As `dataset[index]`."""
-        return self[index]
+    def get_data(self, index):
+        """As `dataset[index]`; but the tensor of one row is a number of NumPy if it has no dimensions, which is
+        what Hyrax takes for a scalar."""
+        tensors = self[index]
+        return tensors if tensors.ndim else tensors[()]
 
     def get_object_id(self, index) -> str:
         """The id of one row; IndexError if there is no such row."""

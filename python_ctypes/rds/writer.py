@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import warnings
 import weakref
-from collections.abc import Mapping, Set
+from collections.abc import KeysView, Mapping, Set, ValuesView
 from ctypes import byref, c_size_t, c_void_p, string_at
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from . import _arrow, _ids, _options, _schema, _tensors
+from . import _arrow, _ids, _options, _schema, _tensors, _waiting
 from . import _structs as c
 from ._errors import CancelledError, InvalidArgumentError, InvalidTypeError
 from ._library import library, path_bytes
@@ -134,8 +136,10 @@ class ResultDatasetWriter:
             visible_ms=_options.positive("visible_ms", visible_ms),
             job=_options.text("job", job),
             part=_options.number("part", part),
-            flags=c.WRITER_ALIAS_ARROW if alias_arrow else 0,
+            flags=c.WRITER_WAITING_MAIN_THREAD | (c.WRITER_ALIAS_ARROW if alias_arrow else 0),
         )
+        self._waiting = _waiting.Waiting()
+        options.waiting = self._waiting.callback
         self.result_dir = result_dir if "://" in os.fspath(result_dir) else Path(result_dir)
         self.lance_dir = table_path(result_dir).parent
         self.tensor_dtype: np.dtype | None = None
@@ -147,7 +151,7 @@ class ResultDatasetWriter:
         handle = c_void_p()
         lib.rds_writer_open(path_bytes(result_dir), byref(options), byref(handle))
         self._handle = handle
-        self._finalizer = weakref.finalize(self, _close_forgotten, handle, os.getpid())
+        self._finalizer = weakref.finalize(self, _close_forgotten, handle, os.getpid(), self._waiting)
         if is_local(result_dir):
             # A path that names the table itself has no result directory of its own.
             made = local_path(result_dir)
@@ -176,6 +180,9 @@ class ResultDatasetWriter:
             dimension, in any memory layout and byte order. It is copied. The first batch of a table
             fixes dtype and shape.
 
+        Ctrl-C ends the wait for room, and nothing of the batch is accepted; or, with durability "batch", the
+        wait until the batch is durable, which it becomes all the same: `stats().accepted_rows` tells.
+
         Raises
         ------
         ValueError
@@ -199,7 +206,7 @@ class ResultDatasetWriter:
         if not len(stacked):
             return
         ids, tensor = _ids.to_struct(object_ids), _tensors.to_struct(stacked)
-        library().rds_write_tensors(self._handle, byref(ids), byref(tensor))
+        self._call(library().rds_write_tensors, byref(ids), byref(tensor))
         self.tensor_dtype, shape = _tensors.spec(stacked)
         self.tensor_shape = list(shape)
         self.batch_count += 1
@@ -212,47 +219,73 @@ class ResultDatasetWriter:
             )
         for schema, array in _arrow.batches_of_others(batches):
             rows = array.length
-            library().rds_write_batch(self._handle, byref(schema), byref(array))
+            self._call(library().rds_write_batch, byref(schema), byref(array))
             if rows:
                 self.tensor_dtype, self.tensor_shape = _schema.spec(schema)
                 self.batch_count += 1
 
     def flush(self) -> None:
-        """Makes everything accepted durable and visible to readers that open afterwards."""
-        library().rds_flush(self._handle)
+        """Makes everything accepted durable and visible to readers that open afterwards. Ctrl-C ends the wait;
+        it goes on in the background."""
+        self._call(library().rds_flush)
 
     def commit(self, progress=None) -> None:
         """Makes everything accepted durable and visible, whatever the durability is, and merges small files
         of this writer, so that at most eight are left.
 
-        `progress(done, total)` is called some forty times a second with numbers of rows. If it
+        `progress(done, total)` is called some twenty times a second with numbers of rows. If it
         raises, or Ctrl-C is pressed, the wait ends with that exception; what was accepted stays
-        accepted.
+        accepted, and files not merged until then stay as they are.
         """
         self._commit(progress)
 
     def _commit(self, progress=None, flags=0) -> c.CommitInfo:
+        options, info = c.CommitOptions(flags=flags), c.CommitInfo()
+        if progress is None:
+            self._call(library().rds_commit, byref(options), byref(info))
+        elif _waiting.on_main_thread():
+            last = (0, 0)
+
+            def tell(rows=0):
+                nonlocal last
+                done, total = self._rows_done()
+                last = max(last[0], done, rows), max(last[1], total, rows)
+                progress(*last)
+
+            tell()
+            with self._waiting.telling(tell):
+                self._call(library().rds_commit, byref(options), byref(info))
+            tell(max(last[1], info.rows))
+        else:
+            self._commit_of_thread(progress, options, info)
+        return info
+
+    def _commit_of_thread(self, progress, options: c.CommitOptions, info: c.CommitInfo) -> None:
         raised: list[BaseException] = []
-
-        @c.ProgressCallback
-        def report(_user_data, done, total):
-            try:
-                if progress is not None:
-                    progress(done, total)
-            except BaseException as error:  # pylint: disable=broad-exception-caught
-                raised.append(error)
-                return 1
-            return 0
-
-        info = c.CommitInfo()
-        options = c.CommitOptions(progress=report, flags=flags)
         try:
-            library().rds_commit(self._handle, byref(options), byref(info))
+            with _waiting.progress_of_thread(progress, raised) as options.progress:
+                library().rds_commit(self._handle, byref(options), byref(info))
         except CancelledError:
             if raised:
-                raise raised[0] from None
-            raise
-        return info
+                raise raised.pop() from None
+            # The interpreter ends, and this thread with it, once it comes back.
+            options.progress = c.ProgressCallback()
+            library().rds_commit(self._handle, byref(options), byref(info))
+        if raised:
+            raise raised.pop()
+
+    def _rows_done(self) -> tuple[int, int]:
+        """How many rows a commit is done with, and of how many."""
+        stats = c.WriteStats()
+        library().rds_writer_stats(self._handle, byref(stats))
+        return stats.durable_rows + stats.merged_rows, stats.accepted_rows + stats.to_merge_rows
+
+    def _call(self, function, *arguments) -> None:
+        """Calls a function that may wait."""
+        try:
+            function(self._handle, *arguments)
+        except CancelledError as error:
+            raise self._waiting.cause(error) from None
 
     def stats(self) -> WriterStats:
         """How far the writer is: what was accepted, what of it is durable and visible, what waits."""
@@ -270,23 +303,29 @@ class ResultDatasetWriter:
         writes a part of a job, it has one token, and a second call is a RuntimeError.
         """
         token, length = c_void_p(), c_size_t()
-        library().rds_writer_stage(self._handle, byref(token), byref(length))
+        self._call(library().rds_writer_stage, byref(token), byref(length))
         return string_at(token, length.value)
 
     def abort(self) -> None:
         """Drops what is not durable, makes visible what is, and frees the writer. After `close` it does
         nothing."""
         if self._finalizer.detach() is not None:
-            handle, self._handle = self._handle, c_void_p()
-            library().rds_abort(handle)
+            self._end(library().rds_abort)
 
     def close(self) -> None:
         """Makes durable and visible what was accepted (with durability "commit": drops what was not
         committed), merges the files of this writer to one per 2^20 rows or GiB, and frees the writer. A second
-        call does nothing."""
+        call does nothing. Ctrl-C ends the wait; it goes on in the background, and if the process ends before it
+        is done, what was durable waits for `rds.recover` or the next writer that appends."""
         if self._finalizer.detach() is not None:
-            handle, self._handle = self._handle, c_void_p()
-            library().rds_writer_close(handle)
+            self._end(library().rds_writer_close)
+
+    def _end(self, function) -> None:
+        handle, self._handle = self._handle, c_void_p()
+        try:
+            function(handle)
+        except CancelledError as error:
+            raise self._waiting.cause(error) from None
 
     def __enter__(self):
         return self
@@ -312,6 +351,9 @@ class ResultDatasetWriter:
 
 def _sized(name: str, values):
     """What has a length, made of what can be iterated."""
+    if isinstance(values, (KeysView, ValuesView)):
+        # Those of a dict: in order, and of keys each once.
+        return list(values)
     if isinstance(values, (Mapping, Set)):
         raise InvalidTypeError(f"{name} is a {type(values).__name__}; a sequence is expected")
     try:
@@ -325,12 +367,19 @@ def _sized(name: str, values):
         raise InvalidTypeError(f"{name} is {values!r}; a sequence is expected") from error
 
 
-def _close_forgotten(handle: c_void_p, pid: int) -> None:
+def _close_forgotten(handle: c_void_p, pid: int, waiting: _waiting.Waiting) -> None:
     # The copy of a writer in a forked child is not the child's to close.
     if os.getpid() != pid:
         return
     try:
         library().rds_writer_close(handle)
+    except CancelledError as error:
+        cause = waiting.cause(error)
+        if not isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        # What a finalizer raises is lost; so it comes again when this one has returned.
+        again = threading.main_thread().ident, signal.SIGINT
+        threading.Timer(0.01, signal.pthread_kill, again).start()
     except Exception as error:  # pylint: disable=broad-exception-caught
         message = f"closing a ResultDatasetWriter that was forgotten failed; what is not durable is lost: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)

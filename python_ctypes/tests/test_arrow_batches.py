@@ -18,8 +18,7 @@ from samples import DTYPES, assert_same_bits, column_bytes, dtype_name, numbered
 from samples import store, to_arrow, write
 
 import rds
-from rds import _arrow, _capsules, _library, _produce
-from rds import _structs as c
+from rds import _capsules, _library
 
 ROWS = 3000
 IDS = numbered_ids(ROWS)
@@ -44,7 +43,6 @@ def nothing_is_kept():
     """Whatever a test exported is released when nobody has it any more."""
     yield
     gc.collect()
-    assert not _produce._kept
     assert not _capsules._made
 
 
@@ -250,27 +248,34 @@ def test_a_stream_that_is_not_read_to_its_end_is_released(dataset, rows):
     next(iter(stream))
 
 
-def test_a_failure_of_a_stream_reaches_its_consumer_with_its_message(dataset):
-    def batches():
-        array = c.ArrowArray()
-        dataset._snapshot.take(np.array([1, 2]), 3, array)
-        yield array
-        raise ValueError("β went wrong")
-
-    stream = _produce.stream(lambda schema: dataset._snapshot.schema(3, schema), batches())
-    reader = pa.RecordBatchReader._import_from_c_capsule(_arrow.capsule(stream))
-    assert reader.read_next_batch().num_rows == 2
-    with pytest.raises(OSError, match="ValueError: β went wrong"):
-        reader.read_next_batch()
+CONSUMERS = {
+    "table": pa.table,
+    "reader": lambda stream: pa.RecordBatchReader.from_stream(stream).read_all(),
+    "polars": polars.DataFrame,
+    "iteration": list,
+}
 
 
-def test_a_failure_to_tell_the_schema_reaches_the_consumer():
-    def schema(_):
-        raise KeyError("no schema")
+@pytest.mark.parametrize("rows", [None, range(3, 9), PICK], ids=["all", "range", "rows"])
+@pytest.mark.parametrize("consume", CONSUMERS.values(), ids=CONSUMERS)
+def test_a_failure_of_a_stream_reaches_its_consumer_with_its_text(tmp_path, consume, rows):
+    write(tmp_path, IDS, DATA)
+    dataset = rds.ResultDataset({}, tmp_path, access="lance")
+    dataset.ids()
+    for path in (tmp_path / "lance_db" / "results.lance" / "data").iterdir():
+        path.unlink()
+    with pytest.raises(Exception, match=r"\.lance") as caught:
+        for part in consume(dataset.stream("data", batch_size=2, rows=rows)):
+            np.asarray(part)
+    assert not isinstance(caught.value, SystemError)
 
-    capsule = _arrow.capsule(_produce.stream(schema, iter(())))
-    with pytest.raises(OSError, match="no schema"):
-        pa.RecordBatchReader._import_from_c_capsule(capsule)
+
+def test_a_stream_of_rows_outlives_its_dataset(dataset):
+    reader = pa.RecordBatchReader.from_stream(dataset.stream(rows=PICK, batch_size=1))
+    dataset.close()
+    del dataset
+    gc.collect()
+    check(reader.read_all(), [IDS[row] for row in PICK], DATA[PICK])
 
 
 def test_streams_are_read_on_other_threads(dataset):
@@ -352,6 +357,7 @@ EXPORTS = {
     "array": lambda ds: ds.batch(PICK).__arrow_c_array__(),
     "tensor": lambda ds: ds.__dlpack__(max_version=(1, 0)),
     "reader": lambda ds: pa.RecordBatchReader.from_stream(ds.stream()),
+    "reader of rows": lambda ds: pa.RecordBatchReader.from_stream(ds.stream(rows=PICK)),
     "batch": lambda ds: pa.record_batch(ds.batch(PICK)),
     "array of NumPy": np.from_dlpack,
     "iteration": lambda ds: iter(ds.stream(batch_size=1)),
@@ -362,24 +368,6 @@ EXPORTS = {
 def test_what_is_dropped_as_an_exception_is_on_its_way_does_not_lose_it(dataset, export):
     with pytest.raises(ZeroDivisionError):
         list(Raising(export(dataset)))
-
-
-def test_a_reader_of_rows_that_is_dropped_so_is_released(dataset):
-    """Python has to release it, which loses the exception, but not the process."""
-    with pytest.raises((ZeroDivisionError, SystemError)):
-        list(Raising(pa.RecordBatchReader.from_stream(dataset.stream(rows=PICK))))
-
-
-def test_the_error_of_a_consumer_is_the_one_that_is_raised():
-    class Bad:
-        def __arrow_c_stream__(self, requested_schema=None):
-            def schema(_):
-                raise KeyError("no schema")
-
-            return _arrow.capsule(_produce.stream(schema, iter(())))
-
-    with pytest.raises(OSError, match="no schema"):
-        pa.table(Bad())
 
 
 AT_EXIT = """

@@ -87,6 +87,21 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path):
         rds.ResultDatasetWriter(str(tmp_path) + "/\udcff")
 
 
+@pytest.mark.parametrize("name", ["new\nline", "tab\t", "\x7f", "\x01", "a/\x1b/b"])
+def test_a_path_with_a_control_character_is_refused_at_once(tmp_path, name):
+    for open_it in (rds.ResultDatasetWriter, rds.vacuum, rds.recover, lambda path: rds.commit_staged(path, [])):
+        with pytest.raises(ValueError, match="control character"):
+            open_it(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_may_have_every_other_character(tmp_path):
+    place = tmp_path / "\x85 #?%0a β"
+    with rds.ResultDatasetWriter(place) as writer:
+        writer.write_batch(["a"], np.ones((1, 2)))
+    assert rds.ResultDataset({}, place).ids() == ["a"]
+
+
 def test_no_results_is_a_runtime_error_that_says_so(result_dir):
     with pytest.raises(RuntimeError, match="lance_db does not exist") as caught:
         rds.ResultDataset({}, result_dir)

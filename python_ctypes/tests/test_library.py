@@ -141,6 +141,8 @@ def test_constants_have_the_values_of_the_header(header):
         "STREAM_FIXED_SHAPE_TENSOR",
         "COMMIT_MERGE_ALL",
         "WRITER_ALIAS_ARROW",
+        "WRITER_WAITING_MAIN_THREAD",
+        "STREAM_ROWS",
         "VACUUM_DRY_RUN",
         "VACUUM_KEEP_VERSIONS",
         "RECOVER_ONTO_REPLACED",

@@ -51,6 +51,25 @@ def test_scalars_are_tensors_without_dimensions(make_dataset, data):
     assert dataset[1].shape == () and dataset[1] == 2
 
 
+@pytest.mark.parametrize("access", ["auto", "lance"])
+@pytest.mark.parametrize("dtype", ["?", "i8", "f4", "c8", "M8[ns]"])
+def test_the_getter_of_hyrax_gives_a_number_for_a_scalar(make_dataset, result_dir, dtype, access):
+    data = random_array(dtype, (5,))
+    make_dataset(numbered_ids(5), data)
+    dataset = rds.ResultDataset({}, result_dir, access=access)
+    for row in (1, np.int64(1)):
+        value = dataset.get_data(row)
+        assert isinstance(value, np.generic)
+        assert_same_bits(value, data[1])
+    assert_same_bits(dataset.get_data([3, 1]), data[[3, 1]])
+    assert isinstance(dataset[1], np.ndarray)
+
+
+def test_the_getter_of_hyrax_gives_an_array_for_any_other_tensor(make_dataset):
+    data = random_array("f4", (5, 1))
+    assert isinstance(make_dataset(numbered_ids(5), data).get_data(1), np.ndarray)
+
+
 def test_an_array_like_is_taken_by_its_array(make_dataset):
     class Tensor:
         def __init__(self, array):

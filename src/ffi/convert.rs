@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ffi::boundary::Scope;
 use crate::ffi::options::SizedStruct;
 use crate::ffi::types::*;
-use crate::ffi::{args, options};
+use crate::ffi::{args, options, waiting};
 use crate::ids::Ids;
 use crate::reader::{Access, Columns, Reader, ReaderOptions, StreamOptions};
 use crate::tensor::{DType, dtype_names};
@@ -154,7 +154,8 @@ fn write_mode(mode: u32) -> Result<Mode> {
 /// # Safety
 /// `options.job` must be NULL or NUL-terminated.
 pub unsafe fn writer_options(scope: &Scope, options: &rds_writer_options) -> Result<WriterOptions> {
-    no_flags(options.flags, RDS_WRITER_ALIAS_ARROW, "options.flags")?;
+    let known = RDS_WRITER_ALIAS_ARROW | RDS_WRITER_WAITING_MAIN_THREAD;
+    no_flags(options.flags, known, "options.flags")?;
     no_flags(options.reserved, 0, "options.reserved")?;
     // SAFETY: as this function's own contract.
     let job = unsafe { optional_text(scope, options.job, "options.job") }?;
@@ -194,6 +195,7 @@ pub unsafe fn writer_options(scope: &Scope, options: &rds_writer_options) -> Res
         visible: Duration::from_millis(visible_ms),
         part,
         alias: options.flags & RDS_WRITER_ALIAS_ARROW != 0,
+        patience: waiting::patience(options),
     })
 }
 
@@ -300,6 +302,8 @@ pub fn write_stats(stats: &WriteStats) -> rds_write_stats {
         },
         failure: stats.failure.as_ref().map_or(0, |failure| failure.status as u32),
         failure_message,
+        merged_rows: stats.merged_rows,
+        to_merge_rows: stats.to_merge_rows,
     }
 }
 
@@ -412,8 +416,33 @@ pub fn span(reader: &Reader, (rows, bytes): (Range<u64>, Option<&[u8]>)) -> rds_
     }
 }
 
+/// The rows of a stream that are not a range.
+///
+/// # Safety
+/// `options.rows` must be NULL or point to `options.row_count` rows.
+pub unsafe fn stream_rows(scope: &Scope, options: &rds_stream_options) -> Result<Option<Vec<u64>>> {
+    let unused = |what: &str| Error::invalid_argument(format!("options.{what} is given"));
+    if options.flags & RDS_STREAM_ROWS == 0 {
+        return match options.rows.is_null() {
+            true => Ok(None),
+            false => Err(unused("rows").context("options.flags lack RDS_STREAM_ROWS")),
+        };
+    }
+    if options.first_row != 0 {
+        return Err(unused("first_row").context("options.flags have RDS_STREAM_ROWS"));
+    }
+    let count = count(options.row_count, "options.row_count")?;
+    // SAFETY: as this function's own contract.
+    let rows = unsafe { args::slice(scope, options.rows, count, "options.rows") }?;
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(count)
+        .map_err(|_| Error::io(format!("there is no memory for {count} numbers of rows")))?;
+    copy.extend_from_slice(rows);
+    Ok(Some(copy))
+}
+
 pub fn stream_options(options: &rds_stream_options) -> Result<StreamOptions> {
-    no_flags(options.flags, RDS_STREAM_FIXED_SHAPE_TENSOR, "options.flags")?;
+    no_flags(options.flags, RDS_STREAM_FIXED_SHAPE_TENSOR | RDS_STREAM_ROWS, "options.flags")?;
     Ok(StreamOptions {
         columns: Columns::from_bits(options.columns)?,
         first_row: options.first_row,

@@ -26,6 +26,7 @@ pub mod runtime;
 pub mod table;
 pub mod types;
 pub mod version;
+mod waiting;
 pub mod writer;
 pub mod writer_batches;
 

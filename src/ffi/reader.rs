@@ -30,8 +30,8 @@ pub(super) fn reader(scope: &Scope, token: *const rds_reader) -> Result<Held<Rea
 /// @param[in] options NULL means all defaults. Copied.
 /// @param[out] out_reader the reader; NULL on failure.
 /// @return RDS_OK the reader is open.
-/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
-/// the environment variable RDS_THREADS is no number of threads.
+/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8 or has a control character, options
+/// are malformed, or the environment variable RDS_THREADS is no number of threads.
 /// @return RDS_ERR_NOT_FOUND there is no table, it has no such version, or a file of it is gone.
 /// @return RDS_ERR_SCHEMA_MISMATCH the table lacks the columns or the tensor metadata, or these do not
 /// fit each other.
@@ -194,7 +194,8 @@ pub unsafe extern "C" fn rds_reader_schema(
     })
 }
 
-/// Exports a range of rows as a stream of record batches, in row order. A batch of mapped rows is the
+/// Exports a range of rows as a stream of record batches, in row order, or with RDS_STREAM_ROWS any rows in any
+/// order. A batch of mapped rows of a range is the
 /// memory of the file, not a copy of it, and does not cross the end of a span: data alone, with batch_rows
 /// large enough, comes as one batch for each span. Ids are of the type that the table has.
 ///
@@ -229,8 +230,13 @@ pub unsafe extern "C" fn rds_reader_stream(
             (out, options::read(scope, options, "options"))
         };
         let (reader, options) = (self::reader(scope, reader)?, options?);
-        let stream = reader.stream(&convert::stream_options(&options)?)?;
-        out.set(arrow::export_stream(Box::new(stream)));
+        // SAFETY: as above.
+        let rows = unsafe { convert::stream_rows(scope, &options) }?;
+        let options = convert::stream_options(&options)?;
+        out.set(arrow::export_stream(match rows {
+            None => Box::new(reader.stream(&options)?),
+            Some(rows) => Box::new(reader.stream_of(rows, &options)?),
+        }));
         Ok(())
     })
 }

@@ -26,6 +26,8 @@ fn open_writer(path: &CStr, mode: u32) -> (Status, *mut types::rds_writer) {
         part: 0,
         flags: 0,
         reserved: 0,
+        waiting: None,
+        user_data: null_mut(),
     };
     let mut handle = null_mut();
     // SAFETY: all pointers are to live values.

@@ -172,15 +172,28 @@ pub struct rds_writer_options {
     /// The number of that part. Of tokens with one part of one job, the first that is published counts, and the
     /// others add nothing.
     pub part: u64,
-    /// RDS_WRITER_ALIAS_ARROW or 0.
+    /// Or-ed RDS_WRITER_*, or 0.
     pub flags: u32,
     /// Must be 0.
     pub reserved: u32,
+    /// Asked some twenty times a second by every call on the writer that waits, until the last one has returned;
+    /// default none.
+    pub waiting: rds_waiting_callback,
+    /// Handed to waiting as it is.
+    pub user_data: *mut c_void,
 }
 
 /// rds_writer_options.flags: the tensors of Arrow batches are not copied but kept, and released when they are
 /// written. The caller must not change them after the call.
 pub const RDS_WRITER_ALIAS_ARROW: u32 = 1;
+/// rds_writer_options.flags: only calls of the main thread of the process ask waiting. It is where interpreters
+/// handle signals, and the one thread that they do not end in the middle of a callback.
+pub const RDS_WRITER_WAITING_MAIN_THREAD: u32 = 2;
+
+/// Asked now and then by a call that waits, on the thread that made the call; one that does not wait asks nothing.
+/// A non-zero return ends the wait: the call returns RDS_ERR_CANCELLED, and its description says what state that
+/// leaves. It may call rds_writer_stats(); calls made in it do not ask. It must not unwind or throw.
+pub type rds_waiting_callback = Option<unsafe extern "C" fn(user_data: *mut c_void) -> c_int>;
 
 /// Called now and then by a long call, on the thread that made the call. `done` of `total` rows are
 /// dealt with. A non-zero return asks the call to stop. It must not unwind or throw.
@@ -270,6 +283,10 @@ pub struct rds_write_stats {
     pub failure: u32,
     /// What fails, as in rds_last_error_message(), cut to fit; NUL-terminated.
     pub failure_message: [c_char; RDS_FAILURE_BYTES],
+    /// Of a commit or a close that merges: rows that are merged already.
+    pub merged_rows: u64,
+    /// Rows that it merges; 0 if none does.
+    pub to_merge_rows: u64,
 }
 
 /// Bytes of rds_write_stats.failure_message.
@@ -455,19 +472,24 @@ pub struct rds_stream_options {
     pub struct_size: usize,
     /// Or-ed rds_columns; default all.
     pub columns: u32,
-    /// RDS_STREAM_FIXED_SHAPE_TENSOR or 0.
+    /// Or-ed RDS_STREAM_*, or 0.
     pub flags: u32,
     /// First row; default 0.
     pub first_row: u64,
-    /// How many rows; default all that follow.
+    /// How many rows; default all that follow, with RDS_STREAM_ROWS none.
     pub row_count: u64,
     /// Rows in a batch at most; default 8192.
     pub batch_rows: u64,
+    /// RDS_STREAM_ROWS: row_count rows, each from 0 to the table's rows - 1; otherwise NULL. Copied.
+    pub rows: *const u64,
 }
 
 /// rds_stream_options.flags: `data` carries the extension type `arrow.fixed_shape_tensor`, which tells
 /// the shape of a row. A complex number adds a dimension, of its two floats.
 pub const RDS_STREAM_FIXED_SHAPE_TENSOR: u32 = 1;
+/// rds_stream_options.flags: not a range of rows but those that rows names, in that order; a row may be named
+/// twice. first_row must be 0. Each batch is a copy, as of rds_reader_take().
+pub const RDS_STREAM_ROWS: u32 = 2;
 
 /// Options of rds_runtime_configure(). Zero means the default. Initialise with
 /// RDS_RUNTIME_OPTIONS_INIT.

@@ -29,8 +29,8 @@ pub fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
 /// @param[in] options NULL means all defaults. Copied.
 /// @param[out] out_writer the writer; NULL on failure.
 /// @return RDS_OK the writer is open.
-/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8, options are malformed, or
-/// the environment variable RDS_THREADS is no number of threads.
+/// @return RDS_ERR_INVALID_ARGUMENT an argument is NULL, path is not UTF-8 or has a control character, options
+/// are malformed, or the environment variable RDS_THREADS is no number of threads.
 /// @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists, or durable rows of another run wait
 /// there to become visible.
 /// @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
@@ -77,6 +77,8 @@ pub unsafe extern "C" fn rds_writer_open(
 /// @param[in] writer a writer.
 /// @return RDS_OK everything accepted is durable and visible.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: what was accepted stays accepted, and
+/// becomes durable and visible in the background.
 /// @return RDS_ERR_INVALID_STATE the durability is RDS_DURABILITY_COMMIT or the mode RDS_MODE_STAGED, the
 /// process is a fork of the one that opened the writer, or another thread closed the writer meanwhile;
 /// nothing changed.
@@ -118,9 +120,9 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
 /// @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
-/// @return RDS_ERR_CANCELLED options.progress asked to stop waiting: what was accepted stays accepted,
-/// and becomes visible in the background or with the next call that waits for it; data files that are not
-/// merged yet stay as they are.
+/// @return RDS_ERR_CANCELLED options.progress or rds_writer_options.waiting asked to stop waiting: what was
+/// accepted stays accepted, and becomes visible in the background or with the next call that waits for it; data
+/// files that are not merged yet stay as they are.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, another thread
 /// closed the writer meanwhile, or its mode is RDS_MODE_STAGED; nothing changed.
 /// @return RDS_ERR_IO writing failed in a way that does not pass: what was durable before stays so, and the writer
@@ -204,6 +206,8 @@ pub unsafe extern "C" fn rds_writer_stats(
 /// @return RDS_ERR_INVALID_ARGUMENT an output is NULL; nothing changed.
 /// @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
 /// writer, or another thread closed the writer meanwhile; nothing changed.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
+/// and the next rds_writer_stage() gives it; what is written in between goes into the one after.
 /// @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
 /// more.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -244,6 +248,9 @@ pub unsafe extern "C" fn rds_writer_stage(
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
 /// are not touched.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the writer is closed, in the
+/// background. If the process ends before that is done, or it fails, what was durable stays so and, if it is not
+/// visible, waits for rds_recover() or the next writer that appends; the rest is lost.
 /// @return RDS_ERR_IO writing failed: what was durable before stays so and, if it is not visible, waits for
 /// rds_recover() or the next writer that appends; the rest is lost.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -276,6 +283,8 @@ pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer; NULL and a second close are that too.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, whose rows
 /// are not touched.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the writer is closed, in the
+/// background.
 /// @return RDS_ERR_IO writing had failed before, which no call has told yet; what was durable stays so.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.

@@ -31,6 +31,9 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
+/// accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
+/// durable in the background.
 /// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
 /// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -85,6 +88,9 @@ pub unsafe extern "C" fn rds_write_batch(
 /// as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
+/// accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
+/// durable in the background.
 /// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
 /// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
@@ -135,7 +141,8 @@ pub unsafe extern "C" fn rds_write_tensors(
 /// dtype or shape are not those of the table.
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds, or options have a field this version does not
 /// know. After these four the writer has what it had and the batches before, and goes on.
-/// @return RDS_ERR_CANCELLED options.progress asked to stop; as above.
+/// @return RDS_ERR_CANCELLED options.progress asked to stop; as above. Or rds_writer_options.waiting did: the batch
+/// that was waited with is accepted or not as rds_write_batch() says.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
 /// @return RDS_ERR_IO the stream failed, as its message says: as above. Or writing failed, perhaps that of an

@@ -3,10 +3,12 @@
 //! `snapshot` is one version of a table, all of whose files are open: `files` of which each is one `file`, with a
 //! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
 //! from them, `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
-//! through both, `ids` maps rows to ids and back, `once` is a lazy value that a `fork` cannot block.
+//! through both, `chosen` any rows in any order, `ids` maps rows to ids and back, `once` is a lazy value that a `fork`
+//! cannot block.
 
 #![forbid(unsafe_code)]
 
+mod chosen;
 mod columns;
 mod decode;
 mod deletions;
@@ -33,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::tensor::{DType, TensorSpec};
 
+use chosen::ChosenRows;
 pub use columns::Columns;
 use gather::{Form, Gather};
 use ids::{IdColumn, IdIndex};
@@ -68,13 +71,15 @@ impl Default for ReaderOptions {
     }
 }
 
-/// Usable from any number of threads, and from a child after `fork`.
+/// Usable from any number of threads, and from a child after `fork`. A clone is the same snapshot, for what
+/// outlives the reader.
+#[derive(Clone)]
 pub struct Reader {
     snapshot: Arc<Snapshot>,
     options: ReaderOptions,
     row_bytes: usize,
-    ids: ForkSafeOnce<IdColumn>,
-    index: ForkSafeOnce<IdIndex>,
+    ids: Arc<ForkSafeOnce<IdColumn>>,
+    index: Arc<ForkSafeOnce<IdIndex>>,
 }
 
 impl Reader {
@@ -94,8 +99,8 @@ impl Reader {
             row_bytes: snapshot.spec.row_bytes(),
             snapshot: Arc::new(snapshot),
             options,
-            ids: ForkSafeOnce::new(),
-            index: ForkSafeOnce::new(),
+            ids: Arc::new(ForkSafeOnce::new()),
+            index: Arc::new(ForkSafeOnce::new()),
         })
     }
 
@@ -273,6 +278,27 @@ impl Reader {
         let count = options.row_count.unwrap_or(self.rows().saturating_sub(first));
         self.range(first, count)?;
         Ok(stream::Stream::new(self.snapshot.clone(), options, count))
+    }
+
+    /// Rows in the order given, as `take` has them; of `options` the range does not count.
+    pub fn stream_of(
+        &self,
+        rows: Vec<u64>,
+        options: &StreamOptions,
+    ) -> Result<impl RecordBatchReader + use<>> {
+        self.check(&rows)?;
+        let schema = self.schema(options.columns);
+        Ok(ChosenRows {
+            reader: self.clone(),
+            columns: options.columns,
+            schema: match options.fixed_shape_tensor {
+                true => self.spec().with_fixed_shape(&schema),
+                false => schema,
+            },
+            rows,
+            done: 0,
+            batch_rows: options.batch_rows,
+        })
     }
 
     fn id_column(&self) -> Result<&IdColumn> {

@@ -2,7 +2,7 @@
 //! queue, and is stored by one background task: durable by a journal, visible by few versions.
 //!
 //! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides,
-//! `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
+//! `patience` is what a caller that waits is asked, `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
 //! file of Lance of it (a `fragment` to be, with a `footer`), `journal` what makes rows durable, `run` whose they
 //! are. `visible` shows them: `publish` makes files visible through `versions`, the one way to make a version,
 //! whose `handler` looks once more. `merge` makes one file of small ones, `recover` finishes what `replay`
@@ -20,6 +20,7 @@ mod handler;
 mod heap;
 mod journal;
 mod merge;
+mod patience;
 mod pipeline;
 mod pool;
 mod process;
@@ -38,18 +39,20 @@ mod vacuum;
 mod versions;
 mod visible;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::ids::Ids;
 use crate::location::Location;
 use crate::tensor::TensorSpec;
 
 use batch::{Batch, Layout};
+pub use patience::Patience;
 use pipeline::{Task, Timing};
 use pool::Pool;
 use queue::{Ending, Queue};
@@ -101,6 +104,8 @@ pub struct WriterOptions {
     pub part: Option<Part>,
     /// Memory of Arrow batches is taken over instead of being copied.
     pub alias: bool,
+    /// What calls that wait ask.
+    pub patience: Option<Arc<dyn Patience>>,
 }
 
 impl Default for WriterOptions {
@@ -112,6 +117,7 @@ impl Default for WriterOptions {
             visible: Duration::from_secs(10),
             part: None,
             alias: false,
+            patience: None,
         }
     }
 }
@@ -139,12 +145,21 @@ pub struct Writer {
     of_table: Option<Arc<Layout>>,
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
-    tokens: Mutex<Vec<Arc<[u8]>>>,
+    tokens: Mutex<Tokens>,
     is_part: bool,
     pool: Arc<Pool>,
     /// None only while being dropped.
     queue: Option<Arc<Queue>>,
     task: Option<Arc<Task>>,
+}
+
+/// Of a writer that stages.
+#[derive(Default)]
+struct Tokens {
+    /// Lent to callers as long as the writer lives.
+    made: Vec<Arc<[u8]>>,
+    /// Asked for by a call whose wait was ended.
+    asked: Option<Receiver<Result<Vec<u8>>>>,
 }
 
 impl Writer {
@@ -158,7 +173,7 @@ impl Writer {
         let of_table = if staged { of_table.unwrap_or(None) } else { of_table? };
         let of_table = of_table.map(Arc::new);
         let layout = of_table.clone().filter(|_| !staged);
-        let queue = Arc::new(Queue::new(options.max_queued_bytes));
+        let queue = Arc::new(Queue::new(options.max_queued_bytes, options.patience));
         let is_part = options.part.is_some();
         let timing = Timing { durability, visible: options.visible, part: options.part };
         let task = pipeline::start(store, timing, &queue)?;
@@ -269,14 +284,24 @@ impl Writer {
                 "the mode of the writer is not STAGED: what it writes becomes visible without a token",
             ));
         }
+        let queue = self.queue()?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_part && !tokens.is_empty() {
+        if self.is_part && !tokens.made.is_empty() {
             return Err(Error::invalid_state(
                 "the writer writes one part of a job, and has staged it; a part has one token",
             ));
         }
-        let token: Arc<[u8]> = self.queue()?.stage()?.into();
-        tokens.push(token.clone());
+        let answer = match tokens.asked.take() {
+            Some(answer) => answer,
+            None => queue.start_stage()?,
+        };
+        let token = queue.wait_for(&answer);
+        if token.as_ref().is_err_and(|error| error.status == Status::RDS_ERR_CANCELLED) {
+            // The token is made all the same, and its rows are in no other.
+            tokens.asked = Some(answer);
+        }
+        let token: Arc<[u8]> = token?.into();
+        tokens.made.push(token.clone());
         Ok(token)
     }
 
@@ -342,7 +367,11 @@ impl Writer {
         let rows = queue.push(layout, batch)?;
         match self.durability {
             Durability::Batch => {
-                self.task.iter().for_each(|task| task.help());
+                match &self.task {
+                    // Work that is begun on this thread could not be left.
+                    Some(task) if !queue.asks() => task.help(),
+                    _ => queue.wake(),
+                }
                 queue.wait_durable(rows)
             }
             _ => {

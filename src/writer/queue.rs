@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
+use crate::writer::patience::{Patience, Wait};
 use crate::writer::{CommitInfo, CommitScope};
 
 /// How often a waiting call tells its caller how far it is.
@@ -122,6 +123,9 @@ pub struct WriteStats {
     pub versions: u64,
     /// How long calls waited because the queue was full.
     pub blocked: Duration,
+    /// Rows that the merges under way have done, and have to do.
+    pub merged_rows: u64,
+    pub to_merge_rows: u64,
     pub state: WriterState,
     /// Why it retries or has failed.
     pub failure: Option<Error>,
@@ -138,9 +142,6 @@ struct State {
     tickets: u64,
     /// How many calls wait for durable rows.
     waiting_durable: usize,
-    /// Rows that the last merges of a commit have done, and have to do.
-    merged: u64,
-    to_merge: u64,
     /// Asked to end: nothing more is accepted.
     closed: bool,
     /// What is queued is not wanted any more.
@@ -155,6 +156,8 @@ struct State {
 
 pub struct Queue {
     max_bytes: usize,
+    /// What calls that wait ask; none wait however long it takes.
+    patience: Option<Arc<dyn Patience>>,
     state: Mutex<State>,
     /// Told when bytes leave the queue, and when the task ends.
     room: Condvar,
@@ -176,9 +179,10 @@ impl State {
 }
 
 impl Queue {
-    pub fn new(max_bytes: usize) -> Self {
+    pub fn new(max_bytes: usize, patience: Option<Arc<dyn Patience>>) -> Self {
         Self {
             max_bytes,
+            patience,
             state: Mutex::default(),
             room: Condvar::new(),
             durable: Condvar::new(),
@@ -197,7 +201,8 @@ impl Queue {
     }
 
     /// Puts a batch into the queue; waits while that is full. A batch larger than the whole queue waits until
-    /// it is alone. Returns how many rows were accepted up to its last.
+    /// it is alone. Returns how many rows were accepted up to its last; of a wait that is ended, nothing is
+    /// accepted.
     pub fn push(&self, layout: Arc<Layout>, batch: Batch) -> Result<u64> {
         let bytes = batch.memory();
         let mut state = self.state();
@@ -207,15 +212,18 @@ impl Queue {
             let ticket = state.tickets;
             state.tickets += 1;
             state.waiting.push_back(ticket);
-            while state.refusal().is_ok()
+            let (mut wait, mut lasts) = (self.wait_of_caller(), Ok(()));
+            while lasts.is_ok()
+                && state.refusal().is_ok()
                 && (state.waiting.front() != Some(&ticket) || is_full(&state))
             {
-                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                (state, lasts) = wait.until_told(&self.room, || self.state(), state);
             }
             state.waiting.retain(|waiting| *waiting != ticket);
             state.stats.blocked += since.elapsed();
             // The next one in turn may go on.
             self.room.notify_all();
+            lasts?;
         }
         state.refusal()?;
         state.queued += bytes;
@@ -234,15 +242,21 @@ impl Queue {
         Ok(state.stats.accepted_rows)
     }
 
+    /// Whether calls of this thread ask as they wait.
+    pub fn asks(&self) -> bool {
+        self.patience.as_ref().is_some_and(|patience| patience.applies())
+    }
+
     /// There is something to do.
     pub fn wake(&self) {
         let _state = self.state();
         self.work.notify_one();
     }
 
-    /// Waits until so many rows of the writer are durable.
+    /// Waits until so many rows of the writer are durable. They become so too if the wait is ended.
     pub fn wait_durable(&self, rows: u64) -> Result<()> {
         let mut state = self.state();
+        let mut wait = self.wait_of_caller();
         while state.stats.durable_rows < rows {
             match &state.failure {
                 Some(failure) => return Err(failure.clone()),
@@ -251,8 +265,10 @@ impl Queue {
                 }
                 None => {
                     state.waiting_durable += 1;
-                    state = self.durable.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let lasts;
+                    (state, lasts) = wait.until_told(&self.durable, || self.state(), state);
                     state.waiting_durable -= 1;
+                    lasts?;
                 }
             }
         }
@@ -276,12 +292,17 @@ impl Queue {
         let cancelled = Arc::new(AtomicBool::new(false));
         self.send(Message::Commit(CommitRequest { scope, reply, cancelled: cancelled.clone() }))?;
         let mut last = 0;
+        let mut wait = self.wait_of_caller();
         loop {
             let (done, total) = self.progress();
             last = total.max(last);
-            if !progress(done, last) {
+            let asked = match progress(done, last) {
+                true => wait.ask_if_due(),
+                false => Err(Error::cancelled("the progress callback asked to stop")),
+            };
+            if asked.is_err() {
                 cancelled.store(true, Ordering::Relaxed);
-                return Err(Error::cancelled("the progress callback asked to stop"));
+                asked?;
             }
             match answer.recv_timeout(PROGRESS_INTERVAL) {
                 Ok(result) => {
@@ -298,15 +319,15 @@ impl Queue {
 
     fn progress(&self) -> (u64, u64) {
         let state = self.state();
-        let (durable, accepted) = (state.stats.durable_rows, state.stats.accepted_rows);
-        (durable + state.merged, accepted + state.to_merge)
+        let stats = &state.stats;
+        (stats.durable_rows + stats.merged_rows, stats.accepted_rows + stats.to_merge_rows)
     }
 
-    /// A token for what was written since the last one.
-    pub fn stage(&self) -> Result<Vec<u8>> {
+    /// Asks for a token for what was written since the last one.
+    pub fn start_stage(&self) -> Result<Receiver<Result<Vec<u8>>>> {
         let (reply, answer) = sync_channel(1);
         self.send(Message::Stage(reply))?;
-        self.wait_for(&answer)
+        Ok(answer)
     }
 
     /// Asks the task to end, once. Nothing is accepted from here on: what would come after the last message
@@ -324,7 +345,7 @@ impl Queue {
         Ok(answer)
     }
 
-    /// Ends the task.
+    /// Ends the task, which goes on with that if the wait is ended.
     pub fn close(&self, ending: Ending) -> Result<()> {
         self.wait_for(&self.start_close(ending)?).map(drop)
     }
@@ -342,8 +363,24 @@ impl Queue {
         Ok(())
     }
 
-    fn wait_for<T>(&self, answer: &Receiver<Result<T>>) -> Result<T> {
-        answer.recv().unwrap_or_else(|_| Err(self.failure()))
+    pub fn wait_for<T>(&self, answer: &Receiver<Result<T>>) -> Result<T> {
+        let mut wait = self.wait_of_caller();
+        loop {
+            let received = match wait.left() {
+                None => answer.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(left) => answer.recv_timeout(left),
+            };
+            match received {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => wait.ask_if_due()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.failure()),
+            }
+        }
+    }
+
+    /// A wait of the calling thread that begins.
+    fn wait_of_caller(&self) -> Wait<'_> {
+        Wait::new(self.patience.as_deref())
     }
 
     /// Why the task ended without an answer.
@@ -451,11 +488,11 @@ impl Queue {
     /// A commit begins to merge so many rows; none, when it is done.
     pub fn set_to_merge(&self, rows: u64) {
         let mut state = self.state();
-        (state.merged, state.to_merge) = (0, rows);
+        (state.stats.merged_rows, state.stats.to_merge_rows) = (0, rows);
     }
 
     pub fn add_merged(&self, rows: u64) {
-        self.state().merged += rows;
+        self.state().stats.merged_rows += rows;
     }
 
     pub fn end(&self) {

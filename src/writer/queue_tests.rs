@@ -13,7 +13,7 @@ fn batch(rows: usize) -> Batch {
 
 #[test]
 fn small_batches_wait_together_and_large_ones_alone() {
-    let queue = Queue::new(64 << 20);
+    let queue = Queue::new(64 << 20, None);
     for _ in 0..1000 {
         queue.push(layout(), batch(10)).unwrap();
     }
@@ -33,7 +33,7 @@ fn small_batches_wait_together_and_large_ones_alone() {
 
 #[test]
 fn callers_take_turns_in_the_order_they_came() {
-    let queue = Queue::new(1000);
+    let queue = Queue::new(1000, None);
     queue.push(layout(), batch(200)).unwrap();
     let order = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -56,4 +56,37 @@ fn callers_take_turns_in_the_order_they_came() {
     });
     let order = order.into_inner().unwrap();
     assert_eq!((order[0], order.len()), (0, 3));
+}
+
+#[derive(Debug)]
+struct Asked(AtomicBool);
+
+impl Patience for Asked {
+    fn applies(&self) -> bool {
+        true
+    }
+
+    fn lasts(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_wait_that_is_ended_accepts_nothing_and_gives_its_turn_away() {
+    let asked = Arc::new(Asked(AtomicBool::new(false)));
+    let queue = Queue::new(1000, Some(asked.clone()));
+    queue.push(layout(), batch(200)).unwrap();
+    let error = queue.push(layout(), batch(1000)).unwrap_err();
+    assert_eq!(error.status, crate::error::Status::RDS_ERR_CANCELLED);
+    assert_eq!(queue.stats().accepted_rows, 200);
+    assert!(queue.state().waiting.is_empty());
+    asked.0.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let pushed = scope.spawn(|| queue.push(layout(), batch(1)));
+        // It is asked, and waits on.
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(!pushed.is_finished());
+        queue.release(200, 1000);
+        assert_eq!(pushed.join().unwrap().unwrap(), 201);
+    });
 }

@@ -52,6 +52,13 @@ impl Ids<'_> {
         self.len() == 0
     }
 
+    /// The id, if it is a single one that lies as it is to be, without a copy.
+    pub fn single(&self) -> Option<&str> {
+        let Ids::Utf8 { offsets: [start, end], bytes } = self else { return None };
+        let range = usize::try_from(*start).ok()?..usize::try_from(*end).ok()?;
+        std::str::from_utf8(bytes.get(range)?).ok()
+    }
+
     /// Copies the ids into one array; no allocation per id.
     pub fn to_array(&self) -> Result<StringArray> {
         match self {

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
-_Memory = ctypes.c_char * 0
+import numpy as np
+
+_BYTES = np.dtype(np.uint8)
+# As `address`, of memory that may be written and is of a dtype that the buffer protocol knows.
+begin: Any = (ctypes.c_char * 0).from_buffer
 
 
 def address(array):
     """The begin of a contiguous array, as an argument of a call; it keeps the array alive."""
     try:
         # A fifth of the time of `array.ctypes`.
-        return _Memory.from_buffer(array)
+        return begin(array)
     except (TypeError, ValueError):
-        # Read-only, or of a dtype that the buffer protocol does not know.
-        return array.ctypes.data_as(ctypes.c_void_p)
+        pass
+    if array.flags.writeable:
+        # Of a dtype that the buffer protocol does not know.
+        return begin(array.view(_BYTES))
+    return array.ctypes.data_as(ctypes.c_void_p)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
-from collections.abc import KeysView, ValuesView
+from collections.abc import Callable, KeysView, ValuesView
 from ctypes import byref, c_char_p, c_int64, c_void_p
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from . import _structs as c
 from . import _masks, _utf8, _waiting
 from ._errors import InvalidArgumentError, InvalidTypeError, UnknownIdError
-from ._library import library
+from ._library import last_error, library, unchecked
+from ._snapshot import Snapshot
 
 
 class _One(ctypes.Structure):
@@ -25,18 +27,31 @@ class _One(ctypes.Structure):
         ("row", c_int64),
     ]
 
+    def __init__(self):
+        super().__init__(struct_size=ctypes.sizeof(c.Ids), kind=c.IDS_UTF8, count=1)
+        here = ctypes.addressof(self)
+        self.offsets = here + _One.begin.offset
+        self.here = c_void_p(here)
+        self.out_rows = c_void_p(here + _One.row.offset)
 
 _IDS_AT_ONCE = 1 << 20
-_IDS_BYTES = ctypes.sizeof(c.Ids)
-_BEGIN, _ROW = _One.begin.offset, _One.row.offset
+
+# To make one takes as long as to find its id. Whoever takes one out has it alone, on whatever thread.
+_spare: list[_One] = []
 
 
-def find(handle: c_void_p, object_ids) -> np.ndarray:
+@functools.cache
+def _find(loaded: bool) -> Callable[..., int]:
+    """`rds_reader_find`: other threads run while ids are loaded, but not for the time of a look-up."""
+    return unchecked("rds_reader_find", keeps_lock=loaded)
+
+
+def find(snapshot: Snapshot, object_ids) -> np.ndarray:
     """The first row of each id, -1 for those that no row carries."""
-    if type(object_ids) is list and len(object_ids) == 1 and type(object_ids[0]) is str:
-        return np.array([find_one(handle, object_ids[0])])
+    if type(object_ids) is list and len(object_ids) == 1 and isinstance(object_ids[0], str):
+        return np.array([find_one(snapshot, object_ids[0])])
     ids = to_struct(object_ids)
-    _load_index(handle)
+    _load_index(snapshot.handle)
     rows = np.empty(ids.count, np.int64)
     count, width = ids.count, ids.item_bytes or 8
     moving = "offsets" if ids.kind == c.IDS_UTF8 else "data"
@@ -46,7 +61,7 @@ def find(handle: c_void_p, object_ids) -> np.ndarray:
         ids.count = min(_IDS_AT_ONCE, count - start)
         setattr(ids, moving, begin + start * width)
         # RDS_ROW_NONE has all bits set, which is -1.
-        library().rds_reader_find(handle, byref(ids), out + 8 * start, None)
+        library().rds_reader_find(snapshot.handle, byref(ids), out + 8 * start, None)
     return rows
 
 
@@ -57,9 +72,9 @@ def is_one(object_ids) -> bool:
     return getattr(object_ids, "ndim", None) == 0
 
 
-def rows_of(handle: c_void_p, object_ids) -> np.ndarray:
+def rows_of(snapshot: Snapshot, object_ids) -> np.ndarray:
     """As `find`, of ids that are all there."""
-    rows = find(handle, object_ids)
+    rows = find(snapshot, object_ids)
     absent = np.flatnonzero(rows < 0)
     if len(absent):
         one = next(itertools.islice(object_ids, int(absent[0]), None))
@@ -67,19 +82,28 @@ def rows_of(handle: c_void_p, object_ids) -> np.ndarray:
     return rows
 
 
-def find_one(handle: c_void_p, text: str) -> int:
+def find_one(snapshot: Snapshot, text: str) -> int:
     """As `find`, for one string, without the time that arrays take."""
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(f"object_ids: {error}") from error
-    _load_index(handle)
-    # A struct of its own for each call: threads search at once.
-    one = _One(_IDS_BYTES, c.IDS_UTF8, 0, 1, data, None, 0, 0, len(data))
-    here = ctypes.addressof(one)
-    one.offsets = here + _BEGIN
-    library().rds_reader_find(handle, here, here + _ROW, None)
-    return one.row
+    look_up = snapshot.look_up
+    if look_up is None:
+        _load_index(snapshot.handle)
+    try:
+        one = _spare.pop()
+    except IndexError:
+        one = _One()
+    one.data = data
+    one.end = len(data)
+    if (look_up or _find(loaded=False))(snapshot.handle, one.here, one.out_rows, None):
+        raise last_error()
+    if look_up is None:
+        snapshot.look_up = _find(loaded=True)
+    row = one.row
+    _spare.append(one)
+    return row
 
 
 def _load_index(handle) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def library() -> ctypes.CDLL:
             function.errcheck = raise_on_error
     lib.rds_check_abi(c.ABI_VERSION)
     return lib
+
+
+def unchecked(name: str, keeps_lock: bool = False) -> Callable[..., int]:
+    """A function of librds for who looks at its status and gives it objects of ctypes of the right
+    types, None for NULL: that halves the time of a call.
+
+    With `keeps_lock` no other thread runs Python meanwhile: for calls that end before the lock could be
+    given away and had again.
+    """
+    lib = library()
+    return ctypes.PyDLL(None, handle=lib._handle)[name] if keeps_lock else lib[name]
 
 
 def last_error() -> RdsError:

@@ -9,18 +9,21 @@ import numpy as np
 from . import _structs as c
 from ._errors import InvalidArgumentError, InvalidIndexError, InvalidTypeError
 
+_INT64 = np.dtype(np.int64)
 _COLUMNS = {"object_id": c.COLUMN_OBJECT_ID, "data": c.COLUMN_DATA}
 
 
 def rows(index: np.ndarray, count: int) -> np.ndarray:
-    """The rows that an array selects of `count`, as contiguous 64-bit integers."""
+    """The rows that an array selects of `count`, as contiguous 64-bit integers in memory that may be
+    written: ctypes tells the address of such memory at once."""
+    dtype = index.dtype
     if index.ndim != 1:
         raise InvalidIndexError(f"rows have the shape {index.shape}; one dimension is expected")
-    kind = index.dtype.kind
-    if kind == "i":
-        return np.ascontiguousarray(index, np.int64)
-    if kind == "u":
-        return np.ascontiguousarray(index, np.uint64)
+    if dtype == _INT64 and index.flags.carray:
+        return index
+    kind = dtype.kind
+    if kind in "iu":
+        return np.array(index, _INT64 if kind == "i" else np.uint64)
     if not index.size:
         return np.empty(0, np.int64)
     if kind != "b":
@@ -55,6 +58,8 @@ def columns(names: str | Iterable[str] | None) -> int:
 
 def target(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """The array over the memory of `out`, if tensors of this dtype and shape fit into it."""
+    if type(out) is np.ndarray and out.dtype == dtype and out.shape == shape and out.flags.carray:
+        return out
     if not isinstance(out, np.ndarray) and not hasattr(out, "__dlpack__"):
         raise InvalidTypeError(f"out is {type(out).__name__}; an array is expected")
     array = np.asarray(out)

@@ -152,7 +152,7 @@ class ResultDataset(Interop):
                     raise snapshot.out_of_range(index) from None
             return snapshot.row(index)
         if isinstance(index, (np.ndarray, list)):
-            rows = np.asarray(index)
+            rows = index if isinstance(index, np.ndarray) else np.asarray(index)
             if rows.ndim:
                 return snapshot.read(_select.rows(rows, snapshot.rows))
         elif isinstance(index, slice):
@@ -201,6 +201,11 @@ class ResultDataset(Interop):
             `out` is of another dtype, shape or layout, or read-only.
         """
         snapshot = self._snapshot
+        if out is not None and type(rows) is list and len(rows) == 1 and type(rows[0]) is int:
+            # An array of one row would take as long as the row.
+            target = _select.target(out, (1, *snapshot.shape), snapshot.dtype)
+            if snapshot.copy(rows[0], target):
+                return out
         chosen = _select.rows(np.asarray(rows), snapshot.rows)
         shape = (len(chosen), *snapshot.shape)
         if out is None:
@@ -300,7 +305,7 @@ class ResultDataset(Interop):
         numpy.ndarray
             int64, one row per id: the first one that carries it, -1 if none does.
         """
-        return _ids.find(self._snapshot.handle, object_ids)
+        return _ids.find(self._snapshot, object_ids)
 
     def index_of(self, object_ids):
         """The first row that carries an id, or the rows of many; KeyError if none carries one of them.
@@ -315,13 +320,13 @@ class ResultDataset(Interop):
         int or numpy.ndarray
             The row of a single id; the rows of a sequence, int64.
         """
-        handle = self._snapshot.handle
-        if type(object_ids) is str:
-            row = _ids.find_one(handle, object_ids)
+        snapshot = self._snapshot
+        if isinstance(object_ids, str):
+            row = _ids.find_one(snapshot, object_ids)
         elif _ids.is_one(object_ids):
-            row = int(_ids.find(handle, [object_ids])[0])
+            row = int(_ids.find(snapshot, [object_ids])[0])
         else:
-            return _ids.rows_of(handle, object_ids)
+            return _ids.rows_of(snapshot, object_ids)
         if row < 0:
             raise UnknownIdError(f"no row carries the id {object_ids!r}")
         return row

@@ -144,18 +144,22 @@ pub unsafe extern "C" fn rds_reader_find(
         let reader = self::reader(scope, reader)?;
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (ids, out_rows, out_counts) = unsafe {
-            let ids = convert::ids(scope, ids)?.to_array()?;
+            let ids = convert::ids(scope, ids)?;
             let out_rows = args::slice_out(scope, out_rows, ids.len(), "out_rows")?;
             let wanted = if out_counts.is_null() { 0 } else { ids.len() };
             (ids, out_rows, args::slice_out(scope, out_counts, wanted, "out_counts")?)
         };
-        reader.find(&ids, |i, row, count| {
+        let found = |i: usize, row: Option<u64>, count: u64| {
             if let Some(out) = out_rows.get_mut(i) {
                 *out = row.unwrap_or(RDS_ROW_NONE);
             }
             if let Some(out) = out_counts.get_mut(i) {
                 *out = count;
             }
-        })
+        };
+        match ids.single() {
+            Some(id) => reader.find_one(id, found),
+            None => reader.find(&ids.to_array()?, found),
+        }
     })
 }

@@ -16,8 +16,10 @@ const GROWTH: usize = 4;
 /// Rows that are in memory take no longer: less than a disk needs for one read, and time for their bytes.
 const WARM: Duration = Duration::from_micros(50);
 const WARM_BYTES_PER_MICROSECOND: u64 = 500;
-/// Rows looked up before the first of them is copied.
-const BLOCK: usize = 16;
+/// Rows are on their way into the processor's second cache while that many bytes of others are copied,
+/// but no more rows than that. What a row waits for is memory, and where its pages are.
+const BYTES_AHEAD: usize = 32 << 10;
+const ROWS_AHEAD: usize = 32;
 
 /// What a row of a file is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +86,10 @@ impl Gather<'_> {
     fn part(&self, rows: &[u64], out: &mut [u8]) -> Vec<usize> {
         let mut unmapped = Vec::new();
         let mut copy = |range: Range<usize>| {
-            let rows = rows.get(range.clone()).unwrap_or_default();
-            let places = out.chunks_exact_mut(self.row_bytes).enumerate().skip(range.start);
-            self.copy(rows, places, &mut unmapped);
+            let places = range.start * self.row_bytes..range.end * self.row_bytes;
+            if let (Some(rows), Some(out)) = (rows.get(range.clone()), out.get_mut(places)) {
+                self.copy(rows, out, |i| unmapped.push(range.start + i));
+            }
         };
         // Rows that come from disk one by one take a disk's time each; asked for all at once they take little more
         // than one. Who only lost its turn to other threads has waited for no page.
@@ -107,26 +110,28 @@ impl Gather<'_> {
         unmapped
     }
 
-    /// Copies rows into their places, and tells `unmapped` the places of those that no span holds.
-    fn copy<'a>(
-        &self,
-        rows: &[u64],
-        mut places: impl Iterator<Item = (usize, &'a mut [u8])>,
-        unmapped: &mut Vec<usize>,
-    ) {
-        for rows in rows.chunks(BLOCK) {
-            let mut found: [&[u8]; BLOCK] = [&[]; BLOCK];
-            for (found, row) in found.iter_mut().zip(rows) {
-                if let Some(span) = self.spans.find(*row) {
-                    *found = span.row(*row);
-                    map::load_ahead(found);
-                }
+    /// Copies rows one after the other, and tells `unmapped` the positions of those that no span holds.
+    fn copy(&self, rows: &[u64], out: &mut [u8], mut unmapped: impl FnMut(usize)) {
+        let find = |row: &u64| {
+            let stored = self.spans.find(*row).map(|span| span.row(*row));
+            stored.inspect(|stored| map::load_ahead(stored)).unwrap_or_default()
+        };
+        let ahead = (BYTES_AHEAD / self.row_bytes.max(1)).clamp(1, ROWS_AHEAD);
+        // A ring: the place of a row that is copied is that of one further on.
+        let mut found: [&[u8]; ROWS_AHEAD] = [&[]; ROWS_AHEAD];
+        for (found, row) in found.iter_mut().zip(rows.iter().take(ahead)) {
+            *found = find(row);
+        }
+        let mut later = rows.get(ahead..).unwrap_or_default().iter();
+        for (i, place) in out.chunks_exact_mut(self.row_bytes).enumerate() {
+            let stored = found.get(i % ROWS_AHEAD).copied().unwrap_or_default();
+            let free = found.get_mut((i + ahead) % ROWS_AHEAD);
+            if let (Some(row), Some(free)) = (later.next(), free) {
+                *free = find(row);
             }
-            for (stored, (i, place)) in found.iter().take(rows.len()).zip(&mut places) {
-                match stored.is_empty() {
-                    true => unmapped.push(i),
-                    false => self.form.copy(stored, place),
-                }
+            match stored.is_empty() {
+                true => unmapped(i),
+                false => self.form.copy(stored, place),
             }
         }
     }

@@ -228,8 +228,17 @@ impl IdIndex {
             .map(|found| found & ROW_MASK)
     }
 
-    fn first(&self, column: &IdColumn, id: &str) -> Option<u64> {
+    /// The first row that carries an id, if any does.
+    pub fn first(&self, column: &IdColumn, id: &str) -> Option<u64> {
         self.at(column, self.probe(id), id)
+    }
+
+    /// How many rows carry the id whose first row this is.
+    #[inline]
+    pub fn count(&self, first: Option<u64>) -> u64 {
+        let more = || first.and_then(|row| self.repeated.get(&row).copied());
+        let count = if self.repeated.is_empty() { None } else { more() };
+        count.unwrap_or(u64::from(first.is_some()))
     }
 
     /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
@@ -249,9 +258,7 @@ impl IdIndex {
             }
             for (probe, i) in probes.iter().zip(places) {
                 let row = self.at(column, *probe, id(i));
-                let more = || row.and_then(|row| self.repeated.get(&row).copied());
-                let count = if self.repeated.is_empty() { None } else { more() };
-                found(i, row, count.unwrap_or(u64::from(row.is_some())));
+                found(i, row, self.count(row));
             }
         }
     }

@@ -273,6 +273,15 @@ impl Reader {
         Ok(())
     }
 
+    /// As `find`, of one id.
+    pub fn find_one(&self, id: &str, found: impl FnOnce(usize, Option<u64>, u64)) -> Result<()> {
+        let column = self.id_column()?;
+        let index = self.index.get_or_try_init(|| IdIndex::new(column))?;
+        let row = index.first(column, id);
+        found(0, row, index.count(row));
+        Ok(())
+    }
+
     pub fn stream(&self, options: &StreamOptions) -> Result<impl RecordBatchReader + use<>> {
         let first = options.first_row;
         let count = options.row_count.unwrap_or(self.rows().saturating_sub(first));

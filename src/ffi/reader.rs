@@ -22,8 +22,12 @@ pub(super) fn reader(scope: &Scope, token: *const rds_reader) -> Result<Held<Rea
 
 /// Opens a reader: a snapshot of a table, which later writes do not change.
 ///
-/// Data files are mapped into memory. Lance never changes one; if somebody else cuts one short while it is
-/// mapped, reading what is gone ends the process (SIGBUS).
+/// Every data file is opened once, its end checked, and read on whatever becomes of its name: a commit, a clean-up
+/// or a removal changes nothing of an open reader. Files with plain rows are mapped into memory where the system
+/// allows it, unless access is RDS_ACCESS_LANCE; maps are private, so what is written to a row stays in the process.
+/// Lance never changes a file. If somebody else cuts a mapped one short, reading a mapped row that is gone
+/// ends the process (SIGBUS), and so do a disk that fails and a server of NFS that has removed the file; what
+/// is decoded gives RDS_ERR_IO or RDS_ERR_CORRUPT. Opening never does.
 ///
 /// @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
 /// in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.

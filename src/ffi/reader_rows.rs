@@ -28,8 +28,8 @@ use crate::reader::{Columns, Reader};
 /// @return RDS_ERR_OUT_OF_RANGE the table has no such row.
 /// @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
 ///
-/// Ownership: data is borrowed, until the reader is closed or refreshed. It is read-only: a write ends
-/// the process.
+/// Ownership: data is borrowed, until the reader is closed or refreshed. It is for reading: what is written to it changes
+/// neither the file nor other processes, but what this process reads of it.
 /// Thread safety: any thread, many at once.
 /// Blocking: never; what data points to is read from disk when it is touched, if it is not in memory.
 /// @since 0.1

@@ -74,14 +74,14 @@ pub enum rds_ids_kind {
     RDS_IDS_UINT64 = 6,
 }
 
-/// How a reader reads the tensors of rows. Ids always come through Lance, once.
+/// How a reader reads the tensors of rows. Ids are always decoded, once.
 #[repr(C)]
 pub enum rds_access {
-    /// From mapped files where the rows lie plain, through Lance where they do not.
+    /// From mapped files where the rows lie plain, decoded by Lance where they do not or cannot be mapped.
     RDS_ACCESS_AUTO = 0,
     /// From mapped files only: a table that has other rows is not opened.
     RDS_ACCESS_MAPPED = 1,
-    /// Through Lance only.
+    /// Decoded by Lance only: no file is mapped.
     RDS_ACCESS_LANCE = 2,
 }
 

@@ -284,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn a_description_as_large_as_memory_is_refused() {
+        // The schema lies at the start of a sparse file.
+        let whole = file();
+        let (body, footer) = whole.split_at(whole.len() - FOOTER_BYTES as usize - 16);
+        let size = 3 << 30;
+        let tables = size - footer.len() as u64;
+        let mut end = footer.to_vec();
+        for at in [16, 24, 32] {
+            end[at..at + 8].copy_from_slice(&tables.to_le_bytes());
+        }
+        let part = |range: Range<u64>| {
+            assert!(range.end - range.start <= FIRST_READ, "{range:?}");
+            let byte = |at: u64| match (body.get(at as usize), at.checked_sub(tables)) {
+                (Some(byte), _) => *byte,
+                (_, Some(at)) => end[at as usize],
+                _ => 0,
+            };
+            Ok(range.map(byte).collect::<Vec<u8>>().into())
+        };
+        let error = Footer::read(size, part).err().unwrap();
+        assert_eq!(error.status, Status::RDS_ERR_NOT_SUPPORTED);
+    }
+
+    #[test]
     fn buffers_beyond_the_file_and_shared_ones_are_refused() {
         let column = |offset, size| ColumnMetadata {
             buffer_offsets: vec![offset],

@@ -375,6 +375,8 @@ fn zeros(bytes: usize) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod mapped_tests;
 #[cfg(test)]
 mod tests;

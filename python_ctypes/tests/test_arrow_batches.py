@@ -263,7 +263,7 @@ def test_a_failure_of_a_stream_reaches_its_consumer_with_its_text(tmp_path, cons
     dataset = rds.ResultDataset({}, tmp_path, access="lance")
     dataset.ids()
     for path in (tmp_path / "lance_db" / "results.lance" / "data").iterdir():
-        path.unlink()
+        os.truncate(path, 10)
     with pytest.raises(Exception, match=r"\.lance") as caught:
         for part in consume(dataset.stream("data", batch_size=2, rows=rows)):
             np.asarray(part)

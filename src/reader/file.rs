@@ -3,16 +3,20 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lance_encoding::EncodingsIo;
+
+use rustix::fs::Advice;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
@@ -25,6 +29,9 @@ const MOST_HELD: u64 = 1024;
 /// Mapped files could do without: what is decoded of a file counts as memory of the process if it was read from the
 /// map, and a file that was cut short ends no process that reads it.
 const SHARE_OF_MAPPED: u64 = 8;
+
+/// What is in memory is read in less time.
+const WARM: Duration = Duration::from_micros(100);
 
 /// What a file is: another one under its name, or one that was written to, differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +135,15 @@ impl DataFile {
         result.map_err(|error| error.context(self.path.display()))
     }
 
+    /// Asks the system to read a part from disk, without waiting for it.
+    fn read_ahead(&self, range: &Range<u64>) {
+        if let Access::Descriptor(held) | Access::Map(_, Some(held)) = &self.access {
+            let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+            // It is advice: what is not read now is read when it is asked for.
+            let _ = rustix::fs::fadvise(&held.0, range.start, length, Advice::WillNeed);
+        }
+    }
+
     /// Opens the file by its name once more, if that still leads to it.
     fn again(&self) -> Result<File> {
         let (file, metadata) = open(&self.path)?;
@@ -206,11 +222,21 @@ impl EncodingsIo for Io {
         _priority: u64,
     ) -> BoxFuture<'static, lance_core::Result<Vec<Bytes>>> {
         let size = self.0.identity.size;
-        let part = |range: Range<u64>| match range.start <= range.end && range.end <= size {
-            true => self.0.read(range),
-            false => Err(beyond(&range).context(self.0.path.display())),
+        let mut ahead = false;
+        let mut part = |(at, range): (usize, &Range<u64>)| {
+            if range.start > range.end || range.end > size {
+                return Err(beyond(range).context(self.0.path.display()));
+            }
+            let start = Instant::now();
+            let bytes = self.0.read(range.clone());
+            // A disk sees all reads at once rather than one at a time.
+            if !ahead && start.elapsed() > WARM {
+                ahead = true;
+                ranges.iter().skip(at + 1).for_each(|range| self.0.read_ahead(range));
+            }
+            bytes
         };
-        let parts: Result<Vec<Bytes>> = ranges.into_iter().map(part).collect();
+        let parts: Result<Vec<Bytes>> = ranges.iter().enumerate().map(&mut part).collect();
         let parts = parts.map_err(|error| lance_core::Error::wrapped(Box::new(error)));
         std::future::ready(parts).boxed()
     }

@@ -26,7 +26,7 @@ SECONDS = {"plain": 180, "asan": 300, "valgrind": 900}
 PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"}
 # ASan's allocator does not let go of its locks at fork(): a child of a process whose other threads
 # allocate hangs in it. Valgrind is too slow for many forks, and has threads of its own to be counted.
-FORKING = {"test_fork", "test_fork_load"}
+FORKING = {"test_fork", "test_fork_first", "test_fork_load"}
 # Each step of these is a process of its own, which takes seconds to begin under valgrind; the functions it
 # calls are called by other programs too.
 MANY_PROCESSES = {
@@ -38,6 +38,7 @@ MANY_PROCESSES = {
     "test_race_runs",
     "test_races",
     "test_recover",
+    "test_refused",
     "test_waiting",
 }
 SKIPPED = {"asan": FORKING, "valgrind": FORKING | MANY_PROCESSES | {"test_runtime"}}

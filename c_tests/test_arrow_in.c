@@ -204,6 +204,100 @@ TEST(malformed_arrays_are_refused_and_released) {
     }
 }
 
+static void far_offset(arrow_batch *b) { b->array[NODE_IDS].offset = -((int64_t)1 << 40); }
+static void longest(arrow_batch *b) { b->array[NODE_IDS].length = INT64_MAX; }
+static void more_than_it_can_be(arrow_batch *b) {
+    b->array[NODE_ITEMS].offset = b->array[NODE_ITEMS].length = (int64_t)1 << 60;
+}
+static void minus_one_buffer(arrow_batch *b) { b->array[NODE_IDS].n_buffers = -1; }
+static void minus_one_child(arrow_batch *b) { b->array[NODE_ROOT].n_children = -1; }
+static void minus_one_column(arrow_batch *b) { b->schema[NODE_ROOT].n_children = -1; }
+static void more_nulls_than_rows(arrow_batch *b) { b->array[NODE_IDS].null_count = BATCH_ROWS + 1; }
+static void released_item(arrow_batch *b) { b->array[NODE_ITEMS].release = NULL; }
+static void released_column(arrow_batch *b) { b->schema[NODE_DATA].release = NULL; }
+static void null_offsets(arrow_batch *b) { b->buffers[NODE_IDS][1] = NULL; }
+static void negative_end(arrow_batch *b) { b->offsets[BATCH_ROWS] = -5; }
+static void its_own_child(arrow_batch *b) {
+    b->schema[NODE_DATA].format = "+s";
+    b->schema_item[0] = &b->schema[NODE_DATA];
+}
+static void its_own_values(arrow_batch *b) { b->schema[NODE_IDS].dictionary = &b->schema[NODE_IDS]; }
+static void dictionary_unasked(arrow_batch *b) {
+    b->array[NODE_IDS].dictionary = &b->array[NODE_ITEMS];
+}
+static void twice_and_twice_again(arrow_batch *b) {
+    static struct ArrowSchema levels[40], *children[40][2];
+    for (int i = 0; i < 40; i++) {
+        levels[i] = b->schema[i == 39 ? NODE_ITEMS : NODE_ROOT];
+        children[i][0] = children[i][1] = &levels[i + 1 < 40 ? i + 1 : i];
+        if (i < 39) levels[i].children = children[i];
+    }
+    b->schema_children[1] = &levels[0];
+}
+static void view_without_sizes(arrow_batch *b) {
+    b->schema[NODE_IDS].format = "vu";
+    b->array[NODE_IDS].n_buffers = 2;
+}
+static void metadata_without_end(arrow_batch *b) {
+    static const int32_t pairs = INT32_MAX;
+    b->schema[NODE_DATA].metadata = (const char *)&pairs;
+}
+static void metadata_of_less_than_nothing(arrow_batch *b) {
+    static const int32_t lengths[] = {1, -8};
+    b->schema[NODE_DATA].metadata = (const char *)lengths;
+}
+static void wide_beyond_memory(arrow_batch *b) {
+    b->schema[NODE_IDS].format = "w:2147483647";
+    b->array[NODE_IDS].n_buffers = 2;
+    b->array[NODE_IDS].length = (int64_t)1 << 40;
+}
+static void name_of_no_language(arrow_batch *b) { b->schema[NODE_DATA].name = "\xff"; }
+
+TEST(what_is_refused_is_named_by_its_place) {
+    static const struct {
+        batch_change *change;
+        const char *message;
+    } all[] = {
+        {far_offset, "array.children[0] (\"object_id\"): offset is -1099511627776"},
+        {longest, "array.children[0] (\"object_id\"): length 9223372036854775807"},
+        {more_than_it_can_be, "array.children[1].children[0] (\"item\"): length "},
+        {minus_one_buffer, "array.children[0] (\"object_id\"): n_buffers is -1"},
+        {minus_one_child, "array: n_children is -1"},
+        {minus_one_column, "schema: n_children is -1"},
+        {more_nulls_than_rows, "array.children[0] (\"object_id\"): null_count is 4, of 3"},
+        {released_item, "array.children[1].children[0] (\"item\"): it is released"},
+        {released_column, "schema.children[1]: it is released"},
+        {null_offsets, "array.children[0] (\"object_id\"): buffers[1] is NULL"},
+        {negative_end, "array.children[0] (\"object_id\"): the last offset is -5"},
+        {its_own_child, "more than 64 levels deep"},
+        {its_own_values, ".dictionary: it is more than 64 levels deep"},
+        {dictionary_unasked, "array.children[0] (\"object_id\"): it has a dictionary"},
+        {twice_and_twice_again, "more than 65536 columns"},
+        {view_without_sizes, "array.children[0] (\"object_id\"): n_buffers is 2, 3 are asked for"},
+        {metadata_without_end, "schema.children[1] (\"data\"): metadata has 2147483647 pairs"},
+        {metadata_of_less_than_nothing, "schema.children[1] (\"data\"): a number of metadata is -8"},
+        {wide_beyond_memory, "array.children[0] (\"object_id\"): 1099511627776 values of 2147483647"},
+        {name_of_no_language, "schema.children[1]: name is not UTF-8"},
+        {short_child, "array.children[1] (\"data\"): length is 2"},
+        {short_items, "array.children[1].children[0] (\"item\"): length is 3"},
+        {null_child, "array.children[1] (\"data\"): it is NULL"},
+        {null_values, "array.children[1].children[0] (\"item\"): buffers[1] is NULL"},
+        {unknown_format, "schema.children[1].children[0] (\"item\"): format is \"?\""},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        check_path_text path = check_path();
+        rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
+        arrow_batch *batch = batch_new(0);
+        all[i].change(batch);
+        CHECK_STATUS(batch_write(writer, batch), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("rds_write_batch: ");
+        CHECK_MESSAGE_HAS(all[i].message);
+        CHECK_NUMBER(batch->array_released[NODE_ROOT], 1);
+        CHECK_OK(rds_writer_close(writer));
+        free(batch);
+    }
+}
+
 static void check_no_crash(batch_change *change) {
     check_path_text path = check_path();
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
@@ -233,4 +327,5 @@ CHECK_MAIN(RUN(an_accepted_batch_is_read_back_and_released_once),
            RUN(a_release_callback_may_call_the_library),
            RUN(a_batch_of_another_schema_is_refused_and_released),
            RUN(nulls_are_refused_and_released), RUN(malformed_arrays_are_refused_and_released),
+           RUN(what_is_refused_is_named_by_its_place),
            RUN(malformed_schemas_are_refused_and_the_array_released))

@@ -163,6 +163,24 @@ TEST(a_stream_without_a_schema_is_an_error_of_the_stream) {
     finish(producer);
 }
 
+TEST(a_malformed_schema_or_batch_of_a_stream_is_refused_and_released) {
+    check_path_text path = check_path();
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
+    arrow_producer *producer = producer_new(0, BATCHES);
+    producer->columns->schema[NODE_ITEMS].format = "?";
+    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, NULL), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE_HAS("schema.children[1].children[0] (\"item\"): format is");
+    CHECK_NUMBER(producer->next, 0);
+    finish(producer);
+    producer = producer_new(0, BATCHES);
+    producer->batches[2]->array[NODE_IDS].offset = -((int64_t)1 << 40);
+    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, NULL), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE_HAS("array.children[0] (\"object_id\"): offset is");
+    CHECK_NUMBER(producer->next, 3);
+    check_goes_on(writer, path.text, 2 * BATCH_ROWS);
+    finish(producer);
+}
+
 TEST(a_stream_with_missing_callbacks_is_refused_and_released) {
     for (int missing = 0; missing < 3; missing++) {
         check_path_text path = check_path();
@@ -316,6 +334,7 @@ CHECK_MAIN(RUN(a_stream_is_written_in_order_and_released_once), RUN(an_empty_str
            RUN(batches_before_a_refused_one_stay_accepted),
            RUN(a_stream_that_fails_is_told_in_its_own_words),
            RUN(a_stream_without_a_schema_is_an_error_of_the_stream),
+           RUN(a_malformed_schema_or_batch_of_a_stream_is_refused_and_released),
            RUN(a_stream_with_missing_callbacks_is_refused_and_released),
            RUN(a_stream_for_no_open_writer_is_released_unread),
            RUN(a_released_stream_and_null_are_refused),

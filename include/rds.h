@@ -487,11 +487,11 @@ typedef enum {
 } rds_ids_kind;
 
 /**
- * How a reader reads the tensors of rows. Ids always come through Lance, once.
+ * How a reader reads the tensors of rows. Ids are always decoded, once.
  */
 typedef enum {
   /**
-   * From mapped files where the rows lie plain, through Lance where they do not.
+   * From mapped files where the rows lie plain, decoded by Lance where they do not or cannot be mapped.
    */
   RDS_ACCESS_AUTO = 0,
   /**
@@ -499,7 +499,7 @@ typedef enum {
    */
   RDS_ACCESS_MAPPED = 1,
   /**
-   * Through Lance only.
+   * Decoded by Lance only: no file is mapped.
    */
   RDS_ACCESS_LANCE = 2,
 } rds_access;
@@ -537,7 +537,7 @@ typedef struct rds_writer rds_writer;
 /**
  * Receives a log message. `target` names the part that logs, `message` is the text; both are
  * NUL-terminated UTF-8 and valid during the call only. Called from any thread, from several at
- * once. It must not call into librds, unwind or throw.
+ * once. It must not unwind or throw, nor call into librds: such a call is refused by RDS_ERR_INVALID_STATE.
  */
 typedef void (*rds_log_callback)(int level, const char *target, const char *message, void *user_data);
 
@@ -1176,10 +1176,12 @@ const char *rds_status_name(uint32_t status);
  *
  * @param[in] level an rds_log_level: the most detailed level to receive; RDS_LOG_OFF for none.
  * @param[in] callback NULL for none. Called from any thread, from several at once; a message that
- * is being delivered while the callback is replaced may still arrive at the old one.
+ * is being delivered while the callback is replaced may still arrive at the old one. Functions of readers,
+ * writers and tables are refused inside it, by RDS_ERR_INVALID_STATE, and so is the next batch of a stream.
  * @param[in] user_data handed to the callback as it is; may be NULL. Not freed.
  * @return RDS_OK messages go to the callback from now on.
  * @return RDS_ERR_INVALID_ARGUMENT level is no rds_log_level; nothing changed.
+ * @return RDS_ERR_INVALID_STATE the call is made inside a log callback; nothing changed.
  * @return RDS_ERR_PANIC a defect of librds.
  *
  * Ownership: user_data stays the caller's, and must live until another callback is set and no call of
@@ -1196,8 +1198,12 @@ rds_status rds_set_log_callback(uint32_t level,
 /**
  * Opens a reader: a snapshot of a table, which later writes do not change.
  *
- * Data files are mapped into memory. Lance never changes one; if somebody else cuts one short while it is
- * mapped, reading what is gone ends the process (SIGBUS).
+ * Every data file is opened once, its end checked, and read on whatever becomes of its name: a commit, a clean-up
+ * or a removal changes nothing of an open reader. Files with plain rows are mapped into memory where the system
+ * allows it, unless access is RDS_ACCESS_LANCE; maps are private, so what is written to a row stays in the process.
+ * Lance never changes a file. If somebody else cuts a mapped one short, reading a mapped row that is gone
+ * ends the process (SIGBUS), and so do a disk that fails and a server of NFS that has removed the file; what
+ * is decoded gives RDS_ERR_IO or RDS_ERR_CORRUPT. Opening never does.
  *
  * @param[in] path a result directory (the table is `lance_db/results.lance` in it), a path ending
  * in `.lance` (the table itself), or one of these as a `file://` URI; NUL-terminated UTF-8.
@@ -1451,8 +1457,8 @@ rds_status rds_reader_find(const rds_reader *reader,
  * @return RDS_ERR_OUT_OF_RANGE the table has no such row.
  * @return RDS_ERR_PANIC a defect of librds; the reader can only be closed.
  *
- * Ownership: data is borrowed, until the reader is closed or refreshed. It is read-only: a write ends
- * the process.
+ * Ownership: data is borrowed, until the reader is closed or refreshed. It is for reading: what is written to it changes
+ * neither the file nor other processes, but what this process reads of it.
  * Thread safety: any thread, many at once.
  * Blocking: never; what data points to is read from disk when it is touched, if it is not in memory.
  * @since 0.1

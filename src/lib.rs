@@ -8,8 +8,9 @@
 //! Way out: [`ffi`] → [`reader`] (row → mapped file, or Lance) → Arrow, DLPack or the caller's buffer.
 //!
 //! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`manifest`]
-//! reads what a version of it says, [`tensor`] is its rows, [`plain`] how these lie in a file, [`ids`] its identifiers, [`runtime`] runs what is
-//! asynchronous, [`error`] is what all of them return.
+//! reads what a version of it says, [`tensor`] is its rows, [`plain`] how these lie in a file, [`ids`] its identifiers,
+//! [`runtime`] runs what is asynchronous, [`process`] is for values that a fork cannot block, [`error`] is what all of
+//! them return.
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
 const _: () = assert!(cfg!(panic = "unwind"), "librds needs panic = \"unwind\"");
@@ -23,6 +24,7 @@ pub mod location;
 pub mod manifest;
 pub mod map;
 pub mod plain;
+pub mod process;
 pub mod reader;
 pub mod runtime;
 pub mod tensor;

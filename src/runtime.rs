@@ -6,13 +6,14 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use lance_core::utils::tokio::spawn_cpu;
 use once_cell::race::OnceNonZeroUsize;
-use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
+use crate::process::{self, ProcessOnce};
 
 /// The environment variable that sets the number of worker threads.
 pub const THREADS_VARIABLE: &str = "RDS_THREADS";
@@ -21,15 +22,9 @@ const MAX_THREADS: usize = 1024;
 /// Threads asked for by `configure`; 0 means not configured.
 static CONFIGURED: AtomicUsize = AtomicUsize::new(0);
 
-/// The runtime of one process. A forked child inherits the pointer but none of the threads, so it
-/// puts an instance of its own in the place. The cell makes sure that of several threads that ask
-/// first only one starts a runtime.
-struct Instance {
-    process: u32,
-    runtime: OnceCell<Runtime>,
-}
-
-static INSTANCE: ArcSwapOption<Instance> = ArcSwapOption::const_empty();
+/// Of this process: a forked child has none of the threads of its parent's. That one is left alone, since
+/// dropping it would wait for them.
+static RUNTIME: ProcessOnce<Runtime> = ProcessOnce::new();
 
 /// Sets the number of worker threads, before the runtime starts.
 pub fn configure(threads: usize) -> Result<()> {
@@ -38,8 +33,7 @@ pub fn configure(threads: usize) -> Result<()> {
             "worker_threads is {threads}; at most {MAX_THREADS} are possible"
         )));
     }
-    let started = instance().runtime.get().is_some();
-    if started {
+    if RUNTIME.own_value().is_some() {
         return Err(Error::invalid_state(
             "the runtime runs already; configure it before the first call that opens a table",
         ));
@@ -51,22 +45,24 @@ pub fn configure(threads: usize) -> Result<()> {
 /// Runs `future` to its end on the runtime and returns its result.
 ///
 /// Blocks the calling thread. It may be a worker of a tokio runtime, ours (a callback that calls
-/// back in) or another's (a Rust host): tokio forbids blocking there, so another thread does it.
+/// back in) or another's (a Rust host), or be at its end (a destructor that calls in): tokio cannot
+/// block there, so another thread does it.
+///
+/// Most of what Lance initialises on first use it does for some future: see `process::first`.
 pub fn block_on<F>(future: F) -> Result<F::Output>
 where
     F: Future + Send,
     F::Output: Send,
 {
-    let instance = instance();
-    let runtime = runtime(&instance)?;
-    if Handle::try_current().is_err() {
-        return Ok(runtime.block_on(future));
-    }
-    std::thread::scope(|scope| {
-        scope
-            .spawn(|| runtime.block_on(future))
-            .join()
-            .map_err(|_| Error::panic("a thread of the runtime panicked"))
+    let runtime = runtime()?;
+    process::first(std::any::type_name::<F>(), || match Handle::try_current() {
+        Err(error) if error.is_missing_context() => Ok(runtime.block_on(future)),
+        _ => std::thread::scope(|scope| {
+            let helper = std::thread::Builder::new();
+            let helper = helper.spawn_scoped(scope, || runtime.block_on(future));
+            let helper = helper.map_err(cannot_start_thread)?;
+            helper.join().map_err(|_| Error::panic("a thread of the runtime panicked"))
+        }),
     })
 }
 
@@ -76,15 +72,32 @@ pub fn run_on_thread<F>(name: &str, work: F) -> Result<()>
 where
     F: AsyncFnOnce() + Send + 'static,
 {
-    let instance = instance();
-    runtime(&instance)?;
-    let run = move || {
-        if let Ok(runtime) = runtime(&instance) {
-            runtime.block_on(work());
-        }
-    };
+    let runtime = runtime()?;
+    let run = move || runtime.block_on(work());
     let thread = std::thread::Builder::new().name(name.to_string()).spawn(run);
-    thread.map(drop).map_err(|e| Error::io(format!("cannot start a thread: {e}")))
+    thread.map(drop).map_err(cannot_start_thread)
+}
+
+fn cannot_start_thread(error: std::io::Error) -> Error {
+    Error::io(format!("cannot start a thread: {error}"))
+}
+
+/// Starts the threads on which Lance encodes; the same error for ever if it cannot, since Lance would wait for
+/// them for ever then.
+///
+/// Lance registers a handler of forks for them, which a fork that has begun does not call: its child would
+/// take the threads of its parent for its own. So this is done by itself, and held no longer than it takes.
+pub fn start_encoders() -> Result<()> {
+    static STARTED: ProcessOnce<Result<()>> = ProcessOnce::new();
+    let started = STARTED.own_or_try_init(|| {
+        let nothing = || Ok::<_, std::io::Error>(());
+        let _hold = process::hold();
+        let started = std::panic::catch_unwind(|| drop(spawn_cpu(nothing)));
+        Ok(started.map_err(|panic| {
+            Error::io(format!("cannot start the threads of Lance: {}", panic_text(panic)))
+        }))
+    });
+    started?.clone()
 }
 
 /// Into how many parts work of `amount` is to be cut, if a thread should get `per_thread` at least.
@@ -123,33 +136,61 @@ pub fn in_parallel<W: Send, R: Send>(parts: Vec<W>, work: impl Fn(W) -> R + Sync
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn instance() -> std::sync::Arc<Instance> {
-    let process = std::process::id();
-    loop {
-        let current = INSTANCE.load_full();
-        if let Some(instance) = &current
-            && instance.process == process
-        {
-            return instance.clone();
-        }
-        let fresh = std::sync::Arc::new(Instance { process, runtime: OnceCell::new() });
-        INSTANCE.compare_and_swap(&current, Some(fresh));
-        // A runtime of the parent is forgotten, not dropped: dropping it would wait for threads
-        // that this process does not have.
-        std::mem::forget(current);
-    }
-}
-
-fn runtime(instance: &Instance) -> Result<&Runtime> {
-    instance.runtime.get_or_try_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(threads()?)
+fn runtime() -> Result<&'static Runtime> {
+    RUNTIME.own_or_try_init(|| {
+        let threads = threads()?;
+        let _hold = process::hold();
+        // Without all its threads tokio panics, or waits for ever for what those that are missing should do.
+        check_room_for_threads(threads + BLOCKING_THREADS + LANCE_THREADS)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
             .thread_name("rds-worker")
+            // What once did blocking work is there for the next.
+            .thread_keep_alive(Duration::from_secs(u64::MAX))
             .enable_all()
             .build()
-            .map_err(|e| Error::io(format!("cannot start the runtime: {e}")))
+            .map_err(|e| Error::io(format!("cannot start the runtime: {e}")))?;
+        runtime.block_on(async {
+            // A thread for files, and Lance's own for what is computed: from now on they wait for work.
+            let blocking = tokio::task::spawn_blocking(|| ()).await;
+            let computing = lance_core::utils::tokio::spawn_cpu(|| Ok::<(), Error>(())).await;
+            blocking.map_err(|e| Error::io(format!("cannot start a thread: {e}"))).and(computing)
+        })?;
+        Ok(runtime)
     })
 }
+
+/// Threads beside the workers: for files, and of Lance's pool for what is computed.
+const BLOCKING_THREADS: usize = 1;
+const LANCE_THREADS: usize = 2;
+
+/// That so many threads can be started.
+fn check_room_for_threads(wanted: usize) -> Result<()> {
+    let (end, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(Mutex::new(wait));
+    let mut started = Vec::new();
+    let result = (0..wanted).try_for_each(|count| {
+        let wait = wait.clone();
+        let idle = move || {
+            // Until nobody can send any more.
+            let _ = wait.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        };
+        let thread = std::thread::Builder::new().stack_size(PROBE_STACK).spawn(idle);
+        started.push(thread.map_err(|error| {
+            Error::io(format!(
+                "{wanted} threads are needed, and the process can start {count} only (ulimit -u, or \
+                 pids.max of its cgroup): {error}"
+            ))
+        })?);
+        Ok(())
+    });
+    drop(end);
+    started.into_iter().for_each(|thread| drop(thread.join()));
+    result
+}
+
+/// What a thread that does nothing needs.
+const PROBE_STACK: usize = 64 << 10;
 
 fn threads() -> Result<usize> {
     let configured = CONFIGURED.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Arrow C Data and C Stream: arrays of the caller in, arrays and streams of librds out.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::CStr;
 
 use arrow::array::{Array, RecordBatch, RecordBatchReader, StructArray};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -9,8 +9,8 @@ use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 use arrow::ffi_stream::FFI_ArrowArrayStream;
 
 use crate::error::{Error, Result, Status};
-use crate::ffi::args;
 use crate::ffi::boundary::{self, Scope, catch};
+use crate::ffi::{args, arrow_check};
 
 /// Moves an array out of the caller's struct, which is left released. Whoever holds the result
 /// releases it by dropping it.
@@ -31,19 +31,6 @@ pub unsafe fn take_array(pointer: *mut FFI_ArrowArray) -> Result<FFI_ArrowArray>
     Ok(array)
 }
 
-/// `ArrowSchema` as the Arrow C data interface defines it; arrow-rs does not show its fields.
-#[repr(C)]
-struct RawSchema {
-    strings: [*const c_char; 3],
-    flags: i64,
-    n_children: i64,
-    children: *const *const RawSchema,
-    dictionary: *const RawSchema,
-    release: Option<unsafe extern "C" fn(*mut RawSchema)>,
-    private_data: *const c_void,
-}
-const _: () = assert!(size_of::<RawSchema>() == size_of::<FFI_ArrowSchema>());
-
 /// A batch that owns the caller's array: no copy.
 ///
 /// # Safety
@@ -57,13 +44,13 @@ pub unsafe fn import_batch(
 ) -> Result<RecordBatch> {
     // SAFETY: the caller's promise.
     let schema = unsafe {
-        if args::borrowed(scope, schema.cast::<RawSchema>(), "schema")?.release.is_none() {
-            return Err(Error::invalid_argument("schema is released already"));
-        }
-        args::borrowed(scope, schema, "schema")?
+        let schema = args::borrowed(scope, schema, "schema")?;
+        arrow_check::check_schema(schema)?;
+        arrow_check::check_array(schema, &raw const array)?;
+        schema
     };
-    // arrow-rs asserts what it expects of a struct from outside. A failed assertion is bad input
-    // here, not a defect of ours.
+    // arrow-rs asserts what it expects of a struct from outside, and that is more than what is checked. A
+    // failed assertion is bad input here, not a defect of ours.
     let import = || -> Result<RecordBatch> {
         let fields = Schema::try_from(schema)?;
         // SAFETY: the caller's promise.
@@ -114,6 +101,8 @@ impl StreamIn {
         // SAFETY: the stream is not released; the schema is released or empty.
         let code = unsafe { get_schema(&raw mut self.stream, &raw mut self.schema) };
         self.check(code)?;
+        // SAFETY: what a stream gives is a schema.
+        unsafe { arrow_check::check_schema(&raw const self.schema) }?;
         match catch(|| Schema::try_from(&self.schema)) {
             Ok(schema) => Ok(schema?),
             Err(panic) => Err(not_arrow(&panic)),
@@ -188,6 +177,9 @@ impl Iterator for Guarded {
     type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(error) = boundary::refuse_while_logging() {
+            return Some(Err(told(error)));
+        }
         let reader = &mut self.reader;
         let error = match &self.failure {
             Some(failure) => failure.clone(),
@@ -199,16 +191,20 @@ impl Iterator for Guarded {
             },
         };
         self.failure = Some(error.clone());
-        let status = error.status;
-        let text = boundary::set_last_error("rds_reader_stream", error);
-        // What arrow-rs makes of these: EIO, ENOSYS, EINVAL.
-        Some(Err(match status {
-            Status::RDS_ERR_IO | Status::RDS_ERR_NOT_FOUND | Status::RDS_ERR_CORRUPT => {
-                ArrowError::IoError(text.clone(), std::io::Error::other(text))
-            }
-            Status::RDS_ERR_NOT_SUPPORTED => ArrowError::NotYetImplemented(text),
-            _ => ArrowError::CDataInterface(text),
-        }))
+        Some(Err(told(error)))
+    }
+}
+
+fn told(error: Error) -> ArrowError {
+    let status = error.status;
+    let text = boundary::set_last_error("rds_reader_stream", error);
+    // What arrow-rs makes of these: EIO, ENOSYS, EINVAL.
+    match status {
+        Status::RDS_ERR_IO | Status::RDS_ERR_NOT_FOUND | Status::RDS_ERR_CORRUPT => {
+            ArrowError::IoError(text.clone(), std::io::Error::other(text))
+        }
+        Status::RDS_ERR_NOT_SUPPORTED => ArrowError::NotYetImplemented(text),
+        _ => ArrowError::CDataInterface(text),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 
 use crate::error::{Error, Result, Status, panic_text};
+use crate::ffi::thread::HERE;
 
 thread_local! {
     static LAST_ERROR: RefCell<(Status, CString)> =
@@ -44,18 +44,36 @@ fn failed(function: &str, error: Error) -> Status {
 /// Runs `body`; a panic becomes an error that carries its text.
 #[inline]
 pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(log_panics);
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         Error::panic(format!("a defect in librds was caught: {}", panic_text(payload)))
     })
 }
 
 /// What is caught is reported as an error; a library does not write to its host's stderr too. The hook
-/// is that of the shared library, which shares it with no other.
-fn log_panics() {
+/// is that of the shared library, which shares it with no other. To be called once, before all calls.
+pub fn log_panics() {
     #[cfg(not(test))]
     std::panic::set_hook(Box::new(|info| log::error!("{info}")));
+}
+
+/// Runs the caller's log callback, if this thread is not inside it already: what a call inside it would log
+/// is not told.
+pub fn while_logging(callback: impl FnOnce()) {
+    if !HERE.with(|here| here.logging.replace(true)) {
+        callback();
+        HERE.with(|here| here.logging.set(false));
+    }
+}
+
+/// A message may be logged while a value is made or a lock is held, for which a call inside the callback
+/// would wait for ever. Looking a handle up refuses too; a function without one does this, after it has
+/// emptied its outputs.
+#[inline]
+pub fn refuse_while_logging() -> Result<()> {
+    if !HERE.with(|here| here.logging.get()) {
+        return Ok(());
+    }
+    Err(Error::invalid_state("called from inside a log callback, which must not call the library"))
 }
 
 /// Makes `error` the last one of this thread; returns its text.

@@ -6,13 +6,12 @@
 //! a call is safe: `pin` keeps the object alive until that call ends.
 
 use std::ops::Deref;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
-use crate::ffi::boundary::Scope;
+use crate::ffi::boundary::{Scope, refuse_while_logging};
 use crate::ffi::pin::{self, Pin};
 
 const CHUNK: usize = 64;
@@ -31,12 +30,12 @@ const STATE_MASK: u64 = 3;
 /// An object behind a handle, and the function whose panic made it unusable.
 struct Entry<T> {
     value: T,
-    poisoned_by: OnceLock<&'static str>,
+    poisoned_by: OnceBox<&'static str>,
 }
 
 impl<T> Entry<T> {
     fn new(value: T) -> Box<Self> {
-        Box::new(Self { value, poisoned_by: OnceLock::new() })
+        Box::new(Self { value, poisoned_by: OnceBox::new() })
     }
 }
 
@@ -72,7 +71,7 @@ impl<T: Send + Sync> Drop for Held<T> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.unwinding {
             // The first panic is the one to name.
-            let _ = self.entry().poisoned_by.set(self.function);
+            let _ = self.entry().poisoned_by.set(Box::new(self.function));
         }
     }
 }
@@ -130,7 +129,6 @@ impl<T: Send + Sync + 'static> Registry<T> {
 
     /// Stores `value` and returns its token, which is never 0.
     pub fn insert(&self, value: T) -> Result<u64> {
-        pin::prepare();
         let entry = Entry::new(value);
         for (index, slot) in self.slots() {
             let state = slot.state.load(Ordering::Relaxed);
@@ -147,6 +145,7 @@ impl<T: Send + Sync + 'static> Registry<T> {
     // On the way of every row: handing what is held through memory would cost as much as all the rest.
     #[inline(always)]
     pub fn get(&self, scope: &Scope, token: u64) -> Result<Held<T>> {
+        refuse_while_logging()?;
         let (slot, live) = self.find(token)?;
         let pin = Pin::new().ok_or_else(|| {
             Error::invalid_state("too many calls are nested in each other's callbacks")
@@ -183,6 +182,7 @@ impl<T: Send + Sync + 'static> Registry<T> {
 
     /// Takes the object of `token` out; of several callers exactly one gets it.
     pub fn remove(&self, token: u64) -> Result<Removed<T>> {
+        refuse_while_logging()?;
         let (slot, live) = self.find(token)?;
         let next = (live | STATE_MASK) + 1;
         if !slot.exchange(live, next | CHANGING) {

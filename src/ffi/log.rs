@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::error::{Error, Status};
-use crate::ffi::boundary::call;
+use crate::ffi::boundary::{call, refuse_while_logging, while_logging};
 use crate::ffi::types::rds_log_callback;
 
 struct Sink {
@@ -38,15 +38,11 @@ impl Log for Forward {
         let text = |s: String| CString::new(s.replace('\0', "\\0")).unwrap_or_default();
         let target = text(record.target().to_string());
         let message = text(record.args().to_string());
+        let level = record.level() as c_int;
         // SAFETY: the caller vouches for the callback until it sets another; the strings live here.
-        unsafe {
-            (sink.callback)(
-                record.level() as c_int,
-                target.as_ptr(),
-                message.as_ptr(),
-                sink.user_data,
-            );
-        }
+        while_logging(|| unsafe {
+            (sink.callback)(level, target.as_ptr(), message.as_ptr(), sink.user_data);
+        });
     }
 
     fn flush(&self) {}
@@ -56,10 +52,12 @@ impl Log for Forward {
 ///
 /// @param[in] level an rds_log_level: the most detailed level to receive; RDS_LOG_OFF for none.
 /// @param[in] callback NULL for none. Called from any thread, from several at once; a message that
-/// is being delivered while the callback is replaced may still arrive at the old one.
+/// is being delivered while the callback is replaced may still arrive at the old one. Functions of readers,
+/// writers and tables are refused inside it, by RDS_ERR_INVALID_STATE, and so is the next batch of a stream.
 /// @param[in] user_data handed to the callback as it is; may be NULL. Not freed.
 /// @return RDS_OK messages go to the callback from now on.
 /// @return RDS_ERR_INVALID_ARGUMENT level is no rds_log_level; nothing changed.
+/// @return RDS_ERR_INVALID_STATE the call is made inside a log callback; nothing changed.
 /// @return RDS_ERR_PANIC a defect of librds.
 ///
 /// Ownership: user_data stays the caller's, and must live until another callback is set and no call of
@@ -75,6 +73,7 @@ pub unsafe extern "C" fn rds_set_log_callback(
     user_data: *mut c_void,
 ) -> Status {
     call("rds_set_log_callback", |_| {
+        refuse_while_logging()?;
         let filter = LevelFilter::iter().nth(level as usize).ok_or_else(|| {
             Error::invalid_argument(format!("level is {level}; 0 (off) to 5 (trace) are possible"))
         })?;

@@ -1,24 +1,35 @@
 //! Objects that one thread uses while another takes them away: hazard pointers (M. Michael, 2004). A
 //! thread says which object it uses before it uses it; who takes an object away frees it when no thread
-//! says so any more, or leaves that to the last one that does.
+//! says so any more, or asks those that do to see to it.
 //!
 //! Saying so is one store, without a read-modify-write: the fence it needs is on the side of who takes
-//! away, which is rare (`membarrier(2)`; a fence on both sides where the kernel has none). Nothing waits
-//! and nothing is locked, so a `fork` finds nothing held; what a thread used that the child does not have
-//! is never freed there.
+//! away, which is rare (`barrier`). Nothing waits and nothing is locked, so a `fork` finds nothing held;
+//! what a thread used that the child does not have is never freed there. `pin_model` goes through every
+//! interleaving.
 
-use std::cell::Cell;
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{null, null_mut};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+use crate::ffi::barrier;
+use crate::ffi::thread::HERE;
 
 /// Calls within calls, through callbacks, that one thread can make.
 const DEPTH: usize = 8;
 
-/// What a thread uses. Records are never freed, and used again when their thread has ended.
-struct Record {
-    used: [AtomicPtr<()>; DEPTH],
+/// Where a thread says what it uses.
+struct Slot {
+    used: AtomicPtr<()>,
+    /// Whether what it uses has been taken away: then it looks for graves afterwards.
+    asked: AtomicBool,
+}
+
+/// The slots of a thread, which touches them all the time, in cache lines of its own. Records are never
+/// freed, and used again when their thread has ended.
+#[repr(align(128))]
+pub struct Record {
+    slots: [Slot; DEPTH],
     taken: AtomicBool,
     next: *const Record,
 }
@@ -35,29 +46,14 @@ struct Grave {
 
 static GRAVES: AtomicPtr<Grave> = AtomicPtr::new(null_mut());
 
-/// Whether `heavy_fence` makes all threads of the process pass a fence. Settled before the first
-/// object can be used.
-static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
-
-/// Gives the record back at the end of the thread.
-struct Lease(&'static Record);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        RECORD.set(null());
-        self.0.taken.store(false, Ordering::Release);
-    }
-}
-
-thread_local! {
-    // Without a destructor: also there while those of others run.
-    static RECORD: Cell<*const Record> = const { Cell::new(null()) };
-    static LEASE: Cell<Option<Lease>> = const { Cell::new(None) };
-}
+/// Gives the record of a thread back when the thread ends. Not a destructor of a thread local, which would
+/// be gone while those of others still call.
+static AT_END: AtomicU32 = AtomicU32::new(NONE);
+const NONE: u32 = u32::MAX;
 
 /// A place to say what the calling thread uses; it uses nothing more when this is dropped.
 pub struct Pin {
-    used: &'static AtomicPtr<()>,
+    slot: &'static Slot,
     /// Belongs to a thread.
     thread: PhantomData<*const ()>,
 }
@@ -66,11 +62,11 @@ impl Pin {
     /// None if calls are nested too deep.
     #[inline]
     pub fn new() -> Option<Self> {
-        let record = RECORD.get();
+        let record = HERE.with(|here| here.record.get());
         // SAFETY: records are never freed.
         let record = if record.is_null() { lease() } else { unsafe { &*record } };
-        let used = record.used.iter().find(|used| used.load(Ordering::Relaxed).is_null())?;
-        Some(Self { used, thread: PhantomData })
+        let slot = record.slots.iter().find(|slot| slot.used.load(Ordering::Relaxed).is_null())?;
+        Some(Self { slot, thread: PhantomData })
     }
 
     /// What `place` points to: not freed before the pin is dropped, if it is freed by `retire`.
@@ -78,8 +74,8 @@ impl Pin {
     pub fn protect<T>(&self, place: &AtomicPtr<T>) -> *mut T {
         let mut pointer = place.load(Ordering::Acquire);
         loop {
-            self.used.store(pointer.cast(), Ordering::Release);
-            light_fence();
+            self.slot.used.store(pointer.cast(), Ordering::Release);
+            barrier::light();
             // Whoever takes it away after this look sees that it is used.
             let again = place.load(Ordering::Acquire);
             if again == pointer {
@@ -93,11 +89,18 @@ impl Pin {
 impl Drop for Pin {
     #[inline]
     fn drop(&mut self) {
-        self.used.store(null_mut(), Ordering::Release);
-        light_fence();
-        if !GRAVES.load(Ordering::Relaxed).is_null() {
-            sweep();
+        self.slot.used.store(null_mut(), Ordering::Release);
+        barrier::light();
+        if self.slot.asked.load(Ordering::Relaxed) {
+            answer(self.slot);
         }
+    }
+}
+
+#[cold]
+fn answer(slot: &Slot) {
+    if slot.asked.swap(false, Ordering::AcqRel) {
+        sweep();
     }
 }
 
@@ -111,25 +114,39 @@ pub unsafe fn retire<T: Send>(object: *mut T) {
         // SAFETY: the contract of `retire`.
         drop(unsafe { Box::from_raw(object.cast::<T>()) });
     }
-    let grave = Grave { object: object.cast(), free: free::<T>, next: null_mut() };
-    bury(Box::into_raw(Box::new(grave)));
+    bury(Grave { object: object.cast(), free: free::<T>, next: null_mut() });
     sweep();
 }
 
-/// To be called before the first object is put where `protect` looks.
+/// To be called once, before the first pin.
 pub fn prepare() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| ASYMMETRIC.store(register(), Ordering::SeqCst));
+    barrier::prepare();
+    let mut key = 0;
+    // SAFETY: there is room for the key; the function lives as long as the library.
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(give_back)) } == 0 {
+        AT_END.store(key, Ordering::Release);
+    }
 }
 
 /// A record of the calling thread, from now to its end.
 #[cold]
 fn lease() -> &'static Record {
     let record = free_record().unwrap_or_else(new_record);
-    RECORD.set(record);
-    // At the end of the thread the lease may be gone: then the record is not used again.
-    let _ = LEASE.try_with(|lease| lease.set(Some(Lease(record))));
+    HERE.with(|here| here.record.set(record));
+    let key = AT_END.load(Ordering::Acquire);
+    if key != NONE {
+        // Without memory for it the record is not used again.
+        // SAFETY: a key of our own, whose value is a record.
+        unsafe { libc::pthread_setspecific(key, (&raw const *record).cast()) };
+    }
     record
+}
+
+/// At the end of a thread. Should it call once more, it leases anew and comes here again.
+unsafe extern "C" fn give_back(record: *mut c_void) {
+    HERE.with(|here| here.record.set(null()));
+    // SAFETY: what `lease` set; records are never freed.
+    unsafe { &*record.cast::<Record>() }.taken.store(false, Ordering::Release);
 }
 
 fn records() -> impl Iterator<Item = &'static Record> {
@@ -146,8 +163,9 @@ fn free_record() -> Option<&'static Record> {
 }
 
 fn new_record() -> &'static Record {
-    let used = [const { AtomicPtr::new(null_mut()) }; DEPTH];
-    let record = Record { used, taken: AtomicBool::new(true), next: null() };
+    let slot = || Slot { used: AtomicPtr::new(null_mut()), asked: AtomicBool::new(false) };
+    let slots = std::array::from_fn(|_| slot());
+    let record = Record { slots, taken: AtomicBool::new(true), next: null() };
     let record = Box::into_raw(Box::new(record));
     let mut first = RECORDS.load(Ordering::Acquire);
     loop {
@@ -161,7 +179,8 @@ fn new_record() -> &'static Record {
     }
 }
 
-fn bury(grave: *mut Grave) {
+fn bury(grave: Grave) {
+    let grave = Box::into_raw(Box::new(grave));
     let mut first = GRAVES.load(Ordering::Acquire);
     loop {
         // SAFETY: the caller's own until it is in the list.
@@ -173,76 +192,78 @@ fn bury(grave: *mut Grave) {
     }
 }
 
-/// Frees what nobody uses any more.
+/// All graves, which are the caller's then.
+fn graves() -> Vec<Grave> {
+    let mut next = GRAVES.swap(null_mut(), Ordering::AcqRel);
+    let mut graves = Vec::new();
+    while !next.is_null() {
+        // SAFETY: of a box, and who takes the list owns what is in it.
+        let grave = *unsafe { Box::from_raw(next) };
+        next = grave.next;
+        graves.push(grave);
+    }
+    graves
+}
+
+/// The slots whose threads use an object.
+fn users(object: *mut ()) -> Vec<&'static Slot> {
+    let slots = records().flat_map(|record| &record.slots);
+    slots.filter(|slot| uses(slot, object)).collect()
+}
+
+fn uses(slot: &Slot, object: *mut ()) -> bool {
+    slot.used.load(Ordering::Acquire) == object
+}
+
+/// Frees what nobody uses, and asks those who use the rest.
 #[cold]
 fn sweep() {
+    #[cfg(test)]
+    tests::SWEEPS.set(tests::SWEEPS.get() + 1);
     loop {
-        if !heavy_fence() {
+        // The list first, then the fence: what is retired after the fence must not be looked for.
+        let graves = graves();
+        if graves.is_empty() {
             return;
         }
-        let mut grave = GRAVES.swap(null_mut(), Ordering::AcqRel);
+        if !barrier::heavy() {
+            return graves.into_iter().for_each(bury);
+        }
         let mut left = Vec::new();
-        while !grave.is_null() {
-            // SAFETY: who takes the list owns what is in it.
-            let Grave { object, free, next } = unsafe { grave.read() };
-            if is_used(object) {
-                left.push(object);
-                bury(grave);
-            } else {
+        for grave in graves {
+            let Grave { object, free, .. } = grave;
+            let users = users(object);
+            if users.is_empty() {
                 // SAFETY: made by `retire`; nobody uses the object, and nobody can find it.
-                unsafe {
-                    drop(Box::from_raw(grave));
-                    free(object);
-                }
+                unsafe { free(object) };
+                continue;
             }
-            grave = next;
+            bury(grave);
+            users.iter().for_each(|slot| slot.asked.store(true, Ordering::Release));
+            left.push((object, users));
         }
-        // A thread that stopped using one before it was buried again has not seen it in the list.
-        if left.is_empty() || !heavy_fence() || left.into_iter().all(is_used) {
+        // One that still uses it will see that it was asked. One that does not may have been too fast.
+        if left.is_empty() || !barrier::heavy() {
+            return;
+        }
+        if left.iter().all(|(object, users)| users.iter().any(|slot| uses(slot, *object))) {
             return;
         }
     }
-}
-
-fn is_used(object: *mut ()) -> bool {
-    let mut used = records().flat_map(|record| &record.used);
-    used.any(|used| used.load(Ordering::Acquire) == object)
-}
-
-/// Keeps the order of a store before it and a load after it, together with `heavy_fence`.
-#[inline]
-fn light_fence() {
-    if ASYMMETRIC.load(Ordering::Relaxed) {
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        fence(Ordering::SeqCst);
-    }
-}
-
-/// What other threads stored before their last `light_fence` is visible afterwards; false if the kernel
-/// refused.
-fn heavy_fence() -> bool {
-    fence(Ordering::SeqCst);
-    // A child may have to register anew.
-    !ASYMMETRIC.load(Ordering::Relaxed)
-        || membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-        || register() && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-}
-
-fn register() -> bool {
-    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-}
-
-fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: a system call without arguments in memory.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::Barrier;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+
+    thread_local! {
+        /// Of the calling thread.
+        pub static SWEEPS: Cell<usize> = const { Cell::new(0) };
+    }
 
     static FREED: AtomicUsize = AtomicUsize::new(0);
 
@@ -257,7 +278,6 @@ mod tests {
 
     #[test]
     fn what_is_used_is_not_freed_and_what_is_not_is() {
-        prepare();
         const ROUNDS: u64 = 20_000;
         let place = AtomicPtr::new(Box::into_raw(Box::new(Counted(1))));
         let done = AtomicBool::new(false);
@@ -287,7 +307,7 @@ mod tests {
 
     #[test]
     fn nesting_ends_somewhere_and_places_are_used_again() {
-        let place = AtomicPtr::new(Box::into_raw(Box::new(5)));
+        let place = place_of(5);
         let pin = || Pin::new().inspect(|pin| assert!(!pin.protect(&place).is_null()));
         let pins: Vec<_> = std::iter::from_fn(pin).collect();
         assert_eq!(pins.len(), DEPTH);
@@ -295,5 +315,60 @@ mod tests {
         assert!(Pin::new().is_some());
         // SAFETY: from a box, used by nobody.
         unsafe { retire(place.into_inner()) };
+    }
+
+    fn place_of(value: i32) -> AtomicPtr<i32> {
+        AtomicPtr::new(Box::into_raw(Box::new(value)))
+    }
+
+    #[test]
+    fn only_who_uses_what_was_taken_away_looks_for_graves() {
+        let (held, other) = (place_of(1), place_of(2));
+        let (begun, taken) = (Barrier::new(2), Barrier::new(2));
+        std::thread::scope(|scope| {
+            let user = scope.spawn(|| {
+                let pin = Pin::new().unwrap();
+                pin.protect(&held);
+                begun.wait();
+                taken.wait();
+                drop(pin);
+                SWEEPS.get()
+            });
+            begun.wait();
+            // SAFETY: from a box, and no longer in the place.
+            unsafe { retire(held.swap(null_mut(), Ordering::AcqRel)) };
+            let before = SWEEPS.get();
+            for _ in 0..1000 {
+                Pin::new().unwrap().protect(&other);
+            }
+            assert_eq!(SWEEPS.get(), before);
+            taken.wait();
+            assert_eq!(user.join().unwrap(), 1);
+        });
+        // SAFETY: from a box, used by nobody.
+        unsafe { retire(other.into_inner()) };
+    }
+
+    /// Calls when it is dropped.
+    struct Caller;
+
+    impl Drop for Caller {
+        fn drop(&mut self) {
+            Pin::new().unwrap().protect(&AtomicPtr::new(&raw mut *self));
+        }
+    }
+
+    #[test]
+    fn records_of_ended_threads_are_used_again() {
+        thread_local! {
+            static CALLER: Caller = const { Caller };
+        }
+        let before = records().count();
+        for _ in 0..500 {
+            let call = || CALLER.with(|_| assert!(Pin::new().is_some()));
+            std::thread::spawn(call).join().unwrap();
+        }
+        // Those of other tests come and go.
+        assert!(records().count() < before + 100);
     }
 }

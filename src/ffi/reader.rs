@@ -6,11 +6,12 @@ use ::arrow::ffi::FFI_ArrowSchema;
 use ::arrow::ffi_stream::FFI_ArrowArrayStream;
 
 use crate::error::{Result, Status};
-use crate::ffi::boundary::{Scope, call};
+use crate::ffi::boundary::{Scope, call, refuse_while_logging};
 use crate::ffi::handle::{Held, Registry};
 use crate::ffi::types::{rds_reader, rds_reader_options, rds_stream_options, rds_table_info};
 use crate::ffi::{args, arrow, convert, options};
 use crate::location::Location;
+use crate::process;
 use crate::reader::{Columns, Reader};
 
 static READERS: Registry<Reader> = Registry::new("reader", 0x52);
@@ -66,7 +67,9 @@ pub unsafe extern "C" fn rds_reader_open(
             let path = args::text(scope, path, "path")?;
             (out, path, options::read(scope, options, "options")?)
         };
-        let reader = Reader::open(Location::parse(path)?, convert::reader_options(&options)?)?;
+        refuse_while_logging()?;
+        let (location, options) = (Location::parse(path)?, convert::reader_options(&options)?);
+        let reader = process::first("rds_reader_open", || Reader::open(location, options))?;
         out.set(READERS.insert(reader)? as *mut rds_reader);
         Ok(())
     })

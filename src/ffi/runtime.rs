@@ -1,7 +1,7 @@
 //! Configuration of the global runtime.
 
 use crate::error::{Error, Status};
-use crate::ffi::boundary::call;
+use crate::ffi::boundary::{call, refuse_while_logging};
 use crate::ffi::options;
 use crate::ffi::types::rds_runtime_options;
 use crate::runtime;
@@ -24,6 +24,7 @@ use crate::runtime;
 #[must_use]
 pub unsafe extern "C" fn rds_runtime_configure(options: *const rds_runtime_options) -> Status {
     call("rds_runtime_configure", |scope| {
+        refuse_while_logging()?;
         // SAFETY: NULL and sizes are checked; the struct has the bytes that its size says.
         let options = unsafe { options::read(scope, options, "options") }?;
         let threads = usize::try_from(options.worker_threads)

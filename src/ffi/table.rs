@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::error::Status;
-use crate::ffi::boundary::call;
+use crate::ffi::boundary::{call, refuse_while_logging};
 use crate::ffi::types::{
     rds_commit_info, rds_commit_staged_options, rds_recover_info, rds_recover_options, rds_token,
     rds_vacuum_info, rds_vacuum_options,
@@ -63,6 +63,7 @@ pub unsafe extern "C" fn rds_commit_staged(
             let options = options::read(scope, options, "options")?;
             (path, tokens, options, options::out(scope, out_info, "out_info")?)
         };
+        refuse_while_logging()?;
         let (location, mode) = (Location::parse(path)?, convert::commit_staged_mode(&options)?);
         let info = runtime::block_on(commit_staged(location, &tokens, mode))??;
         out.set(convert::commit_info(&info));
@@ -114,6 +115,7 @@ pub unsafe extern "C" fn rds_recover(
             let options = convert::recover_options(scope, &options)?;
             (path, options, options::out(scope, out_info, "out_info")?)
         };
+        refuse_while_logging()?;
         let location = Location::parse(path)?;
         let info = runtime::block_on(recover(&location, &options))??;
         out.set(convert::recover_info(&info));
@@ -160,6 +162,7 @@ pub unsafe extern "C" fn rds_vacuum(
             let options = options::read(scope, options, "options")?;
             (path, options, options::out(scope, out_info, "out_info")?)
         };
+        refuse_while_logging()?;
         let location = Location::parse(path)?;
         let info = runtime::block_on(vacuum(&location, convert::vacuum_options(&options)?))??;
         out.set(convert::vacuum_info(&info));

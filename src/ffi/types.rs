@@ -505,7 +505,7 @@ pub struct rds_runtime_options {
 
 /// Receives a log message. `target` names the part that logs, `message` is the text; both are
 /// NUL-terminated UTF-8 and valid during the call only. Called from any thread, from several at
-/// once. It must not call into librds, unwind or throw.
+/// once. It must not unwind or throw, nor call into librds: such a call is refused by RDS_ERR_INVALID_STATE.
 pub type rds_log_callback = Option<
     unsafe extern "C" fn(
         level: c_int,

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::error::{Result, Status};
-use crate::ffi::boundary::{Scope, call};
+use crate::ffi::boundary::{Scope, call, refuse_while_logging};
 use crate::ffi::handle::{Held, Registry};
 use crate::ffi::types::{
     rds_commit_info, rds_commit_options, rds_write_stats, rds_writer, rds_writer_options,
@@ -11,6 +11,7 @@ use crate::ffi::types::{
 use crate::ffi::{args, convert, options};
 use crate::location::Location;
 use crate::writer::Writer;
+use crate::{process, runtime};
 
 static WRITERS: Registry<Writer> = Registry::new("writer", 0x57);
 
@@ -63,7 +64,10 @@ pub unsafe extern "C" fn rds_writer_open(
             let options = options::read(scope, options, "options")?;
             (out, path, convert::writer_options(scope, &options)?)
         };
-        let writer = Writer::open(Location::parse(path)?, options)?;
+        refuse_while_logging()?;
+        let location = Location::parse(path)?;
+        runtime::start_encoders()?;
+        let writer = process::first("rds_writer_open", || Writer::open(location, options))?;
         out.set(WRITERS.insert(writer)? as *mut rds_writer);
         Ok(())
     })

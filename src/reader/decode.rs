@@ -16,6 +16,7 @@ use object_store::path::Path;
 use tokio::runtime::{Builder, Handle};
 
 use crate::error::{Error, Result, caught};
+use crate::process;
 use crate::reader::file::Io;
 use crate::reader::files::TableFile;
 
@@ -38,15 +39,19 @@ impl Rows {
 /// Runs what Lance does for one read to its end. It may panic at what a damaged file says; that is the file's fault,
 /// not the reader's.
 pub fn run<T: Send>(read: impl Future<Output = lance_core::Result<T>> + Send) -> Result<T> {
-    let here = || -> Result<T> {
-        let runtime = Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|e| Error::io(format!("cannot start a runtime: {e}")))?;
-        caught(|| runtime.block_on(read).map_err(Error::reading))
+    let here = || {
+        // What Lance and tokio initialise once they do for some read.
+        process::first("decode", || {
+            let runtime = Builder::new_current_thread().build();
+            let runtime = runtime.map_err(|e| Error::io(format!("cannot start a runtime: {e}")))?;
+            caught(|| runtime.block_on(read).map_err(Error::reading))
+        })
     };
-    if Handle::try_current().is_err() {
+    if Handle::try_current().is_err_and(|error| error.is_missing_context()) {
         return here();
     }
-    // The thread is of a runtime, in which tokio allows no other: that of a host, or a callback of ours.
+    // The thread is of a runtime, in which tokio allows no other: that of a host, or a callback of ours. Or it is at its
+    // end.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, here);
         let thread = thread.map_err(|e| Error::from(e).context("cannot start a thread"))?;

@@ -10,10 +10,10 @@ use lance_table::format::{DataFile as Named, Fragment as FragmentOf, Manifest};
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::process::ProcessOnce;
 use crate::reader::deletions::Deleted;
 use crate::reader::file::{DataFile, Identity, Opened};
 use crate::reader::footer::Footer;
-use crate::reader::once::ForkSafeOnce;
 use crate::runtime;
 
 /// The directory of a table's data files.
@@ -25,7 +25,7 @@ const FRAGMENTS_PER_THREAD: usize = 32;
 pub struct TableFile {
     pub file: Arc<DataFile>,
     pub footer: Footer,
-    metadata: ForkSafeOnce<Arc<CachedFileMetadata>>,
+    metadata: ProcessOnce<Arc<CachedFileMetadata>>,
 }
 
 impl TableFile {
@@ -169,7 +169,7 @@ impl Source<'_> {
         }
         let map = self.mapped.is_some_and(|field| column(named, field).is_some());
         let file = Arc::new(opened.keep(map));
-        Ok(Arc::new(TableFile { file, footer, metadata: ForkSafeOnce::new() }))
+        Ok(Arc::new(TableFile { file, footer, metadata: ProcessOnce::new() }))
     }
 
     /// A table may name files of another one that it is a copy of.

@@ -3,8 +3,7 @@
 //! `snapshot` is one version of a table, all of whose files are open: `files` of which each is one `file`, with a
 //! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
 //! from them, `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
-//! through both, `chosen` any rows in any order, `ids` maps rows to ids and back, `once` is a lazy value that a `fork`
-//! cannot block.
+//! through both, `chosen` any rows in any order, `ids` maps rows to ids and back.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +16,6 @@ mod files;
 mod footer;
 mod gather;
 mod ids;
-mod once;
 mod rows;
 mod snapshot;
 mod spans;
@@ -33,13 +31,13 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::process::ProcessOnce;
 use crate::tensor::{DType, TensorSpec};
 
 use chosen::ChosenRows;
 pub use columns::Columns;
 use gather::{Form, Gather};
 use ids::{IdColumn, IdIndex};
-use once::ForkSafeOnce;
 use snapshot::Snapshot;
 use spans::Run;
 pub use stream::StreamOptions;
@@ -78,8 +76,8 @@ pub struct Reader {
     snapshot: Arc<Snapshot>,
     options: ReaderOptions,
     row_bytes: usize,
-    ids: Arc<ForkSafeOnce<IdColumn>>,
-    index: Arc<ForkSafeOnce<IdIndex>>,
+    ids: Arc<ProcessOnce<IdColumn>>,
+    index: Arc<ProcessOnce<IdIndex>>,
 }
 
 impl Reader {
@@ -99,8 +97,8 @@ impl Reader {
             row_bytes: snapshot.spec.row_bytes(),
             snapshot: Arc::new(snapshot),
             options,
-            ids: Arc::new(ForkSafeOnce::new()),
-            index: Arc::new(ForkSafeOnce::new()),
+            ids: Arc::new(ProcessOnce::new()),
+            index: Arc::new(ProcessOnce::new()),
         })
     }
 

@@ -49,6 +49,7 @@ use arrow::datatypes::Schema;
 use crate::error::{Error, Result, Status};
 use crate::ids::Ids;
 use crate::location::Location;
+use crate::process::generation;
 use crate::tensor::TensorSpec;
 
 use batch::{Batch, Layout};
@@ -137,7 +138,7 @@ pub struct CommitInfo {
 
 pub struct Writer {
     /// A forked child has the memory of the writer, but neither its task nor its files.
-    process: u32,
+    generation: u64,
     mode: Mode,
     durability: Durability,
     alias: bool,
@@ -178,7 +179,7 @@ impl Writer {
         let timing = Timing { durability, visible: options.visible, part: options.part };
         let task = pipeline::start(store, timing, &queue)?;
         Ok(Self {
-            process: std::process::id(),
+            generation: generation(),
             mode: options.mode,
             durability,
             alias: options.alias,
@@ -329,13 +330,10 @@ impl Writer {
 
     fn queue(&self) -> Result<&Arc<Queue>> {
         // Before any lock: one may have been held when the process forked.
-        if self.process != std::process::id() {
-            return Err(Error::invalid_state(format!(
-                "the writer belongs to process {}, which this process ({}) was forked from; \
-                 open a writer of its own",
-                self.process,
-                std::process::id()
-            )));
+        if self.generation != generation() {
+            return Err(Error::invalid_state(
+                "the writer belongs to the process that this one was forked from; open a writer of its own",
+            ));
         }
         self.queue.as_ref().ok_or_else(|| Error::internal("the writer has no queue"))
     }
@@ -385,7 +383,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let queue = self.queue.take();
-        if self.process != std::process::id() {
+        if self.generation != generation() {
             // Dropping the queue would wake a task that only the parent has.
             std::mem::forget((queue, self.task.take()));
         } else if let Some(queue) = queue {

@@ -51,7 +51,7 @@ static inline int maps_of(const char *part) {
 static inline int lies_in_a_file(const void *address, uint64_t bytes) {
     struct stat info;
     memory_map map = map_at(address);
-    if (map.permissions[0] != 'r' || map.permissions[1] != '-') return 0;
+    if (map.permissions[0] != 'r' || map.permissions[3] != 'p') return 0;
     if (map.path[0] != '/' || stat(map.path, &info) != 0) return 0;
     uint64_t at = (uint64_t)((uintptr_t)address - map.start + map.offset);
     return bytes <= (uint64_t)info.st_size && at <= (uint64_t)info.st_size - bytes;

@@ -122,8 +122,9 @@ TEST(a_reader_in_use_survives_the_removal_of_its_files) {
     const uint64_t row = ROWS - 1;
     CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values));
     CHECK(values[0] == table_value(row, 0));
-    CHECK_STATUS(rds_reader_read(through_lance, &row, 1, values, sizeof values),
-                 RDS_ERR_NOT_FOUND);
+    values[0] = 0;
+    CHECK_OK(rds_reader_read(through_lance, &row, 1, values, sizeof values));
+    CHECK(values[0] == table_value(row, 0));
     CHECK_OK(rds_reader_close(reader));
     CHECK_OK(rds_reader_close(through_lance));
 }

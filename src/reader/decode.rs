@@ -47,11 +47,12 @@ pub fn run<T: Send>(read: impl Future<Output = lance_core::Result<T>> + Send) ->
             caught(|| runtime.block_on(read).map_err(Error::reading))
         })
     };
-    if Handle::try_current().is_err_and(|error| error.is_missing_context()) {
+    let is_whole = || std::panic::catch_unwind(|| drop(std::thread::current())).is_ok();
+    if Handle::try_current().is_err_and(|error| error.is_missing_context()) && is_whole() {
         return here();
     }
     // The thread is of a runtime, in which tokio allows no other: that of a host, or a callback of ours. Or it is at its
-    // end.
+    // end, where it has nothing of its own any more.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, here);
         let thread = thread.map_err(|e| Error::from(e).context("cannot start a thread"))?;

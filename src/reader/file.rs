@@ -28,7 +28,7 @@ const SHARE: u64 = 4;
 const MOST_HELD: u64 = 1024;
 /// Mapped files could do without: what is decoded of a file counts as memory of the process if it was read from the
 /// map, and a file that was cut short ends no process that reads it.
-const SHARE_OF_MAPPED: u64 = 8;
+const SHARE_OF_MAPPED: u64 = 32;
 
 /// What is in memory is read in less time.
 const WARM: Duration = Duration::from_micros(100);

@@ -21,6 +21,13 @@ fn link_arguments() {
     // dlclose would do, is never safe.
     arg("-Wl,-z,nodelete");
     arg("-Wl,-z,relro,-z,now");
+    // Handlers of forks are called by ours: see src/ffi/fork.rs, which has the other end for these targets.
+    let is = |variable, values: &[&str]| {
+        std::env::var(variable).is_ok_and(|value| values.contains(&value.as_str()))
+    };
+    if is("CARGO_CFG_TARGET_ENV", &["gnu"]) && is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"]) {
+        arg("-Wl,--wrap=pthread_atfork");
+    }
     // rustc links with its own LLD on this target only. Identical functions are very many in what
     // generics make; folding them is safe as nothing compares addresses of functions.
     if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {

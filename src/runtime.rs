@@ -12,7 +12,7 @@ use lance_core::utils::tokio::spawn_cpu;
 use once_cell::race::OnceNonZeroUsize;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::error::{Error, Result, panic_text};
+use crate::error::{Error, Result};
 use crate::process::{self, ProcessOnce};
 
 /// The environment variable that sets the number of worker threads.
@@ -82,24 +82,6 @@ fn cannot_start_thread(error: std::io::Error) -> Error {
     Error::io(format!("cannot start a thread: {error}"))
 }
 
-/// Starts the threads on which Lance encodes; the same error for ever if it cannot, since Lance would wait for
-/// them for ever then.
-///
-/// Lance registers a handler of forks for them, which a fork that has begun does not call: its child would
-/// take the threads of its parent for its own. So this is done by itself, and held no longer than it takes.
-pub fn start_encoders() -> Result<()> {
-    static STARTED: ProcessOnce<Result<()>> = ProcessOnce::new();
-    let started = STARTED.own_or_try_init(|| {
-        let nothing = || Ok::<_, std::io::Error>(());
-        let _hold = process::hold();
-        let started = std::panic::catch_unwind(|| drop(spawn_cpu(nothing)));
-        Ok(started.map_err(|panic| {
-            Error::io(format!("cannot start the threads of Lance: {}", panic_text(panic)))
-        }))
-    });
-    started?.clone()
-}
-
 /// Into how many parts work of `amount` is to be cut, if a thread should get `per_thread` at least.
 pub fn parts(amount: usize, per_thread: usize) -> usize {
     match amount / per_thread.max(1) {
@@ -153,7 +135,7 @@ fn runtime() -> Result<&'static Runtime> {
         runtime.block_on(async {
             // A thread for files, and Lance's own for what is computed: from now on they wait for work.
             let blocking = tokio::task::spawn_blocking(|| ()).await;
-            let computing = lance_core::utils::tokio::spawn_cpu(|| Ok::<(), Error>(())).await;
+            let computing = spawn_cpu(|| Ok::<(), Error>(())).await;
             blocking.map_err(|e| Error::io(format!("cannot start a thread: {e}"))).and(computing)
         })?;
         Ok(runtime)

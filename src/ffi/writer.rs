@@ -10,8 +10,8 @@ use crate::ffi::types::{
 };
 use crate::ffi::{args, convert, options};
 use crate::location::Location;
+use crate::process;
 use crate::writer::Writer;
-use crate::{process, runtime};
 
 static WRITERS: Registry<Writer> = Registry::new("writer", 0x57);
 
@@ -66,7 +66,6 @@ pub unsafe extern "C" fn rds_writer_open(
         };
         refuse_while_logging()?;
         let location = Location::parse(path)?;
-        runtime::start_encoders()?;
         let writer = process::first("rds_writer_open", || Writer::open(location, options))?;
         out.set(WRITERS.insert(writer)? as *mut rds_writer);
         Ok(())

@@ -31,7 +31,7 @@ help:
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
 	@echo "make lint         rustfmt and clippy"
-	@echo "The first build compiles Lance: 20 to 40 minutes on 2 cores. Later ones take seconds."
+	@echo "The first build compiles Lance: some 18 minutes on 2 idle cores. Later ones take seconds."
 
 build: $(LIBRARY)
 
@@ -39,7 +39,7 @@ build: $(LIBRARY)
 .PHONY: $(LIBRARY)
 $(LIBRARY): | $(VENV)/.build-tools
 	@scripts/need-tools cargo cc
-	@test -e $@ || echo "The first build compiles Lance: 20 to 40 minutes on 2 cores, shown below crate by crate."
+	@test -e $@ || echo "The first build compiles Lance: some 18 minutes on 2 idle cores, shown below crate by crate."
 	$(CARGO) build $(CARGO_FLAGS) --lib
 	@ln -sf librds.so $@.0  # the name that programs linked with it look for
 	@ln -sf $@ python_ctypes/rds/librds.so  # where the package looks

@@ -525,11 +525,6 @@ typedef enum {
 } rds_log_level;
 
 /**
- * Looks at versions as the directory has them, and makes one if it has a change.
- */
-typedef struct Handler Handler;
-
-/**
  * A reader: a snapshot of one table. Opaque; made by rds_reader_open().
  */
 typedef struct rds_reader rds_reader;
@@ -1175,8 +1170,6 @@ rds_status rds_last_error_status(void);
  * @since 0.1
  */
 const char *rds_status_name(uint32_t status);
-
-extern int __register_atfork(Handler prepare, Handler parent, Handler child, void *library);
 
 /**
  * Sets the callback that receives log messages up to a level. Without one nothing is logged.

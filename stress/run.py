@@ -17,6 +17,7 @@ PROGRAMS = {
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 15),
     "beside_lance.py": ("seconds", 120),
+    "mutations.py": ("count", 600),
 }
 
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::process;
 
-type Handler = Option<unsafe extern "C" fn()>;
+type AtFork = Option<unsafe extern "C" fn()>;
 
 /// What dependencies want to be called in a child.
 static IN_CHILD: [AtomicPtr<()>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
@@ -44,19 +44,19 @@ unsafe extern "C" fn in_child() {
 
 #[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod instead {
-    use super::{AtomicPtr, Handler, IN_CHILD, Ordering, c_int, null_mut};
+    use super::{AtFork, AtomicPtr, IN_CHILD, Ordering, c_int, null_mut};
 
     unsafe extern "C" {
         fn __register_atfork(
-            prepare: Handler,
-            parent: Handler,
-            child: Handler,
+            prepare: AtFork,
+            parent: AtFork,
+            child: AtFork,
             library: *mut (),
         ) -> c_int;
     }
 
     /// `pthread_atfork` for the code of this library.
-    unsafe extern "C" fn register(prepare: Handler, parent: Handler, child: Handler) -> c_int {
+    unsafe extern "C" fn register(prepare: AtFork, parent: AtFork, child: AtFork) -> c_int {
         let take = |place: &AtomicPtr<()>| {
             let child = child.map_or(null_mut(), |child| child as *mut ());
             place.compare_exchange(null_mut(), child, Ordering::AcqRel, Ordering::Relaxed).is_ok()

@@ -88,6 +88,7 @@ fn write(dir: &Path, width: usize) -> Mmap {
         mode: Mode::Create,
         durability: Durability::Commit,
         max_queued_bytes: 64 << 20,
+        ..Default::default()
     };
     let writer = Writer::open(location, options).unwrap();
     let mut all = Vec::new();

@@ -68,7 +68,7 @@ test-python: build $(VENV)/.installed
 # Minutes of what the world does to writers; the programs say what they checked.
 FACTOR := 1
 test-stress: build $(VENV)/.installed
-	@scripts/need-tools cc
+	@scripts/need-tools cc c++
 	PYTHONPATH=python_ctypes $(PY) stress/run.py --factor $(FACTOR)
 
 # With Debian's python3-torch, which is small, and the last NumPy that it was built for.

@@ -18,6 +18,7 @@ PROGRAMS = {
     "cleanup.py": ("seconds", 15),
     "beside_lance.py": ("seconds", 120),
     "mutations.py": ("count", 600),
+    "calls.py": ("calls", 60000),
 }
 
 

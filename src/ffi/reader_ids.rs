@@ -119,7 +119,8 @@ pub unsafe extern "C" fn rds_reader_ids(
 /// carry the id. Written on success only.
 /// @return RDS_OK out_rows and out_counts are filled in; that an id is absent is no error.
 /// @return RDS_ERR_INVALID_HANDLE reader is no open reader.
-/// @return RDS_ERR_INVALID_ARGUMENT ids or out_rows are NULL, ids is malformed, or an id is not UTF-8.
+/// @return RDS_ERR_INVALID_ARGUMENT ids is NULL, out_rows is NULL with ids.count above 0, ids is malformed, or an id is
+/// not UTF-8.
 /// @return RDS_ERR_NOT_SUPPORTED a field of ids is not known to this version, or Lance cannot read the
 /// files of the table.
 /// @return RDS_ERR_CORRUPT a file of the table is damaged.

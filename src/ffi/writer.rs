@@ -231,9 +231,11 @@ pub unsafe extern "C" fn rds_writer_stage(
     call("rds_writer_stage", |scope| {
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (token, length) = unsafe {
-            let token = args::out(scope, out_token, std::ptr::null(), "out_token")?;
+            // Both are set to nothing, also if one of them is NULL.
+            let token = args::out(scope, out_token, std::ptr::null(), "out_token");
             (token, args::out(scope, out_length, 0, "out_length")?)
         };
+        let token = token?;
         let bytes = self::writer(scope, writer)?.stage()?;
         token.set(bytes.as_ptr());
         length.set(bytes.len());

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from ._errors import InvalidTypeError
 
 def has_mask(kind: type) -> bool:
     """Whether arrays of this class have a mask."""
-    return issubclass(kind, np.ma.MaskedArray) or issubclass(kind, np.ndarray) and hasattr(kind, "mask")
+    # To import it here would hold a lock that a fork may find held; without it there are no arrays of it.
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    return masked is not None and issubclass(kind, masked) or issubclass(kind, np.ndarray) and hasattr(kind, "mask")
 
 
 def refuse_masked_ids(ids: Any) -> None:

@@ -9,15 +9,16 @@ use lance_file::version::ConcreteFileVersion;
 use lance_table::format::{DataFile as Named, Fragment as FragmentOf, Manifest};
 use url::Url;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::process::ProcessOnce;
 use crate::reader::deletions::Deleted;
 use crate::reader::file::{DataFile, Identity, Opened};
 use crate::reader::footer::Footer;
 use crate::runtime;
 
-/// The directory of a table's data files.
+/// The directory of a table's data files, and that of runs of librds.
 const DATA: &str = "data";
+const RUNS: &str = "_rds";
 /// Fewer fragments are not worth another thread.
 const FRAGMENTS_PER_THREAD: usize = 32;
 
@@ -145,12 +146,24 @@ impl Source<'_> {
         {
             return Ok(known.clone());
         }
-        self.check(named, Opened::open(&path)?).map_err(|error| {
-            match error.message.contains(&named.path) {
-                true => error,
-                false => error.context(path.display()),
+        let opened = match Opened::open(&path) {
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {
+                self.under_its_other_name(named).ok_or(error)
             }
+            opened => opened,
+        };
+        self.check(named, opened?).map_err(|error| match error.message.contains(&named.path) {
+            true => error,
+            false => error.context(path.display()),
         })
+    }
+
+    /// A file of a run of librds has another name, for a while: its owner puts back what a clean-up took that did not
+    /// know its version yet.
+    fn under_its_other_name(&self, named: &Named) -> Option<Opened> {
+        let run = named.path.strip_prefix("rds-")?.split('-').next()?;
+        let path = self.root(named.base_id).ok()?.join(RUNS).join(run).join(&named.path);
+        Opened::open(&path).ok()
     }
 
     fn check(&self, named: &Named, opened: Opened) -> Result<Arc<TableFile>> {

@@ -71,6 +71,7 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
     }
     // Before the versions go that name them.
     let named = named(location, &removed).await?;
+    let of_removed = of(location, &removed).await?;
     let all = manifests_of(location)?;
     for (version, path) in &all {
         if !removed.contains(version) {
@@ -100,7 +101,14 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 metadata => metadata?,
             };
-            if age(&metadata)? < options.older_than {
+            let is_under_way = match directory {
+                // A run has it under another name: it is about to show it, or has just done so.
+                DATA => metadata.nlink() > 1,
+                TRANSACTIONS if of_removed.transactions.contains(&name) => false,
+                TRANSACTIONS | VERSIONS => age(&metadata)? < UNDER_WAY,
+                _ => false,
+            };
+            if is_under_way || age(&metadata)? < options.older_than {
                 info.kept_files += 1;
                 continue;
             }
@@ -206,6 +214,24 @@ async fn old_versions(
         }
     }
     Ok(old)
+}
+
+/// What a commit needs before its version names it: no commit takes longer.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+
+/// What versions name that are about to be removed.
+async fn of(location: &Location, removed: &BTreeSet<u64>) -> Result<Named> {
+    let (store, _) = ObjectStore::from_uri(&location.uri()?).await?;
+    let mut of_removed = Named::default();
+    for (version, path) in manifests_of(location)? {
+        if removed.contains(&version) {
+            match of_removed.add(&store, &path).await {
+                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
+                added => added.map_err(|error| error.context(path.display()))?,
+            }
+        }
+    }
+    Ok(of_removed)
 }
 
 /// What all versions name but those that are about to be removed: detached ones and those of branches too.

@@ -87,7 +87,8 @@ def read_rds(table) -> list[tuple[str, int]]:
     import rds
 
     dataset = rds.ResultDataset({}, table)
-    return check_rows([str(i) for i in dataset.ids()], np.asarray(dataset[list(range(len(dataset)))]))
+    rows = np.asarray(dataset[list(range(len(dataset)))])
+    return check_rows([str(i) for i in dataset.ids()], rows.reshape(-1, WIDTH))
 
 
 def sequences(rows) -> dict[str, list[int]]:
@@ -199,7 +200,11 @@ class Told:
 def options(description: str, **defaults):
     parser = argparse.ArgumentParser(description=description)
     for name, value in defaults.items():
-        parser.add_argument(f"--{name}", type=type(value), default=value, help=f"default {value}")
+        option = f"--{name.replace('_', '-')}"
+        if value is False:
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, type=type(value), default=value, help=f"default {value}")
     parser.add_argument("--seed", type=int, default=0, help="default 0: another one every time")
     parser.add_argument("--keep", action="store_true", help="keep the tables, of a success too")
     chosen = parser.parse_args()

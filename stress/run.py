@@ -19,6 +19,8 @@ PROGRAMS = {
     "beside_lance.py": ("seconds", 120),
     "mutations.py": ("count", 600),
     "calls.py": ("calls", 60000),
+    "readers.py": ("seconds", 10),
+    "forks.py": ("count", 300),
 }
 
 

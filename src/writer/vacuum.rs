@@ -60,9 +60,9 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
     let mut info = VacuumInfo::default();
     let versions = Versions::new(location.clone());
     // First, while what is in the table's data has two names, and counts as one.
-    let (files, bytes) = sweep(&versions, options.older_than.min(LINKED), options.dry_run).await?;
-    info.removed_files += files;
-    info.removed_bytes += bytes;
+    let swept = sweep(&versions, options.older_than.min(LINKED), options.dry_run).await?;
+    info.removed_files += swept.files;
+    info.removed_bytes += swept.bytes;
     let mut removed = BTreeSet::new();
     if let Some(newest) = versions.newest().await?
         && !options.keep_versions
@@ -103,7 +103,7 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
             };
             let is_under_way = match directory {
                 // A run has it under another name: it is about to show it, or has just done so.
-                DATA => metadata.nlink() > 1,
+                DATA => metadata.nlink() > 1 && !swept.has(&name),
                 TRANSACTIONS if of_removed.transactions.contains(&name) => false,
                 TRANSACTIONS | VERSIONS => age(&metadata)? < UNDER_WAY,
                 _ => false,
@@ -128,11 +128,27 @@ impl VacuumInfo {
     }
 }
 
+/// What was removed of runs, or would be.
+#[derive(Default)]
+pub struct Swept {
+    files: u64,
+    bytes: u64,
+    runs: Vec<String>,
+}
+
+impl Swept {
+    /// Whether a file is of one of them.
+    fn has(&self, name: &str) -> bool {
+        let run = name.strip_prefix("rds-").and_then(|name| name.split('-').next());
+        run.is_some_and(|run| self.runs.iter().any(|swept| swept == run))
+    }
+}
+
 /// Removes what runs left that ended some time ago, and those that died before anything of them was durable:
 /// how many files these were, and their bytes. What is named in the table's data too is no file less.
-pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> Result<(u64, u64)> {
+pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> Result<Swept> {
     let table = versions.table();
-    let (mut files, mut bytes) = (0, 0);
+    let mut swept = Swept::default();
     if !dry_run {
         put_back_all(versions, versions.newest().await?.as_deref())?;
     }
@@ -164,10 +180,11 @@ pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> 
             let entry = entry?;
             let metadata = entry.metadata()?;
             if metadata.nlink() == 1 && entry.file_name() != ENDED {
-                files += 1;
-                bytes += metadata.len();
+                swept.files += 1;
+                swept.bytes += metadata.len();
             }
         }
+        swept.runs.push(run.id.clone());
         if !dry_run {
             std::fs::remove_dir_all(&run.directory)?;
             claim::give_up(table, &run.id);
@@ -177,7 +194,7 @@ pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> 
         // Only if that was the last one.
         let _ = std::fs::remove_dir(table.join(RUNS));
     }
-    Ok((files, bytes))
+    Ok(swept)
 }
 
 fn age(metadata: &std::fs::Metadata) -> Result<Duration> {

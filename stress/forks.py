@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 import common
 from common import expect
@@ -122,9 +123,15 @@ def check(found, rows) -> None:
     expect(np.array_equal(np.asarray(found), values(rows)), "other values")
 
 
-def stream(dataset, count: int) -> None:
-    import pyarrow as pa
+def warm_pyarrow() -> None:
+    """It imports on first use, and a child that is forked meanwhile waits for ever for the lock of the import."""
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(WIDTH, np.float32)), WIDTH)
+    table = pa.table({"object_id": pa.array(["0"]), "data": rows})
+    total = pa.RecordBatchReader.from_stream(table).read_all()
+    total["object_id"].to_pylist(), total["data"].combine_chunks().flatten().to_numpy()
 
+
+def stream(dataset, count: int) -> None:
     total = pa.RecordBatchReader.from_stream(dataset.stream(batch_size=300)).read_all()
     expect(total["object_id"].to_pylist() == [f"id-{row}" for row in range(count)], "other ids in a stream")
     check(total["data"].combine_chunks().flatten().to_numpy().reshape(-1, WIDTH), range(count))
@@ -187,7 +194,7 @@ class Load(threading.Thread):
 
 
 def python(table: Path, version: int, forks: int, seed: int, warm: bool) -> None:
-    import pyarrow  # noqa: F401
+    warm_pyarrow()
     import rds
 
     faulthandler.register(signal.SIGALRM, chain=True)

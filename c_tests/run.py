@@ -43,7 +43,7 @@ MANY_PROCESSES = {
 }
 # At the end of a thread nobody frees what its last destructors made.
 ENDING = {"test_ends"}
-SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | MANY_PROCESSES | {"test_runtime"}}
+SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),

@@ -1,6 +1,7 @@
 """Tables that are not quite results: a clear error or the right answer."""
 
 import shutil
+
 import lance
 import numpy as np
 import pyarrow as pa

@@ -98,7 +98,7 @@ def first_of_each(failures: list[str]) -> list[str]:
 if __name__ == "__main__":
     needed = ("opened", "refreshed", "same", "auto", "lance", "rows", "shared", "appended", "replaced", "vacuumed")
     chosen_options = common.options(
-        __doc__.splitlines()[0], seconds=10.0, processes=2, threads=2, older_than=1, unverified=False, without="none"
+        __doc__.splitlines()[0], seconds=10.0, processes=2, threads=2, older_than=1000, unverified=False, without="none"
     )
     left_out = {"append": "appended", "replace": "replaced", "vacuum": "vacuumed"}
     without = {left_out.get(verb) for verb in chosen_options.without.split(",")}

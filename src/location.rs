@@ -14,6 +14,16 @@ use crate::error::{Error, Result, Status};
 /// The directory of the table within a result directory.
 const TABLE: &str = "lance_db/results.lance";
 
+/// The directory of the data files within a table.
+pub const DATA: &str = "data";
+/// That of runs of librds. Clean-ups of other tools walk only Lance's own directories.
+pub const RUNS: &str = "_rds";
+
+/// The run that a data file of librds is of, by its name.
+pub fn run_of(file: &str) -> Option<&str> {
+    file.strip_prefix("rds-")?.split('-').next()
+}
+
 /// The directory of the manifests within a table.
 pub const VERSIONS: &str = "_versions";
 

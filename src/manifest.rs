@@ -74,17 +74,17 @@ fn decode(message: &[u8]) -> Result<Manifest> {
 /// Fragments are decoded to many times their bytes: there are no more of them than can say anything.
 fn check_fragments(message: &[u8]) -> Result<()> {
     const FRAGMENTS: u64 = 2;
-    let lengths = parts(message, FRAGMENTS)?;
-    match lengths.iter().sum::<usize>() < lengths.len() * LEAST_FRAGMENT_BYTES {
-        true => Err(Error::corrupt(format!("{} fragments say nothing", lengths.len()))),
+    let (count, bytes) = parts(message, FRAGMENTS)?;
+    match bytes < count * LEAST_FRAGMENT_BYTES {
+        true => Err(Error::corrupt(format!("{count} fragments say nothing"))),
         false => Ok(()),
     }
 }
 
-/// The lengths of the messages that stand in a message under a number.
-pub fn parts(mut message: &[u8], number: u64) -> Result<Vec<usize>> {
+/// How many messages stand in a message under a number, and their bytes.
+pub fn parts(mut message: &[u8], number: u64) -> Result<(usize, usize)> {
     let broken = || Error::corrupt("a message is broken");
-    let mut lengths = Vec::new();
+    let (mut count, mut bytes) = (0, 0);
     while !message.is_empty() {
         let tag = varint(&mut message).ok_or_else(broken)?;
         let skipped = match tag & 7 {
@@ -97,10 +97,11 @@ pub fn parts(mut message: &[u8], number: u64) -> Result<Vec<usize>> {
         let skipped = skipped.and_then(|length| usize::try_from(length).ok()).ok_or_else(broken)?;
         message = message.get(skipped..).ok_or_else(broken)?;
         if tag == (number << 3 | 2) {
-            lengths.push(skipped);
+            count += 1;
+            bytes += skipped;
         }
     }
-    Ok(lengths)
+    Ok((count, bytes))
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {

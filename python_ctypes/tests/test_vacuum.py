@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import lance
 import numpy as np
@@ -59,6 +60,25 @@ def test_nothing_young_is_removed(result_dir):
     assert os.path.exists(leftover)
     assert vacuum(result_dir, keep_versions=True).removed_bytes >= 1000
     assert not os.path.exists(leftover)
+
+
+@pytest.mark.parametrize("name", ["_transactions/3-0.txn", "_versions/.tmp_9.manifest_0", "data/rds-0-1-0.lance"])
+def test_what_a_commit_under_way_needs_is_not_removed(result_dir, name):
+    write(result_dir, np.arange(30), BLOCK[:30])
+    table = Path(table_path(result_dir))
+    file = table / name
+    file.write_bytes(b"0")
+    elsewhere = table / "_rds" / "0" / "rds-0-1-0.lance"
+    if "data" in name:
+        elsewhere.parent.mkdir()
+        os.link(file, elsewhere)
+    time.sleep(0.01)
+    vacuum(result_dir)
+    assert file.exists()
+    os.utime(file, (time.time() - 120,) * 2)
+    elsewhere.unlink(missing_ok=True)
+    vacuum(result_dir)
+    assert not file.exists()
 
 
 def test_versions_that_are_kept_keep_their_files(result_dir):

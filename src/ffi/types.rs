@@ -323,7 +323,7 @@ pub struct rds_vacuum_options {
     pub struct_size: usize,
     /// The age in milliseconds from which versions that were replaced, and files that no version names, are
     /// removed; default 7 days. Whoever opened the table longer ago, and commits on top of what it read,
-    /// may do so without seeing what came in between.
+    /// may do so without seeing what came in between. What a commit under way needs is kept for a minute at least.
     pub older_than_ms: u64,
     /// Or-ed RDS_VACUUM_*, or 0.
     pub flags: u32,

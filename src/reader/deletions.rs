@@ -34,7 +34,7 @@ impl Deleted {
         let opened = Opened::open(&path)?;
         let read = || -> Result<Vec<u32>> {
             let size = opened.identity.size;
-            if size > 4 * rows + BYTES_AROUND {
+            if size > rows.saturating_mul(4).saturating_add(BYTES_AROUND) {
                 return Err(Error::corrupt(format!(
                     "{size} bytes for {rows} rows that may be deleted"
                 )));
@@ -134,7 +134,7 @@ fn check_batch(data: &Buffer, head: usize, rows: u64) -> Result<()> {
     let message: Message =
         root_as_message(message.get(skip..).unwrap_or_default()).map_err(broken)?;
     let batch = message.header_as_record_batch().ok_or_else(|| broken("it has no batch"))?;
-    let most = 4 * rows + 64;
+    let most = rows.saturating_mul(4).saturating_add(64);
     if !u64::try_from(batch.length()).is_ok_and(|length| length <= rows) {
         return Err(broken(format!("{} rows of {rows}", batch.length())));
     }

@@ -10,15 +10,13 @@ use lance_table::format::{DataFile as Named, Fragment as FragmentOf, Manifest};
 use url::Url;
 
 use crate::error::{Error, Result, Status};
+use crate::location::{DATA, RUNS, run_of};
 use crate::process::ProcessOnce;
 use crate::reader::deletions::Deleted;
 use crate::reader::file::{DataFile, Identity, Opened};
 use crate::reader::footer::Footer;
 use crate::runtime;
 
-/// The directory of a table's data files, and that of runs of librds.
-const DATA: &str = "data";
-const RUNS: &str = "_rds";
 /// Fewer fragments are not worth another thread.
 const FRAGMENTS_PER_THREAD: usize = 32;
 
@@ -125,6 +123,13 @@ impl Source<'_> {
                 file.footer.rows
             ))));
         }
+        if files.is_empty() && physical > 0 {
+            return Err(of(Error::corrupt(format!("it has {physical} rows and no file"))));
+        }
+        // Lance numbers the rows of a fragment by 32 bits.
+        if u32::try_from(physical).is_err() {
+            return Err(of(Error::not_supported(format!("it has {physical} rows"))));
+        }
         let deleted = fragment.deletion_file.as_ref().map(|file| {
             let root = self.root(file.base_id)?;
             Deleted::read(&root, fragment.id, file, physical).map(Arc::new)
@@ -161,7 +166,7 @@ impl Source<'_> {
     /// A file of a run of librds has another name, for a while: its owner puts back what a clean-up took that did not
     /// know its version yet.
     fn under_its_other_name(&self, named: &Named) -> Option<Opened> {
-        let run = named.path.strip_prefix("rds-")?.split('-').next()?;
+        let run = run_of(&named.path)?;
         let path = self.root(named.base_id).ok()?.join(RUNS).join(run).join(&named.path);
         Opened::open(&path).ok()
     }

@@ -119,9 +119,9 @@ impl Footer {
 
     fn check_pages(&self, column: usize) -> Result<()> {
         const PAGES: u64 = 2;
-        let pages = manifest::parts(self.of(column)?, PAGES)?;
-        match pages.iter().sum::<usize>() < pages.len() * LEAST_PAGE_BYTES {
-            true => Err(Error::corrupt(format!("{} pages of a column say nothing", pages.len()))),
+        let (count, bytes) = manifest::parts(self.of(column)?, PAGES)?;
+        match bytes < count * LEAST_PAGE_BYTES {
+            true => Err(Error::corrupt(format!("{count} pages of a column say nothing"))),
             false => Ok(()),
         }
     }

@@ -72,7 +72,7 @@ fn values(reader: &Reader, rows: &[u64]) -> Vec<f32> {
 #[test]
 fn a_manifest_that_contradicts_its_files_is_refused() {
     type Change = fn(&mut pb::Manifest);
-    let corrupt: [(&str, Change); 6] = [
+    let corrupt: [(&str, Change); 7] = [
         ("rows", |m| m.fragments.iter_mut().for_each(|f| f.physical_rows = 5)),
         ("size", |m| each_file(m, |file| file.file_size_bytes -= 1)),
         ("version", |m| each_file(m, |file| file.file_minor_version ^= 3)),
@@ -80,6 +80,7 @@ fn a_manifest_that_contradicts_its_files_is_refused() {
             let second = m.fragments[1].files.clone();
             m.fragments[0].files.extend(second);
         }),
+        ("rows without a file", |m| m.fragments[0].files.clear()),
         ("a column that is not there", |m| each_file(m, |file| file.column_indices = vec![0, 7])),
         ("a place out of the table", |m| each_file(m, |file| file.path.insert_str(0, "../data/"))),
     ];
@@ -128,6 +129,15 @@ fn an_open_reader_is_what_it_was_whatever_becomes_of_names() {
         std::fs::rename(&there, &path).unwrap();
         assert_eq!(values(&reader, &[3]), [3.0]);
     }
+}
+
+#[test]
+fn a_file_that_a_clean_up_took_is_found_where_its_run_has_it() {
+    let (_place, path) = table();
+    std::fs::remove_dir_all(path.join("data")).unwrap();
+    assert_eq!(values(&open(&path, Access::Auto).unwrap(), &[3, 13]), [3.0, 13.0]);
+    std::fs::remove_dir_all(path.join("_rds")).unwrap();
+    assert_eq!(status(&path), Status::RDS_ERR_NOT_FOUND);
 }
 
 #[test]

@@ -24,8 +24,7 @@ use crate::writer::replay::checksum;
 use crate::writer::runs::runs;
 use crate::writer::versions::{Change, Landing, Mark, Versions};
 
-/// Data files in the directory of a table.
-pub const DATA: &str = "data";
+pub use crate::location::DATA;
 
 /// How long others may be faster before a caller is told.
 const PATIENCE: Duration = Duration::from_secs(60);

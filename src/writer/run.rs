@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::writer::journal::sync_directory;
 use crate::writer::process::Process;
 
-/// Runs within a table. Clean-ups of other tools walk only Lance's own directories.
-pub const RUNS: &str = "_rds";
+pub use crate::location::RUNS;
+
 /// Says that nothing of a run waits.
 pub const ENDED: &str = "ended";
 

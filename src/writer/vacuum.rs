@@ -15,7 +15,7 @@ use lance_table::io::deletion::relative_deletion_file_path;
 use lance_table::io::manifest::read_manifest;
 
 use crate::error::{Error, Result, Status};
-use crate::location::{Location, VERSIONS, manifests};
+use crate::location::{Location, VERSIONS, manifests, run_of};
 use crate::writer::publish::{DATA, put_back_all};
 use crate::writer::replay::Replayed;
 use crate::writer::run::{ENDED, LINKED, RUNS};
@@ -139,8 +139,7 @@ pub struct Swept {
 impl Swept {
     /// Whether a file is of one of them.
     fn has(&self, name: &str) -> bool {
-        let run = name.strip_prefix("rds-").and_then(|name| name.split('-').next());
-        run.is_some_and(|run| self.runs.iter().any(|swept| swept == run))
+        run_of(name).is_some_and(|run| self.runs.iter().any(|swept| swept == run))
     }
 }
 

@@ -856,7 +856,7 @@ typedef struct {
   /**
    * The age in milliseconds from which versions that were replaced, and files that no version names, are
    * removed; default 7 days. Whoever opened the table longer ago, and commits on top of what it read,
-   * may do so without seeing what came in between.
+   * may do so without seeing what came in between. What a commit under way needs is kept for a minute at least.
    */
   uint64_t older_than_ms;
   /**

@@ -6,7 +6,7 @@ import os
 from ctypes import byref
 from typing import NamedTuple
 
-from . import _options
+from . import _options, _waiting
 from . import _structs as c
 from ._errors import InvalidArgumentError
 from ._library import library, path_bytes
@@ -41,7 +41,8 @@ def recover(
     """Makes rows visible that were durable when their process died, in order, each once.
 
     A writer that appends does the same. A run is dead if its process is gone; if that ran on another host or in
-    another container, after thirty seconds without a sign of it.
+    another container, after thirty seconds without a sign of it. Ctrl-C ends the wait; the recovery goes on in the
+    background.
 
     Parameters
     ----------
@@ -85,5 +86,6 @@ def recover(
     )
     options = c.RecoverOptions(run=_options.text("run", run), flags=flags)
     info = c.RecoverInfo()
-    library().rds_recover(path_bytes(result_dir), byref(options), byref(info))
+    path = path_bytes(result_dir)
+    _waiting.aside(lambda: library().rds_recover(path, byref(options), byref(info)))
     return Recovery(*(getattr(info, name) for name in Recovery._fields))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ctypes import byref
 from typing import NamedTuple
 
-from . import _options
+from . import _options, _waiting
 from . import _structs as c
 from ._errors import InvalidTypeError
 from ._library import library, path_bytes
@@ -41,6 +41,8 @@ def commit_staged(
 ) -> Commit:
     """Publishes what writers in the mode "staged" have written: one version, or nothing at all.
 
+    Ctrl-C ends the wait; the commit goes on in the background.
+
     Parameters
     ----------
     result_dir : str or path
@@ -72,8 +74,9 @@ def commit_staged(
     given = (c.Token * len(tokens))(*(c.Token(token, len(token)) for token in tokens))
     options = c.CommitStagedOptions(mode=_options.choice("mode", mode, _MODES))
     info = c.CommitInfo()
-    library().rds_commit_staged(
-        path_bytes(result_dir), given, len(tokens), byref(options), byref(info)
+    path, count = path_bytes(result_dir), len(tokens)
+    _waiting.aside(
+        lambda: library().rds_commit_staged(path, given, count, byref(options), byref(info))
     )
     return Commit(*(getattr(info, name) for name in Commit._fields))
 
@@ -88,7 +91,8 @@ def vacuum(
     """Removes versions of a table that were replaced, and files that no version names, from an age on.
 
     The newest version stays, and so do those that tags or branches refer to, with what they name. Rows of runs
-    that died and tokens that were not published stay at any age: `recover` deals with them.
+    that died and tokens that were not published stay at any age: `recover` deals with them. Ctrl-C ends the wait;
+    what was begun goes on in the background.
 
     Parameters
     ----------
@@ -115,5 +119,6 @@ def vacuum(
         flags=(c.VACUUM_DRY_RUN if dry_run else 0) | (c.VACUUM_KEEP_VERSIONS if keep_versions else 0),
     )
     info = c.VacuumInfo()
-    library().rds_vacuum(path_bytes(result_dir), byref(options), byref(info))
+    path = path_bytes(result_dir)
+    _waiting.aside(lambda: library().rds_vacuum(path, byref(options), byref(info)))
     return Vacuum(*(getattr(info, name) for name in Vacuum._fields))

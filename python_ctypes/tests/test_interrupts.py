@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
-from killed import environment, ids_of
+from killed import environment, ids_of, write_and_die
 from preload import preloadable, run_with
 from samples import numbered_ids, write
 
@@ -60,7 +60,7 @@ if handler == "Alarm":
     number = signal.SIGTERM
     signal.signal(number, ring)
 durability = {"durable batch": "batch", "room": "commit"}.get(what, "interval")
-mode = "staged" if what == "stage" else "overwrite"
+mode = "staged" if what in ("stage", "commit_staged", "recover") else "overwrite"
 options = {} if mode == "staged" else {"durability": durability}
 writer = rds.ResultDatasetWriter(where, mode=mode, max_queued_bytes=1 << 20, checkpoint_ms=3_600_000, **options)
 written = 0
@@ -161,6 +161,30 @@ def test_what_was_accepted_is_there_after_an_interrupt_once(slow_disk, result_di
     told, written = json.loads(run.stdout)
     assert told == "KeyboardInterrupt"
     assert ids_of(result_dir) == list(range(written))
+
+
+WITHOUT_WRITER = WRITER + """
+put()
+tokens = [writer.stage()]
+os.environ["SLOW_FSYNC"] = "20"
+call = {
+    "commit_staged": lambda: rds.commit_staged(where, tokens),
+    "recover": lambda: rds.recover(os.environ["DEAD"]),
+}[what]
+print(json.dumps(interrupt(call)), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("what", ["commit_staged", "recover"])
+def test_a_signal_ends_calls_that_have_no_writer(slow_disk, tmp_path, monkeypatch, what):
+    write_and_die(tmp_path / "dead", "create")
+    monkeypatch.setenv("DEAD", str(tmp_path / "dead"))
+    run = run_with(slow_disk, WITHOUT_WRITER, tmp_path / "staged", what, "KeyboardInterrupt")
+    assert run.returncode == 0, run.stderr
+    told, late, ignored = json.loads(run.stdout)
+    assert (told, ignored) == ("KeyboardInterrupt", 0)
+    assert late < 1
 
 
 FORGOTTEN = WRITER + """

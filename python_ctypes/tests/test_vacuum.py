@@ -49,6 +49,17 @@ def test_what_a_long_run_merged_away_is_given_back(result_dir):
     assert ids_of(result_dir) == list(range(ROWS))
 
 
+def test_a_run_that_is_being_made_is_left(result_dir):
+    write(result_dir, np.arange(30), BLOCK[:30])
+    begun = Path(table_path(result_dir)) / "_rds" / f"{7:032x}"
+    begun.mkdir(parents=True)
+    vacuum(result_dir)
+    assert begun.exists()
+    os.utime(begun, (0, 0))
+    vacuum(result_dir)
+    assert not begun.exists()
+
+
 def test_nothing_young_is_removed(result_dir):
     for _ in range(3):
         write(result_dir, np.arange(30), BLOCK[:30])

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::map;
-use crate::reader::spans::Spans;
+use crate::reader::spans::{Span, Spans};
 use crate::runtime;
 
 /// Below twice this a second thread costs more than it saves (`benches/rows.rs`, "threads"), and takes
@@ -112,9 +112,15 @@ impl Gather<'_> {
 
     /// Copies rows one after the other, and tells `unmapped` the positions of those that no span holds.
     fn copy(&self, rows: &[u64], out: &mut [u8], mut unmapped: impl FnMut(usize)) {
-        let find = |row: &u64| {
-            let stored = self.spans.find(*row).map(|span| span.row(*row));
-            stored.inspect(|stored| map::load_ahead(stored)).unwrap_or_default()
+        // Most rows are of the span of the one before.
+        let mut near: Option<&Span> = None;
+        let mut find = |row: &u64| {
+            if !near.is_some_and(|span| span.rows.contains(row)) {
+                near = self.spans.find(*row);
+            }
+            let stored = near.map(|span| span.row(*row)).unwrap_or_default();
+            map::load_ahead(stored);
+            stored
         };
         let ahead = (BYTES_AHEAD / self.row_bytes.max(1)).clamp(1, ROWS_AHEAD);
         // A ring: the place of a row that is copied is that of one further on.

@@ -189,7 +189,12 @@ pub fn hold(table: &Path) -> Result<(File, (u64, u64))> {
 /// Makes directories, and says which of those above have a new name in them.
 fn make_directories(path: &Path) -> Result<Vec<PathBuf>> {
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
-    std::fs::create_dir_all(path).map_err(|e| Error::from(e).context(path.display()))?;
+    // A vacuum removes the directory of all runs when it is empty.
+    (0..10)
+        .map(|_| std::fs::create_dir_all(path))
+        .find(|made| !matches!(made, Err(e) if e.kind() == io::ErrorKind::NotFound))
+        .unwrap_or_else(|| std::fs::create_dir_all(path))
+        .map_err(|e| Error::from(e).context(path.display()))?;
     Ok(missing.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect())
 }
 

@@ -89,6 +89,11 @@ impl Found {
         Ok((owner, epoch))
     }
 
+    /// A run is made, and taken over, by a name that is given to its directory a moment later.
+    pub fn has_owner(&self) -> Result<bool> {
+        Ok(self.owners()?.0.is_some())
+    }
+
     pub fn standing(&self) -> Result<Standing> {
         if let Ok(ended) = std::fs::metadata(self.directory.join(ENDED)) {
             let since = SystemTime::now().duration_since(ended.modified()?);

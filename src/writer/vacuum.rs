@@ -162,9 +162,10 @@ pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> 
                 Standing::Dead => {
                     let volatile =
                         Replayed::read(&run.directory)?.is_none_or(|run| run.state.volatile);
+                    let least = if run.has_owner()? { older_than } else { older_than.max(UNDER_WAY) };
                     volatile
                         && staging::tokens(&run.directory)?.is_empty()
-                        && age(&std::fs::metadata(&run.directory)?)? >= older_than
+                        && age(&std::fs::metadata(&run.directory)?)? >= least
                 }
                 Standing::Alive | Standing::Unknown(_) => false,
             })
@@ -232,7 +233,7 @@ async fn old_versions(
     Ok(old)
 }
 
-/// What a commit needs before its version names it: no commit takes longer.
+/// What a commit needs before its version names it, and a run before it has an owner: neither takes longer.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// What versions name that are about to be removed.

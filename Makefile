@@ -26,7 +26,7 @@ help:
 	@echo "make test         every test, with a closing count"
 	@echo "make test-stress  killed, stopped and unplugged writers, and pylance beside them; FACTOR=10 for longer"
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
-	@echo "make test-hyrax   Hyrax's own verbs over librds; HYRAX_PYTHON=... names a Python that has Hyrax"
+	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
@@ -54,8 +54,9 @@ test-rust: | $(VENV)/.build-tools
 	$(CARGO) test $(CARGO_FLAGS) --lib
 
 test-header: build $(CBINDGEN)
+	@scripts/need-tools cc c++ clang doxygen
 	$(PYTHON) c_tests/check_header.py --library $(LIBRARY) --header include/rds.h \
-	  --symbols include/rds.symbols --cbindgen $(CBINDGEN)
+	  --symbols include/rds.symbols --cbindgen $(CBINDGEN) --clang --doxygen
 
 test-c: build
 	@scripts/need-tools cc c++ valgrind
@@ -81,15 +82,15 @@ $(TORCH_VENV)/.installed:
 	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.26.4 pytest==9.2.0
 	@touch $@
 
-# HYRAX_PYTHON: an interpreter that has hyrax==0.12 and pytest.
+# Over Hyrax 0.12 and 0.13 from PyPI, each in an environment of its own in the cache: several gigabytes.
 test-hyrax: build
-	PYTHONPATH=python_ctypes $(HYRAX_PYTHON) -m pytest -q python_ctypes/hyrax_tests
+	@scripts/test-hyrax
 
 bench: | $(VENV)/.build-tools
 	$(CARGO) bench --locked --bench rows -- $(BENCH)
 
 header: $(CBINDGEN) build
-	$(CBINDGEN) --quiet --config cbindgen.toml --output include/rds.h .
+	$(PYTHON) c_tests/arrange_header.py --cbindgen $(CBINDGEN) --output include/rds.h
 	$(PYTHON) c_tests/check_header.py --library $(LIBRARY) --header include/rds.h \
 	  --symbols include/rds.symbols --write-symbols
 

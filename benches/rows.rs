@@ -51,8 +51,9 @@ impl Table {
         ok(unsafe {
             rds_reader_read(
                 self.reader,
+                0,
                 rows.as_ptr(),
-                rows.len(),
+                rows.len() as u64,
                 out.as_mut_ptr().cast(),
                 out.len(),
             )
@@ -100,7 +101,7 @@ fn write(dir: &Path, width: usize) -> Mmap {
         let layout = TensorView::layout(DType::RDS_DTYPE_FLOAT32, &shape, None).unwrap();
         let dtype = DType::RDS_DTYPE_FLOAT32;
         let tensors = TensorView::new(dtype, &shape, layout, &values, false).unwrap();
-        writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
+        writer.write_tensors(&Ids::Uint64(&ids), &[("data", tensors)]).unwrap();
         all.extend(values);
     }
     writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
@@ -179,7 +180,7 @@ fn rows(criterion: &mut Criterion) {
                 gathers(&mut group, "rds_reader_get", width, count, |rows| {
                     let mut array = FFI_ArrowArray::empty();
                     // SAFETY: the reader is open, the array is a place for one. Dropping releases it.
-                    ok(unsafe { rds_reader_get(table.reader, rows[0], &raw mut array) });
+                    ok(unsafe { rds_reader_get(table.reader, 0, rows[0], &raw mut array) });
                 });
             }
             gathers(&mut group, "Lance take", width, count, |rows| {

@@ -3,6 +3,7 @@
 with the exported symbols and with the layouts that programs were compiled with."""
 
 import argparse
+import difflib
 import re
 import subprocess
 import sys
@@ -10,16 +11,21 @@ import tempfile
 from pathlib import Path
 
 import abi
+import arrange_header
 import header
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SONAME = "librds.so.0"
-WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 LANGUAGES = {
     "C99": ["gcc", "-x", "c", "-std=c99"],
     "C11": ["gcc", "-x", "c", "-std=c11"],
     "C++17": ["g++", "-x", "c++", "-std=c++17"],
+    "C++20": ["g++", "-x", "c++", "-std=c++20"],
+}
+CLANG = {
+    f"{language} by clang": ["clang", *command[1:]] for language, command in LANGUAGES.items()
 }
 ARROW = '#include "arrow_c_abi.h"\n'
 DLPACK = '#include "dlpack.h"\n'
@@ -33,10 +39,35 @@ INCLUDES = {
     "before DLPack's own structs": RDS + DLPACK,
 }
 DIRECTIONS = ("in", "out", "in,out")
-SECTIONS = ("Ownership:", "Thread safety:", "Blocking:", "@since")
+# What the comment of every function has once, and how it begins.
+SECTIONS = {
+    "Ownership": r"^@par Ownership\n[^@\s]",
+    "Thread safety": r"^@par Thread safety\n[^@\s]",
+    "Blocking": r"^@par Blocking\n[^@\s]",
+    "@since": r"^@since \S",
+}
 # What the header declares under other names than its own: the structs of the standards it speaks.
 FOREIGN_TYPES = {"ArrowSchema", "ArrowArray", "ArrowArrayStream", "DLManagedTensorVersioned"}
-PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "readelf": "binutils"}
+PACKAGES = {
+    "gcc": "gcc",
+    "g++": "g++",
+    "clang": "clang",
+    "doxygen": "doxygen",
+    "nm": "binutils",
+    "readelf": "binutils",
+}
+# What Doxygen is told; the rest is its defaults. HTML, for which it looks closest; XML, which can be read.
+DOXYGEN = """
+QUIET = YES
+EXTRACT_ALL = NO
+WARN_NO_PARAMDOC = YES
+WARN_AS_ERROR = FAIL_ON_WARNINGS
+OPTIMIZE_OUTPUT_FOR_C = YES
+HAVE_DOT = NO
+GENERATE_HTML = YES
+GENERATE_LATEX = NO
+GENERATE_XML = YES
+"""
 
 
 def run(command: list[str], **kwargs) -> tuple[int, str]:
@@ -62,9 +93,11 @@ def run(command: list[str], **kwargs) -> tuple[int, str]:
 
 
 def fresh(cbindgen: str, path: Path) -> list[str]:
-    verify = ["--quiet", "--config", "cbindgen.toml", "--verify", "--output", str(path), "."]
-    code, text = run([cbindgen, *verify], cwd=ROOT)
-    return [] if code == 0 else [f"cbindgen --verify: exit code {code}; run `make header`", text]
+    fresh_lines = arrange_header.generate(cbindgen).splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    changes = difflib.unified_diff(lines, fresh_lines, path.name, "what it should be", n=1, lineterm="")
+    wrong = list(changes)[:20]
+    return ["run `make header`", *wrong] if wrong else []
 
 
 def exported(library: Path) -> list[str]:
@@ -152,10 +185,9 @@ def check_comment(function: header.Function) -> list[str]:
     brief = function.comment[0] if function.comment else ""
     if not re.match(r"[A-Z][a-z]", brief):
         wrong.append("does not begin with a line of what it does")
-    for section in SECTIONS:
-        found = [line for line in function.comment if line.startswith(section)]
-        if len(found) != 1 or not found[0].removeprefix(section).strip():
-            wrong.append(f"not one line that begins with {section}")
+    for section, begin in SECTIONS.items():
+        if len(re.findall(begin, "\n".join(function.comment), re.MULTILINE)) != 1:
+            wrong.append(f"does not say once: {section}")
     return wrong + check_parameters(function) + check_returns(function)
 
 
@@ -225,7 +257,7 @@ def values_are_pinned(text: str) -> list[str]:
 
 
 def macros_are_pinned(text: str) -> list[str]:
-    other = re.compile(r"ARROW_|RDS_H$|RDS_NODISCARD$|\w+_INIT$")
+    other = re.compile(r"ARROW_|RDS_(H|API|NODISCARD|VERSION_\w+)$|\w+_INIT$")
     macros = {n: v for n, v in header.macros(text).items() if not other.match(n)}
     return differences(macros, abi.MACROS)
 
@@ -235,6 +267,18 @@ def names_are_ours(text: str) -> list[str]:
     names = header.macros(text).keys() | header.types(text) - FOREIGN_TYPES
     ours = ("RDS_", "rds_", "ARROW_")
     return [f"{name} is declared" for name in sorted(names) if not name.startswith(ours)]
+
+
+def reads_well_in_doxygen(text: str) -> list[str]:
+    """Without a warning, and with every function in it."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "rds.h").write_text(text, encoding="utf-8")
+        code, output = run(["doxygen", "-"], input=f"{DOXYGEN}INPUT = rds.h", cwd=directory)
+        if code != 0 or output:
+            return [f"doxygen: exit code {code}", *output.splitlines()[:20]]
+        xml = (Path(directory) / "xml" / "rds_8h.xml").read_text(encoding="utf-8")
+    found = re.findall(r'<memberdef kind="function".*?<name>(\w+)</name>', xml, re.DOTALL)
+    return difference("in Doxygen's output", found, "declared", header.declared(text))
 
 
 def checks(options: argparse.Namespace, text: str):
@@ -262,6 +306,8 @@ def checks(options: argparse.Namespace, text: str):
     yield "every enum value is pinned", lambda: values_are_pinned(text)
     yield "every macro is pinned", lambda: macros_are_pinned(text)
     yield "no name but ours is declared", lambda: names_are_ours(text)
+    if options.doxygen:
+        yield "it reads well in Doxygen", lambda: reads_well_in_doxygen(text)
 
 
 def arguments() -> argparse.Namespace:
@@ -270,6 +316,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--header", type=Path, default=ROOT / "include" / "rds.h")
     parser.add_argument("--symbols", type=Path, default=ROOT / "include" / "rds.symbols")
     parser.add_argument("--cbindgen", default="cbindgen", help="path of cbindgen")
+    parser.add_argument("--clang", action="store_true", help="compile by clang too")
+    parser.add_argument("--doxygen", action="store_true", help="run Doxygen too")
     parser.add_argument("--write-symbols", action="store_true", help="write --symbols and stop")
     return parser.parse_args()
 
@@ -277,6 +325,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     options.header = options.header.resolve()
+    if options.clang:
+        LANGUAGES.update(CLANG)
     if not options.library.exists():
         sys.exit(f"{options.library} does not exist; build it first")
     if options.write_symbols:

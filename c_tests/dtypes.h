@@ -54,7 +54,7 @@ typedef struct {
     check_path_text path;
     const struct dtype *dtype;
     int64_t shape[4];
-    uint64_t ndim;
+    uint32_t ndim;
     size_t row_bytes;
     uint64_t rows;
     unsigned char *bytes;
@@ -66,11 +66,11 @@ static inline void made_write(const made_table *made, rds_writer *writer, uint64
     int64_t *numbers = (int64_t *)calloc(count, sizeof *numbers);
     int64_t shape[5] = {(int64_t)count};
     for (uint64_t i = 0; i < count; i++) numbers[i] = (int64_t)(first + i);
-    for (uint64_t i = 0; i < made->ndim; i++) shape[i + 1] = made->shape[i];
+    for (uint32_t i = 0; i < made->ndim; i++) shape[i + 1] = made->shape[i];
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
     rds_tensor tensor = tensor_of(made->dtype->number, made->ndim + 1, shape,
                                   made->bytes + first * made->row_bytes);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     free(numbers);
 }
 
@@ -92,11 +92,11 @@ static inline void made_append(made_table *made, uint64_t rows) {
 
 /* A new table of rows of `shape`, ndim lengths, at most 4; `runs` are the rows of its data files,
  * up to a 0. */
-static inline made_table made_new(uint32_t dtype, uint64_t ndim, const int64_t *shape,
+static inline made_table made_new(uint32_t dtype, uint32_t ndim, const int64_t *shape,
                                   const uint64_t *runs) {
     made_table made = {check_path(), dtype_of(dtype), {0}, ndim, 0, 0, NULL};
     made.row_bytes = made.dtype->bytes;
-    for (uint64_t i = 0; i < ndim; i++) {
+    for (uint32_t i = 0; i < ndim; i++) {
         made.shape[i] = shape[i];
         made.row_bytes *= (size_t)shape[i];
     }

@@ -6,12 +6,12 @@ from pathlib import Path
 
 FUNCTION = re.compile(
     r"(?P<comment>/\*\*(?:(?!\*/).)*\*/)\s*"
-    r"(?P<nodiscard>RDS_NODISCARD\s+)?"
-    r"(?P<type>(?:const\s+)?\w+(?:\s*\*+)?)\s*\b(?P<name>rds_\w+)\((?P<parameters>[^()]*)\);",
+    r"(?:RDS_API\s+)?(?P<nodiscard>RDS_NODISCARD\s+)?"
+    r"(?P<type>(?:const\s+)?(?:(?:struct|enum)\s+)?\w+(?:\s*\*+)?)\s*\b(?P<name>rds_\w+)\((?P<parameters>[^()]*)\);",
     re.DOTALL,
 )
-STRUCT = re.compile(r"typedef struct \{(?P<body>.*?)\n\} (?P<name>\w+);", re.DOTALL)
-ENUM = re.compile(r"typedef enum \{(?P<body>.*?)\n\} (?P<name>\w+);", re.DOTALL)
+STRUCT = re.compile(r"typedef struct \w+ \{(?P<body>.*?)\n\} (?P<name>\w+);", re.DOTALL)
+ENUM = re.compile(r"typedef enum \w+ \{(?P<body>.*?)\n\} (?P<name>\w+);", re.DOTALL)
 
 
 @dataclass
@@ -42,9 +42,14 @@ def comment_lines(comment: str) -> list[str]:
     return [line.strip().removeprefix("*").strip() for line in body.strip().splitlines()]
 
 
+def without_tags(text: str) -> str:
+    """A type as programs write it: our own by the names of their typedefs."""
+    return re.sub(r"\b(?:struct|enum)\s+(?=rds_)", "", " ".join(text.split()))
+
+
 def parameters(text: str) -> list[Parameter]:
     result = []
-    for part in " ".join(text.split()).split(","):
+    for part in without_tags(text).split(","):
         part = part.strip()
         if part not in ("", "void"):
             match = re.fullmatch(r"(.*?)(\w+)", part)
@@ -56,7 +61,7 @@ def functions(text: str) -> list[Function]:
     return [
         Function(
             match["name"],
-            " ".join(match["type"].split()),
+            without_tags(match["type"]),
             bool(match["nodiscard"]),
             parameters(match["parameters"]),
             comment_lines(match["comment"]),

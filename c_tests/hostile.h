@@ -92,7 +92,7 @@ static inline void check_possible(rds_status status) {
 static inline void look_at_spans(const rds_reader *reader, uint64_t rows) {
     for (uint64_t row = 0; row < rows;) {
         rds_span span = RDS_SPAN_INIT;
-        REQUIRE(CHECK_OK(rds_reader_span(reader, row, &span)));
+        REQUIRE(CHECK_OK(rds_reader_span(reader, 0, row, &span)));
         REQUIRE(CHECK(span.first_row <= row && row - span.first_row < span.row_count));
         if (span.data) CHECK(lies_in_a_file(span.data, span.row_count * span.stride));
         row = span.first_row + span.row_count;
@@ -126,13 +126,13 @@ static inline void look_at_arrow(const rds_reader *reader, uint64_t rows) {
     rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
     uint64_t wanted[MOST_ROWS];
     for (uint64_t i = 0; i < rows; i++) wanted[i] = rows - 1 - i;
-    rds_status status = rows ? rds_reader_get(reader, 0, &array) : RDS_ERR_CORRUPT;
+    rds_status status = rows ? rds_reader_get(reader, 0, 0, &array) : RDS_ERR_CORRUPT;
     check_possible(status);
     if (status == RDS_OK) array.release(&array);
-    status = rds_reader_take(reader, wanted, rows, 0, NULL, &array);
+    status = rds_reader_take(reader, wanted, rows, NULL, NULL, &array);
     check_possible(status);
     if (status == RDS_OK) array.release(&array);
-    status = rds_reader_dlpack(reader, 0, rows, &tensor);
+    status = rds_reader_dlpack(reader, 0, 0, rows, &tensor);
     check_possible(status);
     if (status == RDS_OK) tensor->deleter(tensor);
     options.batch_rows = 7;
@@ -154,7 +154,7 @@ static inline void look(const victim *victim, uint32_t access, struct answer *an
     answer->rows = table_info(reader).rows;
     uint64_t rows = answer->rows < MOST_ROWS ? answer->rows : MOST_ROWS;
     size_t bytes = rows * sizeof answer->values[0];
-    answer->status = rds_reader_read_range(reader, 0, rows, answer->values, bytes);
+    answer->status = rds_reader_read_range(reader, 0, 0, rows, answer->values, bytes);
     check_possible(answer->status);
     look_at_spans(reader, rows);
     look_at_ids(reader, rows);

@@ -30,6 +30,7 @@ FORKING = {"test_fork", "test_fork_first", "test_fork_load"}
 # Each step of these is a process of its own, which takes seconds to begin under valgrind; the functions it
 # calls are called by other programs too.
 MANY_PROCESSES = {
+    "test_columns_kill",
     "test_commit_readers",
     "test_full_disk",
     "test_journal",
@@ -39,11 +40,14 @@ MANY_PROCESSES = {
     "test_races",
     "test_recover",
     "test_refused",
+    "test_room",
     "test_waiting",
 }
 # At the end of a thread nobody frees what its last destructors made.
 ENDING = {"test_ends"}
-SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | {"test_runtime"}}
+# They wait for what takes long, of which valgrind makes hours.
+LONG = {"test_reader_asks", "test_reader_waiting"}
+SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),

@@ -61,7 +61,7 @@ static inline rds_status write_wide(rds_writer *writer, uint64_t first, uint64_t
     }
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
-    rds_status status = rds_write_tensors(writer, &ids, &tensor);
+    rds_status status = rds_write_tensors(writer, &ids, &tensor, 1);
     free(values);
     free(numbers);
     return status;
@@ -76,7 +76,7 @@ static inline uint64_t check_wide_rows(const char *path) {
         const char *id = NULL;
         size_t length = 0;
         char name[24];
-        CHECK_OK(rds_reader_read(reader, &row, 1, values, WIDE * sizeof *values));
+        CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, WIDE * sizeof *values));
         CHECK_OK(rds_reader_id(reader, row, &id, &length));
         snprintf(name, sizeof name, "%llu", (unsigned long long)row);
         wrong += length != strlen(name) || memcmp(id, name, length) != 0;

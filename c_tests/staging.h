@@ -7,7 +7,7 @@
 /* The token of all that a writer has written, copied. */
 static inline rds_token stage(rds_writer *writer) {
     rds_token token = {NULL, 0};
-    if (!CHECK_OK(rds_writer_stage(writer, &token.data, &token.length))) return token;
+    if (!CHECK_OK(rds_writer_stage(writer, &token))) return token;
     CHECK(token.data != NULL && token.length > 0);
     uint8_t *copy = (uint8_t *)malloc(token.length);
     memcpy(copy, token.data, token.length);

@@ -28,6 +28,29 @@ static inline rds_reader *table_reader(const char *path) {
     return reader;
 }
 
+/* What an export has of a row, or-ed. */
+enum { IDS = 1, DATA = 2 };
+
+/* A selection of these; of none it is the default. */
+static inline rds_select_options select_of(uint32_t parts) {
+    static const uint32_t data = 0;
+    rds_select_options options = RDS_SELECT_OPTIONS_INIT;
+    if (parts == IDS) options.flags = RDS_SELECT_NO_TENSORS;
+    if (parts == DATA) options.flags = RDS_SELECT_NO_IDS;
+    if (parts & DATA) options.columns = &data, options.column_count = 1;
+    return options;
+}
+
+/* The same as options of a stream. */
+static inline rds_stream_options stream_select(uint32_t parts) {
+    const rds_select_options chosen = select_of(parts);
+    rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
+    options.columns = chosen.columns;
+    options.column_count = chosen.column_count;
+    options.flags = chosen.flags;
+    return options;
+}
+
 static inline rds_ids ids_of(uint32_t kind, uint64_t count, const void *data) {
     rds_ids ids = RDS_IDS_INIT;
     ids.kind = kind;
@@ -36,7 +59,7 @@ static inline rds_ids ids_of(uint32_t kind, uint64_t count, const void *data) {
     return ids;
 }
 
-static inline rds_tensor tensor_of(uint32_t dtype, uint64_t ndim, const int64_t *shape,
+static inline rds_tensor tensor_of(uint32_t dtype, uint32_t ndim, const int64_t *shape,
                                    const void *data) {
     rds_tensor tensor = RDS_TENSOR_INIT;
     tensor.dtype = dtype;
@@ -58,7 +81,7 @@ static inline rds_status table_write(rds_writer *writer, uint64_t first, uint64_
     rds_ids ids = ids_of(RDS_IDS_NUMPY_S, count, names);
     ids.item_bytes = sizeof names[0];
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
-    rds_status status = rds_write_tensors(writer, &ids, &tensor);
+    rds_status status = rds_write_tensors(writer, &ids, &tensor, 1);
     free(names);
     free(values);
     return status;
@@ -89,7 +112,7 @@ static inline int table_row_is(const rds_reader *reader, uint64_t row, uint64_t 
     char name[24];
     const char *id = NULL;
     size_t length = 0;
-    if (rds_reader_read(reader, &row, 1, values, sizeof values) != RDS_OK) return 0;
+    if (rds_reader_read(reader, 0, &row, 1, values, sizeof values) != RDS_OK) return 0;
     if (rds_reader_id(reader, row, &id, &length) != RDS_OK) return 0;
     snprintf(name, sizeof name, "id-%llu", (unsigned long long)written);
     if (length != strlen(name) || memcmp(id, name, length) != 0) return 0;
@@ -102,6 +125,12 @@ static inline int table_row_is(const rds_reader *reader, uint64_t row, uint64_t 
 static inline rds_table_info table_info(const rds_reader *reader) {
     rds_table_info info = RDS_TABLE_INFO_INIT;
     CHECK_OK(rds_reader_info(reader, &info));
+    return info;
+}
+
+static inline rds_column_info column_info(const rds_reader *reader, uint32_t column) {
+    rds_column_info info = RDS_COLUMN_INFO_INIT;
+    CHECK_OK(rds_reader_column_info(reader, column, &info));
     return info;
 }
 
@@ -121,7 +150,7 @@ static inline void table_check(const rds_reader *reader, uint64_t first, uint64_
 static inline void table_check_all(const char *path, uint64_t count) {
     rds_reader *reader = table_reader(path);
     table_check(reader, 0, count);
-    CHECK_NUMBER(table_info(reader).mapped_rows, count);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, count);
     CHECK_OK(rds_reader_close(reader));
 }
 

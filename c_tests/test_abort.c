@@ -12,7 +12,7 @@ TEST(an_aborted_run_that_made_nothing_durable_leaves_no_file) {
         options.durability = durabilities[i], options.checkpoint_ms = 3600 * 1000;
         CHECK_OK(rds_writer_open(path.text, &options, &writer));
         for (uint64_t batch = 0; batch < 20; batch++) CHECK_OK(table_write(writer, batch * 9, 9));
-        CHECK_OK(rds_abort(writer));
+        CHECK_OK(rds_writer_abort(writer));
         CHECK_NUMBER(table_rows(path.text), -1);
         CHECK_NUMBER(data_files(path.text), 0);
         CHECK_NUMBER(versions(path.text), 0);
@@ -33,7 +33,7 @@ TEST(an_aborted_run_keeps_what_was_durable_and_leaves_no_other_file) {
     CHECK_OK(table_write(writer, 0, 10));
     CHECK_OK(rds_flush(writer));
     CHECK_OK(table_write(writer, 10, 7));
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     table_check_all(path.text, 10);
     CHECK_NUMBER(data_files(path.text), 1);
     CHECK_NUMBER(versions(path.text), 1);
@@ -47,7 +47,7 @@ TEST(rows_that_were_durable_become_visible_by_an_abort) {
         rds_writer *writer = table_writer(path.text, mode, RDS_DURABILITY_BATCH);
         for (uint64_t row = first; row < first + 20; row++) CHECK_OK(table_write(writer, row, 1));
         CHECK_NUMBER(table_rows(path.text), first ? (long long)first : -1);
-        CHECK_OK(rds_abort(writer));
+        CHECK_OK(rds_writer_abort(writer));
         table_check_all(path.text, first + 20);
     }
 }
@@ -57,7 +57,7 @@ TEST(an_aborted_append_leaves_the_table_as_it_was) {
     table_make(path.text, 10);
     rds_writer *writer = table_writer(path.text, RDS_MODE_APPEND, RDS_DURABILITY_COMMIT);
     CHECK_OK(table_write(writer, 10, 7));
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     table_check_all(path.text, 10);
     CHECK_NUMBER(data_files(path.text), 1);
     CHECK_NUMBER(versions(path.text), 1);
@@ -68,7 +68,7 @@ TEST(an_aborted_overwrite_leaves_the_old_table) {
     table_make(path.text, 10);
     rds_writer *writer = table_writer(path.text, RDS_MODE_OVERWRITE, RDS_DURABILITY_INTERVAL);
     CHECK_OK(table_write(writer, 100, 7));
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     table_check_all(path.text, 10);
     CHECK_NUMBER(data_files(path.text), 1);
 }
@@ -78,7 +78,7 @@ TEST(an_abort_after_a_commit_keeps_all_of_it) {
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
     CHECK_OK(table_write(writer, 0, 5));
     CHECK_OK(rds_commit(writer, NULL, NULL));
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     table_check_all(path.text, 5);
 }
 
@@ -86,13 +86,13 @@ TEST(an_aborted_writer_is_gone) {
     check_path_text path = check_path();
     rds_write_stats stats = RDS_WRITE_STATS_INIT;
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
-    CHECK_OK(rds_abort(writer));
-    CHECK_STATUS(rds_abort(writer), RDS_ERR_INVALID_HANDLE);
+    CHECK_OK(rds_writer_abort(writer));
+    CHECK_STATUS(rds_writer_abort(writer), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(rds_writer_close(writer), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(table_write(writer, 0, 1), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(rds_commit(writer, NULL, NULL), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(rds_writer_stats(writer, &stats), RDS_ERR_INVALID_HANDLE);
-    CHECK_STATUS(rds_abort((rds_writer *)(uintptr_t)0xabc), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_writer_abort((rds_writer *)(uintptr_t)0xabc), RDS_ERR_INVALID_HANDLE);
 }
 
 static void *write_until_refused(void *writer) {
@@ -116,7 +116,7 @@ TEST(an_abort_wakes_those_that_wait_for_room) {
     CHECK_OK(rds_writer_open(path.text, &options, &writer));
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, write_until_refused, writer);
     sleep_ms(50);
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
     CHECK_NUMBER(table_rows(path.text), -1);
     CHECK_NUMBER(data_files(path.text), 0);
@@ -134,10 +134,10 @@ TEST(an_abort_tells_a_failure_that_no_call_has_told) {
     sleep_ms(1500);
     CHECK_OK(rds_writer_stats(writer, &stats));
     CHECK_NUMBER(stats.durable_rows, 0);
-    status = rds_abort(writer);
+    status = rds_writer_abort(writer);
     CHECK(status == RDS_ERR_NOT_FOUND || status == RDS_ERR_IO);
-    CHECK_MESSAGE_HAS("rds_abort: ");
-    CHECK_STATUS(rds_abort(writer), RDS_ERR_INVALID_HANDLE);
+    CHECK_MESSAGE_HAS("rds_writer_abort: ");
+    CHECK_STATUS(rds_writer_abort(writer), RDS_ERR_INVALID_HANDLE);
 }
 
 CHECK_MAIN(RUN(an_aborted_run_that_made_nothing_durable_leaves_no_file),

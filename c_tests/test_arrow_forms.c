@@ -134,7 +134,7 @@ TEST(ids_may_be_integers_of_every_width) {
 }
 
 static void check_shape(const rds_reader *reader, uint32_t ndim, int64_t first, int64_t second) {
-    rds_table_info info = table_info(reader);
+    rds_column_info info = column_info(reader, 0);
     CHECK_NUMBER(info.ndim, ndim);
     CHECK_NUMBER(info.shape[0], first);
     CHECK_NUMBER(info.shape[1], second);

@@ -146,7 +146,8 @@ TEST(a_batch_of_another_schema_is_refused_and_released) {
     check_refused(items_double, RDS_ERR_SCHEMA_MISMATCH, "float32");
     check_refused(other_width, RDS_ERR_SCHEMA_MISMATCH, "[4]");
     check_refused(data_not_a_list, RDS_ERR_SCHEMA_MISMATCH, "column \"data\"");
-    check_refused(data_renamed, RDS_ERR_SCHEMA_MISMATCH, "no column \"data\"");
+    check_refused(data_renamed, RDS_ERR_SCHEMA_MISMATCH,
+                  "column \"vector\" is none of the table's, which are \"data\"");
     check_refused(ids_renamed, RDS_ERR_SCHEMA_MISMATCH, "no column \"object_id\"");
     check_refused(ids_are_floats, RDS_ERR_SCHEMA_MISMATCH, "column \"object_id\"");
     check_refused(both_are_ids, RDS_ERR_SCHEMA_MISMATCH, "");

@@ -46,7 +46,7 @@ static rds_reader *open_rows(uint64_t rows) {
 TEST(a_schema_outlives_its_reader) {
     struct ArrowSchema schema;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_schema(reader, &schema)));
+    REQUIRE(CHECK_OK(rds_reader_schema(reader, NULL, &schema)));
     CHECK_OK(rds_reader_close(reader));
     check_schema(&schema);
     on_another_thread(release_schema, &schema);
@@ -57,7 +57,7 @@ TEST(a_row_outlives_its_reader) {
     struct ArrowArray rows[ROWS];
     rds_reader *reader = open_rows(ROWS);
     for (uint64_t row = 0; row < ROWS; row++) {
-        REQUIRE(CHECK_OK(rds_reader_get(reader, row, &rows[row])));
+        REQUIRE(CHECK_OK(rds_reader_get(reader, 0, row, &rows[row])));
     }
     CHECK_OK(rds_reader_close(reader));
     for (uint64_t row = 0; row < ROWS; row++) {
@@ -72,7 +72,7 @@ TEST(a_row_outlives_its_reader) {
 TEST(a_moved_row_is_released_where_it_went) {
     struct ArrowArray row, moved;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_get(reader, 3, &row)));
+    REQUIRE(CHECK_OK(rds_reader_get(reader, 0, 3, &row)));
     moved = row;
     row.release = NULL;
     CHECK(list_row_is(&moved, 0, 3));
@@ -85,7 +85,7 @@ TEST(taken_rows_outlive_their_reader) {
     struct ArrowSchema schema;
     struct ArrowArray batch;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_take(reader, wanted, 5, 0, &schema, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, wanted, 5, NULL, &schema, &batch)));
     CHECK_OK(rds_reader_close(reader));
     check_schema(&schema);
     CHECK_NUMBER(batch.length, 5);
@@ -102,7 +102,7 @@ TEST(a_child_may_be_moved_out_and_outlive_its_parent) {
     const uint64_t wanted[] = {7, 2};
     struct ArrowArray batch, data;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_take(reader, wanted, 2, 0, NULL, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, wanted, 2, NULL, NULL, &batch)));
     data = *batch.children[1];
     batch.children[1]->release = NULL;
     batch.release(&batch);
@@ -113,16 +113,17 @@ TEST(a_child_may_be_moved_out_and_outlive_its_parent) {
 
 TEST(only_the_columns_asked_for_are_taken) {
     const uint64_t row = 6;
+    const rds_select_options ids = select_of(IDS), data = select_of(DATA);
     struct ArrowSchema schema;
     struct ArrowArray batch;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_take(reader, &row, 1, RDS_COLUMN_OBJECT_ID, &schema, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, &row, 1, &ids, &schema, &batch)));
     CHECK_NUMBER(schema.n_children, 1);
     CHECK_TEXT(schema.children[0]->name, "object_id");
     CHECK(string_is(batch.children[0], 0, 6));
     schema.release(&schema);
     batch.release(&batch);
-    REQUIRE(CHECK_OK(rds_reader_take(reader, &row, 1, RDS_COLUMN_DATA, &schema, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, &row, 1, &data, &schema, &batch)));
     CHECK_NUMBER(schema.n_children, 1);
     CHECK_TEXT(schema.children[0]->name, "data");
     CHECK(list_row_is(batch.children[0], 0, 6));
@@ -135,7 +136,7 @@ TEST(no_rows_are_an_empty_array_with_its_schema) {
     struct ArrowSchema schema;
     struct ArrowArray batch;
     rds_reader *reader = open_rows(ROWS);
-    REQUIRE(CHECK_OK(rds_reader_take(reader, NULL, 0, 0, &schema, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, NULL, 0, NULL, &schema, &batch)));
     check_schema(&schema);
     CHECK_NUMBER(batch.length, 0);
     CHECK_NUMBER(batch.n_children, 2);

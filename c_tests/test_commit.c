@@ -196,7 +196,7 @@ static void write_scalars(rds_writer *writer, uint64_t first, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) numbers[i] = (int64_t)(first + i);
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
     rds_tensor tensor = tensor_of(RDS_DTYPE_INT64, 1, shape, numbers);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     free(numbers);
 }
 
@@ -221,12 +221,12 @@ TEST(a_full_file_is_not_written_again) {
     int64_t *numbers = (int64_t *)calloc(rows, sizeof *numbers);
     rds_span span = RDS_SPAN_INIT;
     CHECK_NUMBER(table_info(reader).rows, rows);
-    CHECK_NUMBER(table_info(reader).mapped_rows, rows);
-    CHECK_OK(rds_reader_span(reader, 0, &span));
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, rows);
+    CHECK_OK(rds_reader_span(reader, 0, 0, &span));
     CHECK_NUMBER(span.row_count, FULL);
     CHECK(span.data != NULL && map_at(span.data).path[0] &&
           strcmp(map_at(span.data).path, full.text) == 0);
-    CHECK_OK(rds_reader_read_range(reader, 0, rows, numbers, rows * sizeof *numbers));
+    CHECK_OK(rds_reader_read_range(reader, 0, 0, rows, numbers, rows * sizeof *numbers));
     for (uint64_t i = 0; i < rows; i++) wrong += numbers[i] != (int64_t)i;
     CHECK_NUMBER(wrong, 0);
     free(numbers);

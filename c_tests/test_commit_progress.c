@@ -19,7 +19,7 @@ static void write_wide(rds_writer *writer, uint64_t first, uint64_t count) {
     }
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     free(values);
     free(numbers);
 }
@@ -33,7 +33,7 @@ static void check_wide(const char *path, uint64_t count) {
         const char *id = NULL;
         size_t length = 0;
         char name[24];
-        CHECK_OK(rds_reader_read(reader, &row, 1, values, WIDE * sizeof *values));
+        CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, WIDE * sizeof *values));
         CHECK_OK(rds_reader_id(reader, row, &id, &length));
         snprintf(name, sizeof name, "%llu", (unsigned long long)row);
         wrong += length != strlen(name) || memcmp(id, name, length) != 0;
@@ -129,7 +129,7 @@ TEST(a_writer_is_closed_and_aborted_after_a_commit_that_was_stopped) {
         rds_vacuum_info removed = RDS_VACUUM_INFO_INIT;
         rds_writer *writer = writer_with_parts(path.text);
         CHECK_STATUS(commit(writer, &told, NULL), RDS_ERR_CANCELLED);
-        CHECK_OK(aborts ? rds_abort(writer) : rds_writer_close(writer));
+        CHECK_OK(aborts ? rds_writer_abort(writer) : rds_writer_close(writer));
         check_wide(path.text, (uint64_t)rows_per_part() * PARTS);
         /* An abort merges no more; a close makes one file of all. */
         CHECK_NUMBER(named_files(path.text), aborts ? PARTS : 1);

@@ -24,6 +24,11 @@ TEST(init_macros_initialise) {
     rds_reader_options reader = RDS_READER_OPTIONS_INIT;
     rds_span span = RDS_SPAN_INIT;
     rds_table_info table = RDS_TABLE_INFO_INIT;
+    rds_column_info column = RDS_COLUMN_INFO_INIT;
+    rds_column_spec spec = RDS_COLUMN_SPEC_INIT;
+    rds_rows rows = RDS_ROWS_INIT;
+    rds_target target = RDS_TARGET_INIT;
+    rds_select_options select = RDS_SELECT_OPTIONS_INIT;
     rds_stream_options stream = RDS_STREAM_OPTIONS_INIT;
     rds_runtime_options runtime = RDS_RUNTIME_OPTIONS_INIT;
     CHECK(ids.struct_size == sizeof ids && ids.data == nullptr);
@@ -33,8 +38,13 @@ TEST(init_macros_initialise) {
     CHECK(commit_info.struct_size == sizeof commit_info && commit_info.rows == 0);
     CHECK(reader.struct_size == sizeof reader && reader.access == RDS_ACCESS_AUTO);
     CHECK(span.struct_size == sizeof span && span.data == nullptr);
-    CHECK(table.struct_size == sizeof table && table.shape[63] == 0);
-    CHECK(stream.struct_size == sizeof stream && stream.columns == 0);
+    CHECK(table.struct_size == sizeof table && table.column_count == 0);
+    CHECK(column.struct_size == sizeof column && column.shape[63] == 0);
+    CHECK(spec.struct_size == sizeof spec && spec.shape == nullptr);
+    CHECK(rows.struct_size == sizeof rows && rows.rows == nullptr && rows.step == 0);
+    CHECK(target.struct_size == sizeof target && target.data == nullptr);
+    CHECK(select.struct_size == sizeof select && select.columns == nullptr);
+    CHECK(stream.struct_size == sizeof stream && stream.columns == nullptr);
     CHECK(runtime.struct_size == sizeof runtime && runtime.worker_threads == 0);
 }
 
@@ -65,13 +75,13 @@ TEST(vectors_and_strings_go_in_and_come_out) {
     const rds_ids ids = ids_of(RDS_IDS_CSTRINGS, pointers.size(), pointers.data());
     const rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT64, 2, shape.data(), values.data());
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
 
     rds_reader *reader = table_reader(path.text);
     const std::vector<uint64_t> rows = {2, 0};
     std::vector<std::array<double, 2>> read(rows.size());
-    CHECK_OK(rds_reader_read(reader, rows.data(), rows.size(), read.data(),
+    CHECK_OK(rds_reader_read(reader, 0, rows.data(), rows.size(), read.data(),
                              read.size() * sizeof read[0]));
     CHECK(read[0] == values[2] && read[1] == values[0]);
     const char *id = nullptr;
@@ -87,7 +97,7 @@ static std::vector<const float *> row_pointers(const rds_reader *reader) {
     const uint64_t count = table_info(reader).rows;
     rds_span span = RDS_SPAN_INIT;
     for (uint64_t row = 0; row < count; row = span.first_row + span.row_count) {
-        if (!CHECK_OK(rds_reader_span(reader, row, &span)) || !CHECK(span.data != nullptr)) break;
+        if (!CHECK_OK(rds_reader_span(reader, 0, row, &span)) || !CHECK(span.data != nullptr)) break;
         for (uint64_t i = 0; i < span.row_count; ++i) {
             rows.push_back(reinterpret_cast<const float *>(static_cast<const char *>(span.data) +
                                                            i * span.stride));
@@ -109,7 +119,7 @@ TEST(spans_are_walked_and_refreshed) {
     CHECK_NUMBER(rows.size(), 8);
     for (uint64_t row = 0; row < rows.size(); ++row) CHECK(rows[row][1] == table_value(row, 1));
     std::vector<std::array<float, TABLE_WIDTH>> copy(4);
-    CHECK_OK(rds_reader_read_range(reader.get(), 3, copy.size(), copy.data(),
+    CHECK_OK(rds_reader_read_range(reader.get(), 0, 3, copy.size(), copy.data(),
                                    copy.size() * sizeof copy[0]));
     CHECK(copy[2][3] == table_value(5, 3));
 }
@@ -124,7 +134,7 @@ TEST(tensors_and_ids_live_in_unique_pointers) {
     table_make(path.text, 5);
     std::unique_ptr<rds_reader, Close> reader(table_reader(path.text));
     DLManagedTensorVersioned *exported = nullptr;
-    CHECK_OK(rds_reader_dlpack(reader.get(), 1, 3, &exported));
+    CHECK_OK(rds_reader_dlpack(reader.get(), 0, 1, 3, &exported));
     const std::unique_ptr<DLManagedTensorVersioned, Release> tensor(exported);
     ArrowArray array = {};
     CHECK_OK(rds_reader_ids(reader.get(), 0, 5, nullptr, &array));
@@ -169,7 +179,7 @@ TEST(a_lambda_is_a_callback) {
     options.progress = [](void *, uint64_t, uint64_t) { return 0; };
     CHECK_OK(rds_commit(writer, &options, nullptr));
     CHECK_OK(rds_writer_close(writer));
-    CHECK_OK(rds_set_log_callback(RDS_LOG_WARN, [](int, const char *, const char *, void *) {},
+    CHECK_OK(rds_set_log_callback(RDS_LOG_WARN, [](void *, uint32_t, const char *, const char *) {},
                                   nullptr));
     CHECK_OK(rds_set_log_callback(RDS_LOG_OFF, nullptr, nullptr));
 }

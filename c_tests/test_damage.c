@@ -124,10 +124,10 @@ TEST(a_reader_in_use_survives_the_removal_of_its_files) {
     CHECK(unlink(file_in(path.text, "data", ".lance").text) == 0);
     float values[TABLE_WIDTH];
     const uint64_t row = ROWS - 1;
-    CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, sizeof values));
     CHECK(values[0] == table_value(row, 0));
     values[0] = 0;
-    CHECK_OK(rds_reader_read(through_lance, &row, 1, values, sizeof values));
+    CHECK_OK(rds_reader_read(through_lance, 0, &row, 1, values, sizeof values));
     CHECK(values[0] == table_value(row, 0));
     CHECK_OK(rds_reader_close(reader));
     CHECK_OK(rds_reader_close(through_lance));

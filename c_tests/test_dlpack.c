@@ -12,7 +12,7 @@ static const uint64_t runs[] = {5, 1, 3, 0};
 
 static DLManagedTensorVersioned *export(const rds_reader *reader, uint64_t first, uint64_t count) {
     DLManagedTensorVersioned *tensor = NULL;
-    CHECK_OK(rds_reader_dlpack(reader, first, count, &tensor));
+    CHECK_OK(rds_reader_dlpack(reader, 0, first, count, &tensor));
     CHECK(tensor != NULL);
     return tensor;
 }
@@ -64,7 +64,7 @@ static void check_dtype(const struct dtype *dtype, uint64_t ndim, uint32_t acces
     int code = code_of(dtype->number);
     if (code < 0) {
         DLManagedTensorVersioned *tensor = (DLManagedTensorVersioned *)&made;
-        CHECK_STATUS(rds_reader_dlpack(reader, 0, 1, &tensor), RDS_ERR_NOT_SUPPORTED);
+        CHECK_STATUS(rds_reader_dlpack(reader, 0, 0, 1, &tensor), RDS_ERR_NOT_SUPPORTED);
         CHECK_MESSAGE_HAS(dtype->name);
         CHECK(tensor == NULL);
     } else {
@@ -97,7 +97,7 @@ TEST(rows_of_one_span_are_the_tables_own_memory_and_read_only) {
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
     for (uint64_t row = 0; row < made.rows; row++) {
         rds_span span = RDS_SPAN_INIT;
-        CHECK_OK(rds_reader_span(reader, row, &span));
+        CHECK_OK(rds_reader_span(reader, 0, row, &span));
         uint64_t count = span.first_row + span.row_count - row;
         DLManagedTensorVersioned *tensor = export(reader, row, count);
         REQUIRE(tensor != NULL);
@@ -201,7 +201,7 @@ TEST(ranges_beyond_the_table_are_refused) {
                                   {0, 1ull << 60}, {UINT64_MAX, UINT64_MAX}};
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         DLManagedTensorVersioned *tensor = (DLManagedTensorVersioned *)&made;
-        CHECK_STATUS(rds_reader_dlpack(reader, ranges[i][0], ranges[i][1], &tensor),
+        CHECK_STATUS(rds_reader_dlpack(reader, 0, ranges[i][0], ranges[i][1], &tensor),
                      RDS_ERR_OUT_OF_RANGE);
         CHECK_MESSAGE_HAS("rds_reader_dlpack: ");
         CHECK(tensor == NULL);

@@ -63,17 +63,17 @@ TEST(errors_of_rows_name_the_row_and_the_size_of_the_table) {
     const uint64_t row = 90210;
     const char *id;
     size_t length;
-    CHECK_STATUS(rds_reader_get(reader, row, &array), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_get(reader, 0, row, &array), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_get: row 90210 is out of range (the table has 5 rows)");
-    CHECK_STATUS(rds_reader_read(reader, &row, 1, values, sizeof values), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_read(reader, 0, &row, 1, values, sizeof values), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_read: row 90210 is out of range (the table has 5 rows)");
-    CHECK_STATUS(rds_reader_take(reader, &row, 1, 0, NULL, &array), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_take(reader, &row, 1, NULL, NULL, &array), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_take: row 90210 is out of range (the table has 5 rows)");
     CHECK_STATUS(rds_reader_id(reader, 5, &id, &length), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_id: row 5 is out of range (the table has 5 rows)");
-    CHECK_STATUS(rds_reader_read(reader, &row, 1, values, 3), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_reader_read(reader, 0, &row, 1, values, 3), RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE("rds_reader_read: out_bytes is 3; 1 rows need 16");
-    CHECK_STATUS(rds_reader_span(reader, 5, &span), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_span(reader, 0, 5, &span), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_span: row 5 is out of range (the table has 5 rows)");
     CHECK_OK(rds_reader_close(reader));
 }
@@ -87,14 +87,14 @@ TEST(errors_of_ranges_name_the_range_and_the_size_of_the_table) {
     struct DLManagedTensorVersioned *tensor;
     rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
     float values[3][TABLE_WIDTH];
-    CHECK_STATUS(rds_reader_read_range(reader, 3, 3, values, sizeof values), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_read_range(reader, 0, 3, 3, values, sizeof values), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_read_range: 3 rows from row 3 are out of range (the table has 5 "
                   "rows)");
-    CHECK_STATUS(rds_reader_read_range(reader, 0, 3, values, 47), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_reader_read_range(reader, 0, 0, 3, values, 47), RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE("rds_reader_read_range: out_bytes is 47; 3 rows need 48");
     CHECK_STATUS(rds_reader_ids(reader, 5, 1, NULL, &array), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_ids: 1 rows from row 5 are out of range (the table has 5 rows)");
-    CHECK_STATUS(rds_reader_dlpack(reader, 6, 0, &tensor), RDS_ERR_OUT_OF_RANGE);
+    CHECK_STATUS(rds_reader_dlpack(reader, 0, 6, 0, &tensor), RDS_ERR_OUT_OF_RANGE);
     CHECK_MESSAGE("rds_reader_dlpack: 0 rows from row 6 are out of range (the table has 5 rows)");
     options.first_row = 4;
     options.row_count = 2;
@@ -113,18 +113,18 @@ TEST(errors_of_batches_name_what_was_expected_and_what_came) {
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
 
     CHECK_OK(table_write(writer, 0, 2));
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE_HAS("rds_write_tensors: ");
     CHECK_MESSAGE_HAS("3 ids");
     CHECK_MESSAGE_HAS("2 rows");
     shape[0] = 3;
     tensor.dtype = RDS_DTYPE_FLOAT64;
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_SCHEMA_MISMATCH);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_SCHEMA_MISMATCH);
     CHECK_MESSAGE_HAS("float32");
     CHECK_MESSAGE_HAS("float64");
     tensor.dtype = RDS_DTYPE_FLOAT32;
     shape[1] = 3;
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_SCHEMA_MISMATCH);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_SCHEMA_MISMATCH);
     CHECK_MESSAGE_HAS("[4]");
     CHECK_MESSAGE_HAS("[3]");
     CHECK_OK(rds_writer_close(writer));
@@ -194,15 +194,17 @@ TEST(every_status_has_its_name) {
     NAMED(RDS_ERR_PANIC);
     NAMED(RDS_ERR_INTERNAL);
     NAMED(RDS_ERR_COMMIT_UNKNOWN);
+    NAMED(RDS_ERR_NO_ROOM);
+    NAMED(RDS_ERR_STREAM);
 #undef NAMED
-    CHECK_TEXT(rds_status_name(RDS_ERR_COMMIT_UNKNOWN + 1), "RDS_ERR_UNKNOWN");
+    CHECK_TEXT(rds_status_name(RDS_ERR_STREAM + 1), "RDS_ERR_UNKNOWN");
     CHECK_TEXT(rds_status_name(UINT32_MAX), "RDS_ERR_UNKNOWN");
 }
 
-TEST(the_abi_of_this_header_is_accepted_and_a_newer_one_is_not) {
+TEST(the_abi_of_this_header_is_accepted_and_a_newer_or_a_former_one_is_not) {
     CHECK_NUMBER(rds_abi_version(), RDS_ABI_VERSION);
     CHECK_OK(rds_check_abi(RDS_ABI_VERSION));
-    const uint32_t refused[] = {0, RDS_ABI_VERSION + 1, RDS_ABI_VERSION + 1000, UINT32_MAX};
+    const uint32_t refused[] = {0, 1, 999, RDS_ABI_VERSION + 1, RDS_ABI_VERSION + 1000, UINT32_MAX};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         char number[16];
         CHECK_STATUS(rds_check_abi(refused[i]), RDS_ERR_NOT_SUPPORTED);
@@ -229,5 +231,5 @@ CHECK_MAIN(RUN(there_is_no_error_before_the_first), RUN(reading_an_error_does_no
            RUN(errors_of_batches_name_what_was_expected_and_what_came),
            RUN(a_call_that_fails_while_its_thread_ends_is_an_error_not_a_crash),
            RUN(errors_of_paths_name_the_path), RUN(every_status_has_its_name),
-           RUN(the_abi_of_this_header_is_accepted_and_a_newer_one_is_not),
+           RUN(the_abi_of_this_header_is_accepted_and_a_newer_or_a_former_one_is_not),
            RUN(the_library_knows_what_it_was_built_from))

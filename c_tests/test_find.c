@@ -22,7 +22,7 @@ static check_path_text make_large(uint64_t rows, id_of_row *id) {
         const int64_t shape[1] = {(int64_t)count};
         const rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
         const rds_tensor tensor = tensor_of(RDS_DTYPE_UINT8, 1, shape, values);
-        CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+        CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     }
     CHECK_OK(rds_commit(writer, NULL, NULL));
     CHECK_OK(rds_writer_close(writer));

@@ -36,11 +36,11 @@ TEST(only_rows_that_lie_plain_are_mapped) {
     rds_reader *reader = open_mixed(0);
     const uint64_t bounds[] = {0, FIRST_UNMAPPED, FIRST_MAPPED_AGAIN, MIXED};
     CHECK_NUMBER(table_info(reader).rows, MIXED);
-    CHECK_NUMBER(table_info(reader).mapped_rows, MIXED - FIRST_MAPPED_AGAIN + FIRST_UNMAPPED);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, MIXED - FIRST_MAPPED_AGAIN + FIRST_UNMAPPED);
     for (int part = 0; part < 3; part++) {
         for (uint64_t row = bounds[part]; row < bounds[part + 1]; row++) {
             rds_span span = RDS_SPAN_INIT;
-            CHECK_OK(rds_reader_span(reader, row, &span));
+            CHECK_OK(rds_reader_span(reader, 0, row, &span));
             CHECK_NUMBER(span.first_row, bounds[part]);
             CHECK_NUMBER(span.row_count, bounds[part + 1] - bounds[part]);
             CHECK((span.data != NULL) == (part != 1));
@@ -70,11 +70,11 @@ TEST(every_range_across_mapped_and_other_rows) {
         for (uint64_t first = 0; first <= MIXED; first++) {
             for (uint64_t end = first; end <= MIXED; end++) {
                 float values[MIXED][TABLE_WIDTH];
-                rds_status status = rds_reader_read_range(reader, first, end - first, values,
+                rds_status status = rds_reader_read_range(reader, 0, first, end - first, values,
                                                           (end - first) * sizeof values[0]);
                 if (first <= NO_TENSOR && NO_TENSOR < end) {
                     CHECK_NUMBER(status, RDS_ERR_NOT_SUPPORTED);
-                    CHECK_MESSAGE_HAS("rds_reader_read_range: the tensor of row 11 is null");
+                    CHECK_MESSAGE_HAS("rds_reader_read_range: column \"data\": the tensor of row 11 is null");
                     continue;
                 }
                 CHECK_NUMBER(status, RDS_OK);
@@ -90,12 +90,24 @@ TEST(a_gather_mixes_mapped_and_other_rows) {
     float values[12][TABLE_WIDTH];
     for (int a = 0; a < 2; a++) {
         rds_reader *reader = open_mixed(a);
-        CHECK_OK(rds_reader_read(reader, rows, 12, values, sizeof values));
+        CHECK_OK(rds_reader_read(reader, 0, rows, 12, values, sizeof values));
         for (int i = 0; i < 12; i++) CHECK(values_are(values[i], rows[i]));
         const uint64_t with_null[] = {18, 0, NO_TENSOR, 5};
-        CHECK_STATUS(rds_reader_read(reader, with_null, 4, values, sizeof values),
+        CHECK_STATUS(rds_reader_read(reader, 0, with_null, 4, values, sizeof values),
                      RDS_ERR_NOT_SUPPORTED);
-        CHECK_MESSAGE_HAS("rds_reader_read: the tensor of row 11 is null");
+        CHECK_MESSAGE_HAS("rds_reader_read: column \"data\": the tensor of row 11 is null");
+        rds_rows backwards = RDS_ROWS_INIT, chosen = RDS_ROWS_INIT;
+        rds_target target = RDS_TARGET_INIT;
+        target.data = values, target.bytes = sizeof values;
+        backwards.first_row = 18, backwards.step = -2, backwards.count = 10;
+        CHECK_OK(rds_reader_gather(reader, &backwards, &target, 1));
+        for (uint64_t i = 0; i < 10; i++) CHECK(values_are(values[i], 18 - 2 * i));
+        chosen.rows = rows, chosen.count = 12;
+        CHECK_OK(rds_reader_gather(reader, &chosen, &target, 1));
+        for (int i = 0; i < 12; i++) CHECK(values_are(values[i], rows[i]));
+        backwards.step = -1;
+        CHECK_STATUS(rds_reader_gather(reader, &backwards, &target, 1), RDS_ERR_NOT_SUPPORTED);
+        CHECK_MESSAGE_HAS("rds_reader_gather: column \"data\": the tensor of row 11 is null");
         CHECK_OK(rds_reader_close(reader));
     }
 }
@@ -109,7 +121,7 @@ TEST(tensors_are_shared_within_a_span_and_copied_across) {
     rds_reader *reader = open_mixed(0);
     DLManagedTensorVersioned *tensor = NULL;
     for (int r = 0; r < 5; r++) {
-        if (!CHECK_OK(rds_reader_dlpack(reader, ranges[r][0], ranges[r][1], &tensor))) continue;
+        if (!CHECK_OK(rds_reader_dlpack(reader, 0, ranges[r][0], ranges[r][1], &tensor))) continue;
         CHECK_NUMBER(tensor->flags, ranges[r][2]);
         const float *values = (const float *)tensor->dl_tensor.data;
         for (uint64_t i = 0; i < ranges[r][1]; i++) {
@@ -117,8 +129,8 @@ TEST(tensors_are_shared_within_a_span_and_copied_across) {
         }
         tensor->deleter(tensor);
     }
-    CHECK_STATUS(rds_reader_dlpack(reader, 0, MIXED, &tensor), RDS_ERR_NOT_SUPPORTED);
-    CHECK_MESSAGE_HAS("rds_reader_dlpack: the tensor of row 11 is null");
+    CHECK_STATUS(rds_reader_dlpack(reader, 0, 0, MIXED, &tensor), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("rds_reader_dlpack: column \"data\": the tensor of row 11 is null");
     CHECK(tensor == NULL);
     CHECK_OK(rds_reader_close(reader));
 }
@@ -147,12 +159,12 @@ TEST(arrow_shows_what_is_null) {
         rds_reader *reader = open_mixed(a);
         struct ArrowArray array;
         for (uint64_t row = 0; row < MIXED; row++) {
-            if (!CHECK_OK(rds_reader_get(reader, row, &array))) continue;
+            if (!CHECK_OK(rds_reader_get(reader, 0, row, &array))) continue;
             CHECK_NUMBER(array.null_count, row == NO_TENSOR);
             if (row != NO_TENSOR) CHECK(list_row_is(&array, 0, written[row]));
             array.release(&array);
         }
-        if (CHECK_OK(rds_reader_take(reader, rows, MIXED, 0, NULL, &array))) {
+        if (CHECK_OK(rds_reader_take(reader, rows, MIXED, NULL, NULL, &array))) {
             check_batch(&array, 0);
             array.release(&array);
         }
@@ -204,9 +216,9 @@ TEST(an_id_that_is_null_is_null_or_refused_and_never_found) {
 static void check_eight_rows(rds_reader *reader, uint64_t mapped, const char *ids_format) {
     struct ArrowSchema schema;
     CHECK_NUMBER(table_info(reader).rows, 8);
-    CHECK_NUMBER(table_info(reader).mapped_rows, mapped);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, mapped);
     for (uint64_t row = 0; row < 8; row++) CHECK(table_row_is(reader, row, row));
-    if (CHECK_OK(rds_reader_schema(reader, &schema))) {
+    if (CHECK_OK(rds_reader_schema(reader, NULL, &schema))) {
         CHECK_TEXT(schema.children[0]->format, ids_format);
         schema.release(&schema);
     }

@@ -24,7 +24,7 @@ static void read_everything(void *data) {
     for (uint64_t row = 0; row < ROWS; row += 50) CHECK(table_row_is(handles->reader, row, row));
     CHECK_OK(rds_reader_find(handles->reader, &ids, &found, NULL));
     CHECK_NUMBER(found, 3);
-    if (CHECK_OK(rds_reader_get(handles->reader, 7, &array))) array.release(&array);
+    if (CHECK_OK(rds_reader_get(handles->reader, 0, 7, &array))) array.release(&array);
     REQUIRE(CHECK_OK(rds_reader_stream(handles->reader, NULL, &stream)));
     CHECK_NUMBER(stream.get_next(&stream, &array), 0);
     if (array.release) array.release(&array);
@@ -108,7 +108,7 @@ static void use_the_writer(void *data) {
     stats.accepted_rows = 77;
     CHECK_STATUS(rds_writer_stats(handles->writer, &stats), RDS_ERR_INVALID_STATE);
     CHECK_NUMBER(stats.accepted_rows, 77);
-    CHECK_STATUS(handles->stop ? rds_abort(handles->writer) : rds_writer_close(handles->writer),
+    CHECK_STATUS(handles->stop ? rds_writer_abort(handles->writer) : rds_writer_close(handles->writer),
                  RDS_ERR_INVALID_STATE);
     CHECK_STATUS(rds_writer_close(handles->writer), RDS_ERR_INVALID_HANDLE);
 }
@@ -117,14 +117,13 @@ static void use_the_writer(void *data) {
 static void use_the_stream_and_the_token(void *data) {
     const struct handles *handles = (const struct handles *)data;
     struct ArrowArrayStream stream;
-    const uint8_t *token = NULL;
-    size_t length = 0;
+    rds_token token = {NULL, 0};
     CHECK_OK(rds_reader_stream(handles->reader, NULL, &stream));
     CHECK_STATUS(rds_write_stream(handles->writer, &stream, NULL, NULL), RDS_ERR_INVALID_STATE);
     CHECK(stream.release == NULL);
-    CHECK_STATUS(rds_writer_stage(handles->writer, &token, &length), RDS_ERR_INVALID_STATE);
-    CHECK(token == NULL && length == 0);
-    CHECK_STATUS(rds_abort(handles->writer), RDS_ERR_INVALID_STATE);
+    CHECK_STATUS(rds_writer_stage(handles->writer, &token), RDS_ERR_INVALID_STATE);
+    CHECK(token.data == NULL && token.length == 0);
+    CHECK_STATUS(rds_writer_abort(handles->writer), RDS_ERR_INVALID_STATE);
 }
 
 TEST(a_staged_writer_belongs_to_the_process_that_opened_it) {
@@ -136,7 +135,7 @@ TEST(a_staged_writer_belongs_to_the_process_that_opened_it) {
         .reader = table_reader(source.text)};
     CHECK_OK(table_write(handles.writer, 0, 3));
     in_child(use_the_stream_and_the_token, &handles);
-    CHECK_OK(rds_writer_stage(handles.writer, &token.data, &token.length));
+    CHECK_OK(rds_writer_stage(handles.writer, &token));
     CHECK_OK(rds_commit_staged(path.text, &token, 1, NULL, NULL));
     CHECK_OK(rds_writer_close(handles.writer));
     CHECK_OK(rds_reader_close(handles.reader));

@@ -25,9 +25,9 @@ static void read_many(const rds_reader *reader, uint64_t seed) {
     uint64_t rows[MANY];
     long long wrong = 0;
     for (uint64_t i = 0; i < MANY; i++) rows[i] = (i * 7919 + seed) % ROWS;
-    CHECK_OK(rds_reader_read(reader, rows, MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, rows, MANY, values, sizeof values));
     for (int i = 0; i < MANY; i++) wrong += values[i][1] != table_value(rows[i], 1);
-    CHECK_OK(rds_reader_read_range(reader, seed % (ROWS - MANY), MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read_range(reader, 0, seed % (ROWS - MANY), MANY, values, sizeof values));
     for (int i = 0; i < MANY; i++) {
         wrong += values[i][2] != table_value(seed % (ROWS - MANY) + (uint64_t)i, 2);
     }
@@ -74,15 +74,15 @@ static void stream_all(const rds_reader *reader) {
 static void export_some(const rds_reader *reader, uint64_t row) {
     struct ArrowArray array;
     DLManagedTensorVersioned *tensor = NULL;
-    if (CHECK_OK(rds_reader_get(reader, row, &array))) {
+    if (CHECK_OK(rds_reader_get(reader, 0, row, &array))) {
         CHECK(list_row_is(&array, 0, row));
         array.release(&array);
     }
-    if (CHECK_OK(rds_reader_take(reader, &row, 1, 0, NULL, &array))) {
+    if (CHECK_OK(rds_reader_take(reader, &row, 1, NULL, NULL, &array))) {
         CHECK(string_is(array.children[0], 0, row));
         array.release(&array);
     }
-    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, row, 1, &tensor)));
+    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, 0, row, 1, &tensor)));
     CHECK(*(const float *)tensor->dl_tensor.data == table_value(row, 0));
     tensor->deleter(tensor);
 }
@@ -102,7 +102,7 @@ static void use_everything(void *data) {
     uint64_t row = (uint64_t)getpid() % ROWS;
     alarm(HANG_SECONDS);
     rds_span span = RDS_SPAN_INIT;
-    CHECK_OK(rds_reader_span(shared->mapped, row, &span));
+    CHECK_OK(rds_reader_span(shared->mapped, 0, row, &span));
     CHECK(((const float *)span.data)[0] == table_value(span.first_row, 0));
     use(shared->mapped, row);
     use(shared->through_lance, row);

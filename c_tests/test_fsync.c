@@ -130,9 +130,9 @@ TEST(a_large_durable_batch_is_on_disk_with_its_journal) {
     rds_ids ids = ids_of(RDS_IDS_INT64, 64, numbers);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_BATCH);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     event_count = 0;
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK(event_after(0, 'd', "/_rds/", ".lance") >= 0);
     CHECK(event_after(0, 'd', "/journal.", "") >= 0);
     CHECK_OK(rds_writer_close(writer));
@@ -173,11 +173,10 @@ TEST(a_merged_file_is_on_disk_before_the_manifest_that_names_it) {
 TEST(staged_rows_are_on_disk_with_their_token) {
     check_path_text path = check_path();
     rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_INTERVAL);
-    const uint8_t *token = NULL;
-    size_t length = 0;
+    rds_token token = {NULL, 0};
     event_count = 0;
     CHECK_OK(table_write(writer, 0, 3));
-    CHECK_OK(rds_writer_stage(writer, &token, &length));
+    CHECK_OK(rds_writer_stage(writer, &token));
     int data = event_after(0, 's', "/_rds/", ".lance");
     CHECK(data >= 0);
     CHECK(event_after(data + 1, 's', "/results.lance/_rds/", "") > data);

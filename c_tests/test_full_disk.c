@@ -86,7 +86,7 @@ static void check_closed(const char *path, uint32_t durability, int aborts) {
     REQUIRE(fill(&full, path, durability));
     uint64_t durable = stats_of(full.writer).durable_rows;
     double since = seconds();
-    rds_status status = aborts ? rds_abort(full.writer) : rds_writer_close(full.writer);
+    rds_status status = aborts ? rds_writer_abort(full.writer) : rds_writer_close(full.writer);
     double took = seconds() - since;
     if (aborts) {
         CHECK(status == RDS_OK || status == RDS_ERR_IO);
@@ -174,7 +174,7 @@ static void *stage_rows_of(void *data) {
         full->status = write_wide(full->writer, row, STEP);
     }
     if (full->status != RDS_OK) return NULL;
-    full->status = rds_writer_stage(full->writer, &full->token.data, &full->token.length);
+    full->status = rds_writer_stage(full->writer, &full->token);
     CHECK((full->token.data != NULL) == (full->status == RDS_OK));
     return NULL;
 }
@@ -230,7 +230,7 @@ static void *write_tiny(void *data) {
     for (int64_t row = 0; row < TINY_ROWS && full->status == RDS_OK; row++) {
         const rds_ids ids = ids_of(RDS_IDS_INT64, 1, &row);
         const rds_tensor tensor = tensor_of(RDS_DTYPE_INT64, 1, &one, &row);
-        full->status = rds_write_tensors(full->writer, &ids, &tensor);
+        full->status = rds_write_tensors(full->writer, &ids, &tensor, 1);
         if (full->status == RDS_OK) shared_set(&full->written, (uint64_t)row + 1);
     }
     return NULL;
@@ -259,7 +259,7 @@ static void queue_of_tiny_batches(void *path) {
     if (!CHECK(grown < 3 * QUEUE)) fprintf(stderr, "    %llu\n", (unsigned long long)grown);
 #endif
     (void)grown;
-    rds_status status = rds_abort(full.writer);
+    rds_status status = rds_writer_abort(full.writer);
     CHECK(status == RDS_OK || status == RDS_ERR_IO);
     pthread_join(full.thread, NULL);
 }

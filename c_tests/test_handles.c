@@ -24,23 +24,23 @@ static void check_reader_refused(rds_reader *reader) {
     rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &name);
 
     CHECK_STATUS(rds_reader_info(reader, &info), RDS_ERR_INVALID_HANDLE);
-    CHECK_STATUS(rds_reader_schema(reader, &schema), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_schema(reader, NULL, &schema), RDS_ERR_INVALID_HANDLE);
     CHECK(schema.release == NULL);
-    CHECK_STATUS(rds_reader_get(reader, 0, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_get(reader, 0, 0, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(array.release == NULL);
-    CHECK_STATUS(rds_reader_take(reader, &row, 1, 0, NULL, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_take(reader, &row, 1, NULL, NULL, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(array.release == NULL);
-    CHECK_STATUS(rds_reader_read(reader, &row, 1, values, sizeof values), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_read(reader, 0, &row, 1, values, sizeof values), RDS_ERR_INVALID_HANDLE);
     CHECK_STATUS(rds_reader_id(reader, 0, &id, &length), RDS_ERR_INVALID_HANDLE);
     CHECK(id == NULL && length == 0);
     CHECK_STATUS(rds_reader_ids(reader, 0, 1, &schema, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(schema.release == NULL && array.release == NULL);
     CHECK_STATUS(rds_reader_find(reader, &ids, &found, NULL), RDS_ERR_INVALID_HANDLE);
-    CHECK_STATUS(rds_reader_span(reader, 0, &span), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_span(reader, 0, 0, &span), RDS_ERR_INVALID_HANDLE);
     CHECK(span.row_count == 0 && span.data == NULL);
-    CHECK_STATUS(rds_reader_read_range(reader, 0, 1, values, sizeof values),
+    CHECK_STATUS(rds_reader_read_range(reader, 0, 0, 1, values, sizeof values),
                  RDS_ERR_INVALID_HANDLE);
-    CHECK_STATUS(rds_reader_dlpack(reader, 0, 1, &tensor), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_dlpack(reader, 0, 0, 1, &tensor), RDS_ERR_INVALID_HANDLE);
     CHECK(tensor == NULL);
     CHECK_STATUS(rds_reader_refresh(reader, &changed), RDS_ERR_INVALID_HANDLE);
     CHECK_NUMBER(changed, 0);
@@ -165,7 +165,7 @@ static void *read_until_closed(void *data) {
     for (uint64_t i = 0; status == RDS_OK; i++) {
         uint64_t row = i % ROWS;
         float values[TABLE_WIDTH] = {0};
-        status = rds_reader_read(shared->reader, &row, 1, values, sizeof values);
+        status = rds_reader_read(shared->reader, 0, &row, 1, values, sizeof values);
         if (status == RDS_OK) CHECK(values[0] == table_value(row, 0));
     }
     CHECK_NUMBER(status, RDS_ERR_INVALID_HANDLE);

@@ -141,7 +141,7 @@ TEST(ids_of_every_length_come_back) {
     const rds_ids ids = ids_of(RDS_IDS_CSTRINGS, COUNT, names);
     const rds_tensor tensor = tensor_of(RDS_DTYPE_UINT8, 1, shape, values);
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
     rds_reader *reader = table_reader(path.text);
     struct ArrowArray array;

@@ -10,7 +10,7 @@ static rds_reader *write_ids(const rds_ids *ids) {
     const int64_t shape[1] = {(int64_t)ids->count};
     const rds_tensor tensor = tensor_of(RDS_DTYPE_UINT8, 1, shape, values);
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
     return table_reader(path.text);
 }
@@ -21,7 +21,7 @@ static rds_status write_refused(const rds_ids *ids) {
     const int64_t shape[1] = {(int64_t)ids->count};
     const rds_tensor tensor = tensor_of(RDS_DTYPE_UINT8, 1, shape, values);
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
-    rds_status status = rds_write_tensors(writer, ids, &tensor);
+    rds_status status = rds_write_tensors(writer, ids, &tensor, 1);
     CHECK_OK(rds_writer_close(writer));
     return status;
 }
@@ -58,6 +58,76 @@ TEST(ids_as_bytes_and_offsets) {
 TEST(ids_as_c_strings) {
     rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 5, words);
     check_ids(&ids, words);
+}
+
+TEST(ids_as_strings_with_lengths) {
+    /* Nothing ends one but its length, and an empty one needs no memory. */
+    const char *const text = "ngc-1Öl星雲\xf0\x9f\x94\xad";
+    const rds_string strings[] = {{text, 5}, {NULL, 0}, {text + 5, 3}, {text + 8, 6}, {text + 14, 4}};
+    rds_ids ids = ids_of(RDS_IDS_STRINGS, 5, strings);
+    check_ids(&ids, words);
+    const char *const empty[] = {"", "ngc"};
+    const rds_string more[] = {{text, 0}, {text, 3}};
+    ids = ids_of(RDS_IDS_STRINGS, 2, more);
+    check_ids(&ids, empty);
+    ids = ids_of(RDS_IDS_STRINGS, 0, NULL);
+    CHECK_OK(write_refused(&ids));
+}
+
+/* A NUL in an id is a byte like others. */
+TEST(a_string_with_a_nul_in_it_is_found_whole) {
+    const rds_string strings[] = {{"a\0b", 3}, {"a", 1}, {"a\0b", 2}};
+    const uint64_t expected[] = {0, 1, 2};
+    uint64_t rows[3], counts[3];
+    const rds_ids ids = ids_of(RDS_IDS_STRINGS, 3, strings);
+    rds_reader *reader = write_ids(&ids);
+    CHECK_OK(rds_reader_find(reader, &ids, rows, counts));
+    CHECK(memcmp(rows, expected, sizeof rows) == 0);
+    for (uint64_t row = 0; row < 3; row++) {
+        const char *id = NULL;
+        size_t length = 0;
+        CHECK_NUMBER(counts[row], 1);
+        CHECK_OK(rds_reader_id(reader, row, &id, &length));
+        CHECK(length == strings[row].length && memcmp(id, strings[row].data, length) == 0);
+    }
+    CHECK_OK(rds_reader_close(reader));
+}
+
+/* Those that a reader lends may be asked for, and written, as they are. */
+TEST(ids_that_a_reader_lends_are_strings) {
+    const rds_ids first = ids_of(RDS_IDS_CSTRINGS, 5, words);
+    rds_reader *reader = write_ids(&first), *other;
+    rds_string lent[5];
+    uint64_t rows[5];
+    for (uint64_t i = 0; i < 5; i++) CHECK_OK(rds_reader_id(reader, 4 - i, &lent[i].data, &lent[i].length));
+    const rds_ids ids = ids_of(RDS_IDS_STRINGS, 5, lent);
+    CHECK_OK(rds_reader_find(reader, &ids, rows, NULL));
+    for (uint64_t i = 0; i < 5; i++) CHECK_NUMBER(rows[i], 4 - i);
+    other = write_ids(&ids);
+    CHECK_OK(rds_reader_find(other, &first, rows, NULL));
+    for (uint64_t i = 0; i < 5; i++) CHECK_NUMBER(rows[i], 4 - i);
+    CHECK_OK(rds_reader_close(other));
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(malformed_strings_are_refused_by_number) {
+    static const rds_string wrong[][2] = {{{"a", 1}, {NULL, 1}}, {{"a", 1}, {NULL, SIZE_MAX}},
+                                          {{"a", 1}, {"b", SIZE_MAX}}, {{"a", 1}, {"b", SIZE_MAX / 2 + 1}},
+                                          {{"a", 1}, {"\xc3(", 2}}, {{"a", 1}, {"\xc3\x96", 1}}};
+    uint64_t rows[2];
+    const int64_t number = 1;
+    const rds_ids good = ids_of(RDS_IDS_INT64, 1, &number);
+    rds_reader *reader = write_ids(&good);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        rds_ids ids = ids_of(RDS_IDS_STRINGS, 2, wrong[i]);
+        CHECK_STATUS(write_refused(&ids), RDS_ERR_INVALID_ARGUMENT);
+        CHECK(strpbrk(rds_last_error_message(), "1") != NULL);
+        CHECK_STATUS(rds_reader_find(reader, &ids, rows, NULL), RDS_ERR_INVALID_ARGUMENT);
+    }
+    /* Not where a struct may be. */
+    rds_ids ids = ids_of(RDS_IDS_STRINGS, 1, (const char *)wrong[0] + 1);
+    CHECK_STATUS(write_refused(&ids), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_OK(rds_reader_close(reader));
 }
 
 TEST(ids_as_numpy_bytes) {
@@ -223,7 +293,9 @@ TEST(every_id_of_a_large_table_is_found) {
     CHECK_OK(rds_reader_close(reader));
 }
 
-CHECK_MAIN(RUN(ids_as_bytes_and_offsets), RUN(ids_as_c_strings), RUN(ids_as_numpy_bytes),
+CHECK_MAIN(RUN(ids_as_bytes_and_offsets), RUN(ids_as_c_strings), RUN(ids_as_strings_with_lengths),
+           RUN(a_string_with_a_nul_in_it_is_found_whole), RUN(ids_that_a_reader_lends_are_strings),
+           RUN(malformed_strings_are_refused_by_number), RUN(ids_as_numpy_bytes),
            RUN(ids_as_numpy_text), RUN(ids_as_integers), RUN(ids_that_are_all_empty),
            RUN(ids_that_are_not_utf8_are_refused), RUN(malformed_ids_are_refused),
            RUN(ids_are_found_whatever_form_the_question_has),

@@ -16,7 +16,7 @@ static rds_status write_wide(rds_writer *writer, uint64_t first, uint64_t count)
     for (uint64_t i = 0; i < count; i++) numbers[i] = (int64_t)(first + i);
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
-    rds_status status = rds_write_tensors(writer, &ids, &tensor);
+    rds_status status = rds_write_tensors(writer, &ids, &tensor, 1);
     free(values);
     free(numbers);
     return status;
@@ -27,7 +27,7 @@ static void check_wide(const char *path, uint64_t rows) {
     rds_reader *reader = table_reader(path);
     long long wrong = 0;
     CHECK_NUMBER(table_info(reader).rows, rows);
-    CHECK_OK(rds_reader_read_range(reader, 0, rows, values, rows * WIDE * sizeof *values));
+    CHECK_OK(rds_reader_read_range(reader, 0, 0, rows, values, rows * WIDE * sizeof *values));
     for (uint64_t i = 0; i < rows * WIDE; i++) wrong += values[i] != (float)(i / WIDE);
     for (uint64_t row = 0; row < rows; row++) {
         const char *id = NULL;

@@ -8,7 +8,8 @@ struct seen {
     int malformed;
 };
 
-static void count(int level, const char *target, const char *message, void *user_data) {
+static void count(void *user_data, uint32_t detail, const char *target, const char *message) {
+    int level = (int)detail;
     struct seen *seen = (struct seen *)user_data;
     __atomic_add_fetch(&seen->messages, 1, __ATOMIC_SEQ_CST);
     int before = __atomic_load_n(&seen->most_detailed, __ATOMIC_SEQ_CST);
@@ -88,7 +89,7 @@ struct caller {
     int calls, accepted;
 };
 
-static void call_in(int level, const char *target, const char *message, void *user_data) {
+static void call_in(void *user_data, uint32_t level, const char *target, const char *message) {
     struct caller *caller = (struct caller *)user_data;
     rds_reader *opened = caller->reader;
     struct ArrowArray array = {0}, taken;
@@ -99,10 +100,10 @@ static void call_in(int level, const char *target, const char *message, void *us
     float values[TABLE_WIDTH];
     const rds_status got[] = {
         rds_reader_id(caller->reader, 1, &id, &length),
-        rds_reader_read(caller->reader, &row, 1, values, sizeof values),
+        rds_reader_read(caller->reader, 0, &row, 1, values, sizeof values),
         rds_reader_open(caller->path, NULL, &opened),
         rds_reader_close(caller->reader),
-        rds_reader_get(caller->reader, 1, &taken),
+        rds_reader_get(caller->reader, 0, 1, &taken),
         batch_write(caller->writer, batch),
         rds_vacuum(caller->path, NULL, NULL),
         rds_set_log_callback(RDS_LOG_OFF, NULL, NULL),

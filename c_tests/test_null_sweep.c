@@ -48,8 +48,15 @@ TEST(functions_without_pointers_return_something) {
     CALLED(rds_abi_version, rds_abi_version() > 0);
     CALLED(rds_check_abi, rds_check_abi(RDS_ABI_VERSION) == RDS_OK);
     CALLED(rds_last_error_message, rds_last_error_message() != NULL);
-    CALLED(rds_last_error_status, rds_last_error_status() <= RDS_ERR_COMMIT_UNKNOWN);
+    CALLED(rds_last_error_status, rds_last_error_status() <= RDS_ERR_STREAM);
     CALLED(rds_status_name, rds_status_name(0) != NULL);
+}
+
+TEST(null_to_the_function_that_tells_the_last_error) {
+    rds_error error = RDS_ERROR_INIT;
+    SWEEP(rds_last_error, out_error, RDS_ERR_INVALID_ARGUMENT, (NULL));
+    CHECK_OK(rds_last_error(&error));
+    CHECK_NUMBER(error.argument, 0);
 }
 
 TEST(null_is_a_default_where_the_library_is_configured) {
@@ -76,9 +83,9 @@ TEST(null_to_functions_that_write) {
     SWEEP(rds_writer_open, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &options, &writer));
     SWEEP(rds_writer_open, out_writer, RDS_ERR_INVALID_ARGUMENT, (path.text, &options, NULL));
     SWEEP(rds_writer_open, options, RDS_OK, (path.text, NULL, &writer));
-    SWEEP(rds_write_tensors, writer, RDS_ERR_INVALID_HANDLE, (NULL, &ids, &tensor));
-    SWEEP(rds_write_tensors, ids, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &tensor));
-    SWEEP(rds_write_tensors, tensor, RDS_ERR_INVALID_ARGUMENT, (writer, &ids, NULL));
+    SWEEP(rds_write_tensors, writer, RDS_ERR_INVALID_HANDLE, (NULL, &ids, &tensor, 1));
+    SWEEP(rds_write_tensors, ids, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &tensor, 1));
+    SWEEP(rds_write_tensors, tensors, RDS_ERR_INVALID_ARGUMENT, (writer, &ids, NULL, 1));
     SWEEP(rds_write_batch, writer, RDS_ERR_INVALID_HANDLE, (NULL, &schema, &array));
     SWEEP(rds_write_batch, schema, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &array));
     SWEEP(rds_write_batch, array, RDS_ERR_INVALID_ARGUMENT, (writer, &schema, NULL));
@@ -88,7 +95,7 @@ TEST(null_to_functions_that_write) {
     SWEEP(rds_commit, out_info, RDS_OK, (writer, &commit, NULL));
     SWEEP(rds_writer_stats, writer, RDS_ERR_INVALID_HANDLE, (NULL, &stats));
     SWEEP(rds_writer_stats, out_stats, RDS_ERR_INVALID_ARGUMENT, (writer, NULL));
-    SWEEP(rds_abort, writer, RDS_ERR_INVALID_HANDLE, (NULL));
+    SWEEP(rds_writer_abort, writer, RDS_ERR_INVALID_HANDLE, (NULL));
     SWEEP(rds_writer_close, writer, RDS_ERR_INVALID_HANDLE, (NULL));
     CHECK_OK(rds_writer_close(writer));
 }
@@ -123,11 +130,10 @@ TEST(null_to_functions_that_stage_and_clean) {
     rds_recover_info recovered = RDS_RECOVER_INFO_INIT;
     rds_token token = {NULL, 0};
     CHECK_OK(table_write(writer, 0, 1));
-    SWEEP(rds_writer_stage, writer, RDS_ERR_INVALID_HANDLE, (NULL, &token.data, &token.length));
-    SWEEP(rds_writer_stage, out_token, RDS_ERR_INVALID_ARGUMENT, (writer, NULL, &token.length));
-    SWEEP(rds_writer_stage, out_length, RDS_ERR_INVALID_ARGUMENT, (writer, &token.data, NULL));
+    SWEEP(rds_writer_stage, writer, RDS_ERR_INVALID_HANDLE, (NULL, &token));
+    SWEEP(rds_writer_stage, out_token, RDS_ERR_INVALID_ARGUMENT, (writer, NULL));
     CHECK(token.data == NULL && token.length == 0);
-    CHECK_OK(rds_writer_stage(writer, &token.data, &token.length));
+    CHECK_OK(rds_writer_stage(writer, &token));
     const rds_token missing = {NULL, token.length};
     SWEEP(rds_commit_staged, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &token, 1, &options, &info));
     SWEEP(rds_commit_staged, tokens, RDS_ERR_INVALID_ARGUMENT,
@@ -136,7 +142,7 @@ TEST(null_to_functions_that_stage_and_clean) {
                  RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE_HAS("tokens[0].data");
     SWEEP(rds_commit_staged, options, RDS_OK, (path.text, &token, 1, NULL, &info));
-    CHECK_OK(rds_writer_stage(writer, &token.data, &token.length));
+    CHECK_OK(rds_writer_stage(writer, &token));
     options.mode = RDS_MODE_APPEND;
     SWEEP(rds_commit_staged, out_info, RDS_OK, (path.text, &token, 1, &options, NULL));
     SWEEP(rds_vacuum, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &vacuum, &removed));
@@ -148,43 +154,18 @@ TEST(null_to_functions_that_stage_and_clean) {
     CHECK_OK(rds_writer_close(writer));
 }
 
-TEST(null_within_ids_and_tensors) {
-    check_path_text path = check_path();
-    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
-    const char *names[2] = {"a", NULL};
-    float values[2] = {1, 2};
-    int64_t shape[1] = {2};
-    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 1, shape, values);
-
-    for (uint32_t kind = RDS_IDS_UTF8; kind <= RDS_IDS_UINT64; kind++) {
-        rds_ids ids = ids_of(kind, 2, NULL);
-        ids.item_bytes = kind == RDS_IDS_NUMPY_S || kind == RDS_IDS_NUMPY_U ? 4 : 0;
-        CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
-        CHECK_MESSAGE_HAS("is NULL");
-    }
-    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 2, names);
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
-    CHECK_MESSAGE("rds_write_tensors: ids.data[1] is NULL");
-    names[1] = "b";
-    tensor.shape = NULL;
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
-    CHECK_MESSAGE("rds_write_tensors: tensor.shape is NULL");
-    tensor.shape = shape;
-    tensor.data = NULL;
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_INVALID_ARGUMENT);
-    CHECK_MESSAGE("rds_write_tensors: tensor.data is NULL");
-    CHECK_OK(rds_writer_close(writer));
-}
-
 TEST(null_to_functions_that_open) {
     check_path_text path = check_path();
     rds_reader *reader = NULL;
     rds_reader_options options = RDS_READER_OPTIONS_INIT;
     rds_stream_options stream_options = RDS_STREAM_OPTIONS_INIT;
     rds_table_info info = RDS_TABLE_INFO_INIT;
+    rds_column_info column_info = RDS_COLUMN_INFO_INIT;
+    rds_select_options select = RDS_SELECT_OPTIONS_INIT;
+    rds_reader *other = NULL;
     struct ArrowSchema schema;
     struct ArrowArrayStream stream;
-    uint32_t changed = 0;
+    uint32_t changed = 0, column = 0;
 
     table_make(path.text, 3);
     SWEEP(rds_reader_open, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &options, &reader));
@@ -192,8 +173,17 @@ TEST(null_to_functions_that_open) {
     SWEEP(rds_reader_open, options, RDS_OK, (path.text, NULL, &reader));
     SWEEP(rds_reader_info, reader, RDS_ERR_INVALID_HANDLE, (NULL, &info));
     SWEEP(rds_reader_info, out_info, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
-    SWEEP(rds_reader_schema, reader, RDS_ERR_INVALID_HANDLE, (NULL, &schema));
-    SWEEP(rds_reader_schema, out_schema, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
+    SWEEP(rds_reader_column, reader, RDS_ERR_INVALID_HANDLE, (NULL, "data", &column));
+    SWEEP(rds_reader_column, name, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &column));
+    SWEEP(rds_reader_column, out_column, RDS_ERR_INVALID_ARGUMENT, (reader, "data", NULL));
+    SWEEP(rds_reader_column_info, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &column_info));
+    SWEEP(rds_reader_column_info, out_info, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
+    SWEEP(rds_reader_clone, reader, RDS_ERR_INVALID_HANDLE, (NULL, &other));
+    SWEEP(rds_reader_clone, out_reader, RDS_ERR_INVALID_ARGUMENT, (reader, NULL));
+    SWEEP(rds_reader_schema, reader, RDS_ERR_INVALID_HANDLE, (NULL, &select, &schema));
+    SWEEP(rds_reader_schema, out_schema, RDS_ERR_INVALID_ARGUMENT, (reader, &select, NULL));
+    SWEEP(rds_reader_schema, options, RDS_OK, (reader, NULL, &schema));
+    if (schema.release) schema.release(&schema);
     SWEEP(rds_reader_stream, reader, RDS_ERR_INVALID_HANDLE, (NULL, &stream_options, &stream));
     SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT,
           (reader, &stream_options, NULL));
@@ -205,39 +195,79 @@ TEST(null_to_functions_that_open) {
     CHECK_OK(rds_reader_close(reader));
 }
 
+TEST(null_to_functions_that_tell_of_the_table) {
+    check_path_text path = check_path();
+    rds_string key = {NULL, 0}, value = {NULL, 0};
+    rds_version_info version = RDS_VERSION_INFO_INIT;
+    const rds_metadata said = {"model", "cnn-7"};
+    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+    rds_writer *writer = NULL;
+    uint64_t count = 0;
+
+    options.metadata = &said, options.metadata_count = 1;
+    CHECK_OK(rds_writer_open(path.text, &options, &writer));
+    CHECK_OK(table_write(writer, 0, 1));
+    CHECK_OK(rds_writer_close(writer));
+    rds_reader *reader = table_reader(path.text);
+    SWEEP(rds_reader_metadata, reader, RDS_ERR_INVALID_HANDLE, (NULL, "model", &value));
+    SWEEP(rds_reader_metadata, key, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &value));
+    SWEEP(rds_reader_metadata, out_value, RDS_ERR_INVALID_ARGUMENT, (reader, "model", NULL));
+    SWEEP(rds_reader_metadata_at, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &key, &value));
+    SWEEP(rds_reader_metadata_at, out_key, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL, &value));
+    SWEEP(rds_reader_metadata_at, out_value, RDS_ERR_INVALID_ARGUMENT, (reader, 0, &key, NULL));
+    SWEEP(rds_reader_versions, reader, RDS_ERR_INVALID_HANDLE, (NULL, &version, 1, &count));
+    SWEEP(rds_reader_versions, out_versions, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 1, &count));
+    SWEEP(rds_reader_versions, out_count, RDS_ERR_INVALID_ARGUMENT, (reader, &version, 1, NULL));
+    CHECK_OK(rds_reader_versions(reader, NULL, 0, &count));
+    CHECK_OK(rds_reader_close(reader));
+}
+
 TEST(null_to_functions_that_read_rows) {
     check_path_text path = check_path();
     struct ArrowSchema schema;
     struct ArrowArray array;
     struct DLManagedTensorVersioned *tensor = NULL;
     rds_span span = RDS_SPAN_INIT;
+    rds_select_options select = RDS_SELECT_OPTIONS_INIT;
+    rds_rows rows = RDS_ROWS_INIT;
+    rds_target target = RDS_TARGET_INIT;
     uint64_t row = 0;
     float values[TABLE_WIDTH];
 
+    rows.count = 1;
+    target.data = values, target.bytes = sizeof values;
+
     table_make(path.text, 3);
     rds_reader *reader = table_reader(path.text);
-    SWEEP(rds_reader_get, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &array));
-    SWEEP(rds_reader_get, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
-    SWEEP(rds_reader_take, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, 0, &schema, &array));
-    SWEEP(rds_reader_take, rows, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 1, 0, &schema, &array));
+    SWEEP(rds_reader_get, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, &array));
+    SWEEP(rds_reader_get, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, NULL));
+    SWEEP(rds_reader_take, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, &select, &schema, &array));
+    SWEEP(rds_reader_take, rows, RDS_ERR_INVALID_ARGUMENT,
+          (reader, NULL, 1, &select, &schema, &array));
     SWEEP(rds_reader_take, out_array, RDS_ERR_INVALID_ARGUMENT,
-          (reader, &row, 1, 0, &schema, NULL));
+          (reader, &row, 1, &select, &schema, NULL));
     CHECK(schema.release == NULL);
-    SWEEP(rds_reader_take, out_schema, RDS_OK, (reader, &row, 1, 0, NULL, &array));
+    SWEEP(rds_reader_take, out_schema, RDS_OK, (reader, &row, 1, &select, NULL, &array));
     if (array.release) array.release(&array);
-    SWEEP(rds_reader_read, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, values, sizeof values));
+    SWEEP(rds_reader_take, options, RDS_OK, (reader, &row, 1, NULL, &schema, &array));
+    if (array.release) array.release(&array);
+    if (schema.release) schema.release(&schema);
+    SWEEP(rds_reader_gather, reader, RDS_ERR_INVALID_HANDLE, (NULL, &rows, &target, 1));
+    SWEEP(rds_reader_gather, rows, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &target, 1));
+    SWEEP(rds_reader_gather, targets, RDS_ERR_INVALID_ARGUMENT, (reader, &rows, NULL, 1));
+    SWEEP(rds_reader_read, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &row, 1, values, sizeof values));
     SWEEP(rds_reader_read, rows, RDS_ERR_INVALID_ARGUMENT,
-          (reader, NULL, 1, values, sizeof values));
+          (reader, 0, NULL, 1, values, sizeof values));
     SWEEP(rds_reader_read, out_data, RDS_ERR_INVALID_ARGUMENT,
-          (reader, &row, 1, NULL, sizeof values));
+          (reader, 0, &row, 1, NULL, sizeof values));
     SWEEP(rds_reader_read_range, reader, RDS_ERR_INVALID_HANDLE,
-          (NULL, 0, 1, values, sizeof values));
+          (NULL, 0, 0, 1, values, sizeof values));
     SWEEP(rds_reader_read_range, out_data, RDS_ERR_INVALID_ARGUMENT,
-          (reader, 0, 1, NULL, sizeof values));
-    SWEEP(rds_reader_span, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &span));
-    SWEEP(rds_reader_span, out_span, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL));
-    SWEEP(rds_reader_dlpack, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 1, &tensor));
-    SWEEP(rds_reader_dlpack, out_tensor, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 1, NULL));
+          (reader, 0, 0, 1, NULL, sizeof values));
+    SWEEP(rds_reader_span, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, &span));
+    SWEEP(rds_reader_span, out_span, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, NULL));
+    SWEEP(rds_reader_dlpack, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, 1, &tensor));
+    SWEEP(rds_reader_dlpack, out_tensor, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, 1, NULL));
     CHECK_OK(rds_reader_close(reader));
 }
 
@@ -259,6 +289,12 @@ TEST(null_to_functions_that_read_ids) {
     SWEEP(rds_reader_find, ids, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &found, &count));
     SWEEP(rds_reader_find, out_rows, RDS_ERR_INVALID_ARGUMENT, (reader, &ids, NULL, &count));
     SWEEP(rds_reader_find, out_counts, RDS_OK, (reader, &ids, &found, NULL));
+    SWEEP(rds_reader_find_all, reader, RDS_ERR_INVALID_HANDLE, (NULL, name, 4, &found, 1, &count));
+    SWEEP(rds_reader_find_all, id, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 4, &found, 1, &count));
+    SWEEP(rds_reader_find_all, out_rows, RDS_ERR_INVALID_ARGUMENT,
+          (reader, name, 4, NULL, 1, &count));
+    SWEEP(rds_reader_find_all, out_count, RDS_ERR_INVALID_ARGUMENT,
+          (reader, name, 4, &found, 1, NULL));
     SWEEP(rds_reader_ids, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 1, &schema, &array));
     SWEEP(rds_reader_ids, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 1, &schema, NULL));
     CHECK(schema.release == NULL);
@@ -277,7 +313,7 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     uint32_t changed = 77;
     const char *id = "left over";
     size_t length = 9;
-    const uint8_t *token = (const uint8_t *)&length;
+    rds_token token = {(const uint8_t *)&length, 9};
     uint64_t row = 9;
     rds_reader_options reader_options = RDS_READER_OPTIONS_INIT;
 
@@ -286,14 +322,14 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     CHECK_STATUS(rds_writer_open(NULL, NULL, &writer), RDS_ERR_INVALID_ARGUMENT);
     CHECK(writer == NULL);
     memset(&schema, 0xff, sizeof schema);
-    CHECK_STATUS(rds_reader_schema(NULL, &schema), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_schema(NULL, NULL, &schema), RDS_ERR_INVALID_HANDLE);
     CHECK(schema.release == NULL);
     memset(&schema, 0xff, sizeof schema);
     memset(&array, 0xff, sizeof array);
-    CHECK_STATUS(rds_reader_take(NULL, &row, 1, 0, &schema, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_take(NULL, &row, 1, NULL, &schema, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(schema.release == NULL && array.release == NULL);
     memset(&array, 0xff, sizeof array);
-    CHECK_STATUS(rds_reader_get(NULL, 0, &array), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_get(NULL, 0, 0, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(array.release == NULL);
     memset(&stream, 0xff, sizeof stream);
     CHECK_STATUS(rds_reader_stream(NULL, NULL, &stream), RDS_ERR_INVALID_HANDLE);
@@ -304,13 +340,31 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     memset(&array, 0xff, sizeof array);
     CHECK_STATUS(rds_reader_ids(NULL, 0, 0, &schema, &array), RDS_ERR_INVALID_HANDLE);
     CHECK(schema.release == NULL && array.release == NULL);
-    CHECK_STATUS(rds_reader_dlpack(NULL, 0, 0, &tensor), RDS_ERR_INVALID_HANDLE);
+    CHECK_STATUS(rds_reader_dlpack(NULL, 0, 0, 0, &tensor), RDS_ERR_INVALID_HANDLE);
     CHECK(tensor == NULL);
     CHECK_STATUS(rds_reader_refresh(NULL, &changed), RDS_ERR_INVALID_HANDLE);
     CHECK_NUMBER(changed, 0);
-    length = 9;
-    CHECK_STATUS(rds_writer_stage(NULL, &token, &length), RDS_ERR_INVALID_HANDLE);
-    CHECK(token == NULL && length == 0);
+    CHECK_STATUS(rds_writer_stage(NULL, &token), RDS_ERR_INVALID_HANDLE);
+    CHECK(token.data == NULL && token.length == 0);
+    reader = (rds_reader *)&seen_count;
+    CHECK_STATUS(rds_reader_clone(NULL, &reader), RDS_ERR_INVALID_HANDLE);
+    CHECK(reader == NULL);
+    changed = 77;
+    CHECK_STATUS(rds_reader_column(NULL, "data", &changed), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(changed, 0);
+    const rds_string left_over = {"left over", 9};
+    rds_string key = left_over, value = left_over;
+    CHECK_STATUS(rds_reader_metadata(NULL, "a", &value), RDS_ERR_INVALID_HANDLE);
+    CHECK(value.data == NULL && value.length == 0);
+    value = left_over;
+    CHECK_STATUS(rds_reader_metadata_at(NULL, 0, &key, &value), RDS_ERR_INVALID_HANDLE);
+    CHECK(key.data == NULL && key.length == 0 && value.data == NULL && value.length == 0);
+    CHECK_STATUS(rds_reader_versions(NULL, NULL, 0, &row), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(row, 0);
+    row = 9;
+    CHECK_STATUS(rds_reader_find_all(NULL, "a", 1, NULL, 0, &row), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(row, 0);
+    row = 9;
     memset(&stream, 0, sizeof stream);
     CHECK_STATUS(rds_write_stream(NULL, &stream, NULL, &row), RDS_ERR_INVALID_HANDLE);
     CHECK_NUMBER(row, 0);
@@ -331,10 +385,12 @@ TEST(the_sweep_misses_no_pointer_of_the_header) {
 }
 
 CHECK_MAIN(RUN(functions_without_pointers_return_something),
+           RUN(null_to_the_function_that_tells_the_last_error),
            RUN(null_is_a_default_where_the_library_is_configured),
-           RUN(null_to_functions_that_write), RUN(null_within_ids_and_tensors),
+           RUN(null_to_functions_that_write),
            RUN(null_to_the_function_that_writes_streams),
            RUN(null_to_functions_that_stage_and_clean),
-           RUN(null_to_functions_that_open), RUN(null_to_functions_that_read_rows),
+           RUN(null_to_functions_that_open), RUN(null_to_functions_that_tell_of_the_table),
+           RUN(null_to_functions_that_read_rows),
            RUN(null_to_functions_that_read_ids), RUN(outputs_are_emptied_by_a_failed_call),
            RUN(the_sweep_misses_no_pointer_of_the_header))

@@ -15,7 +15,7 @@ static rds_status write_numbers(rds_writer *writer, const double *values, uint64
     int64_t shape[2] = {(int64_t)count / 4, 4};
     rds_ids ids = ids_of(RDS_IDS_INT64, count / 4, values);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT64, 2, shape, values);
-    return rds_write_tensors(writer, &ids, &tensor);
+    return rds_write_tensors(writer, &ids, &tensor, 1);
 }
 
 static void *write_small(void *data) {
@@ -92,7 +92,7 @@ TEST(a_close_in_the_middle_of_calls_of_others_is_told_them_and_no_panic) {
         }
         sleep_ms(round);
         (void)!rds_writer_stats(shared.writer, &stats);
-        CHECK_OK(round % 5 == 4 ? rds_abort(shared.writer) : rds_writer_close(shared.writer));
+        CHECK_OK(round % 5 == 4 ? rds_writer_abort(shared.writer) : rds_writer_close(shared.writer));
         for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
         if (stats.durable_rows) CHECK(table_rows(path.text) >= (long long)stats.durable_rows);
     }

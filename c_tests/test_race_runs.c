@@ -72,10 +72,10 @@ static void check_table(void *before) {
     rows = table_info(reader).rows;
     for (int i = 0; i < MOST; i++) expected += shared->runs[i].rows;
     CHECK_NUMBER(rows, expected);
-    CHECK_NUMBER(table_info(reader).mapped_rows, expected);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, expected);
     for (uint64_t row = 0; row < rows && !check_failures; row++) {
         float values[TABLE_WIDTH] = {0};
-        CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values));
+        CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, sizeof values));
         uint64_t written = (uint64_t)values[0] / 1000, run = written / RANGE;
         if (!CHECK(run <= MOST)) break;
         CHECK_NUMBER(written % RANGE, next[run]++);

@@ -22,7 +22,7 @@ TEST(a_gather_keeps_order_and_duplicates) {
     static float values[ROWS][TABLE_WIDTH];
     rds_reader *reader = open_rows(ROWS);
     for (uint64_t i = 0; i < ROWS; i++) rows[i] = i % 3 ? i * 7919 % ROWS : ROWS - 1;
-    CHECK_OK(rds_reader_read(reader, rows, ROWS, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, rows, ROWS, values, sizeof values));
     long long wrong = 0;
     for (int i = 0; i < ROWS; i++) {
         for (int c = 0; c < TABLE_WIDTH; c++) wrong += values[i][c] != table_value(rows[i], c);
@@ -34,8 +34,8 @@ TEST(a_gather_keeps_order_and_duplicates) {
 TEST(a_read_of_no_rows_touches_nothing) {
     float untouched = 77;
     rds_reader *reader = open_rows(3);
-    CHECK_OK(rds_reader_read(reader, NULL, 0, NULL, 0));
-    CHECK_OK(rds_reader_read(reader, NULL, 0, &untouched, sizeof untouched));
+    CHECK_OK(rds_reader_read(reader, 0, NULL, 0, NULL, 0));
+    CHECK_OK(rds_reader_read(reader, 0, NULL, 0, &untouched, sizeof untouched));
     CHECK(untouched == 77);
     CHECK_OK(rds_reader_close(reader));
 }
@@ -46,7 +46,7 @@ TEST(memory_beyond_the_rows_asked_for_is_not_written) {
     const uint64_t rows[2] = {2, 1};
     rds_reader *reader = open_rows(3);
     memset(memory, 0xa5, sizeof memory);
-    CHECK_OK(rds_reader_read(reader, rows, 2, memory, sizeof memory));
+    CHECK_OK(rds_reader_read(reader, 0, rows, 2, memory, sizeof memory));
     for (size_t i = used; i < sizeof memory; i++) CHECK_NUMBER(memory[i], 0xa5);
     CHECK_OK(rds_reader_close(reader));
 }
@@ -58,7 +58,7 @@ TEST(memory_may_have_any_alignment) {
     rds_reader *reader = open_rows(3);
     for (size_t at = 0; at < 8; at++) {
         memset(memory, 0, sizeof memory);
-        CHECK_OK(rds_reader_read(reader, rows, 2, memory + at, sizeof expected));
+        CHECK_OK(rds_reader_read(reader, 0, rows, 2, memory + at, sizeof expected));
         CHECK(memcmp(memory + at, expected, sizeof expected) == 0);
     }
     CHECK_OK(rds_reader_close(reader));
@@ -69,9 +69,9 @@ TEST(too_little_memory_is_refused_untouched) {
     const uint64_t rows[2] = {0, 1};
     rds_reader *reader = open_rows(3);
     memset(memory, 0xa5, sizeof memory);
-    CHECK_STATUS(rds_reader_read(reader, rows, 2, memory, 31), RDS_ERR_INVALID_ARGUMENT);
-    CHECK_STATUS(rds_reader_read(reader, rows, SIZE_MAX, memory, 32), RDS_ERR_INVALID_ARGUMENT);
-    CHECK_STATUS(rds_reader_read(reader, rows, SIZE_MAX / 16 + 2, memory, 32),
+    CHECK_STATUS(rds_reader_read(reader, 0, rows, 2, memory, 31), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_reader_read(reader, 0, rows, SIZE_MAX, memory, 32), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_reader_read(reader, 0, rows, SIZE_MAX / 16 + 2, memory, 32),
                  RDS_ERR_INVALID_ARGUMENT);
     for (size_t i = 0; i < sizeof memory; i++) CHECK_NUMBER(memory[i], 0xa5);
     CHECK_OK(rds_reader_close(reader));
@@ -87,11 +87,11 @@ TEST(rows_beyond_the_table_are_out_of_range) {
         struct ArrowArray array;
         const char *id;
         size_t length;
-        CHECK_STATUS(rds_reader_read(reader, rows, 2, values, sizeof values),
+        CHECK_STATUS(rds_reader_read(reader, 0, rows, 2, values, sizeof values),
                      RDS_ERR_OUT_OF_RANGE);
-        CHECK_STATUS(rds_reader_get(reader, beyond[i], &array), RDS_ERR_OUT_OF_RANGE);
+        CHECK_STATUS(rds_reader_get(reader, 0, beyond[i], &array), RDS_ERR_OUT_OF_RANGE);
         CHECK(array.release == NULL);
-        CHECK_STATUS(rds_reader_take(reader, rows, 2, 0, NULL, &array), RDS_ERR_OUT_OF_RANGE);
+        CHECK_STATUS(rds_reader_take(reader, rows, 2, NULL, NULL, &array), RDS_ERR_OUT_OF_RANGE);
         CHECK(array.release == NULL);
         CHECK_STATUS(rds_reader_id(reader, beyond[i], &id, &length), RDS_ERR_OUT_OF_RANGE);
         CHECK(id == NULL && length == 0);

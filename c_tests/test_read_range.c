@@ -13,7 +13,7 @@ static void check_range(const rds_reader *reader, const made_table *made, uint64
     size_t bytes = count * made->row_bytes, untouched = 0;
     unsigned char *memory = (unsigned char *)malloc(1 + bytes + MARGIN);
     memset(memory, CANARY, 1 + bytes + MARGIN);
-    if (CHECK_OK(rds_reader_read_range(reader, first, count, memory + 1, bytes))) {
+    if (CHECK_OK(rds_reader_read_range(reader, 0, first, count, memory + 1, bytes))) {
         CHECK(memcmp(memory + 1, made_row(made, first), bytes) == 0);
     }
     for (size_t i = 0; i < MARGIN; i++) untouched += memory[1 + bytes + i] == CANARY;
@@ -47,7 +47,7 @@ TEST(ranges_across_pages_and_files) {
         int ends = 0;
         check_range(reader, &made, 0, made.rows);
         for (uint64_t row = 0; row < made.rows; row = span.first_row + span.row_count, ends++) {
-            REQUIRE(CHECK_OK(rds_reader_span(mapped, row, &span)));
+            REQUIRE(CHECK_OK(rds_reader_span(mapped, 0, row, &span)));
             REQUIRE(CHECK_NUMBER(span.first_row, row));
             if (row == 0) continue;
             check_range(reader, &made, row - 1, 1);
@@ -97,11 +97,11 @@ TEST(a_range_is_what_a_read_of_its_rows_gives) {
     for (uint64_t row = 0; row < 700; row++) rows[row] = row;
     for (int a = 0; a < 2; a++) {
         rds_reader *reader = made_open(&made, accesses[a]);
-        CHECK_OK(rds_reader_read(reader, rows, 700, one, bytes));
-        CHECK_OK(rds_reader_read_range(reader, 0, 700, other, bytes));
+        CHECK_OK(rds_reader_read(reader, 0, rows, 700, one, bytes));
+        CHECK_OK(rds_reader_read_range(reader, 0, 0, 700, other, bytes));
         CHECK(memcmp(one, other, bytes) == 0);
-        CHECK_OK(rds_reader_read(reader, rows + 390, 20, one, bytes));
-        CHECK_OK(rds_reader_read_range(reader, 390, 20, other, bytes));
+        CHECK_OK(rds_reader_read(reader, 0, rows + 390, 20, one, bytes));
+        CHECK_OK(rds_reader_read_range(reader, 0, 390, 20, other, bytes));
         CHECK(memcmp(one, other, 20 * 32) == 0);
         CHECK_OK(rds_reader_close(reader));
     }
@@ -116,12 +116,12 @@ TEST(no_rows_are_no_bytes) {
     for (int a = 0; a < 2; a++) {
         rds_reader *reader = made_open(&made, accesses[a]);
         for (uint64_t first = 0; first <= 5; first++) {
-            CHECK_OK(rds_reader_read_range(reader, first, 0, NULL, 0));
-            CHECK_OK(rds_reader_read_range(reader, first, 0, &untouched, 1));
+            CHECK_OK(rds_reader_read_range(reader, 0, first, 0, NULL, 0));
+            CHECK_OK(rds_reader_read_range(reader, 0, first, 0, &untouched, 1));
         }
         CHECK_NUMBER(untouched, CANARY);
-        CHECK_STATUS(rds_reader_read_range(reader, 6, 0, NULL, 0), RDS_ERR_OUT_OF_RANGE);
-        CHECK_STATUS(rds_reader_read_range(reader, UINT64_MAX, 0, NULL, 0), RDS_ERR_OUT_OF_RANGE);
+        CHECK_STATUS(rds_reader_read_range(reader, 0, 6, 0, NULL, 0), RDS_ERR_OUT_OF_RANGE);
+        CHECK_STATUS(rds_reader_read_range(reader, 0, UINT64_MAX, 0, NULL, 0), RDS_ERR_OUT_OF_RANGE);
         CHECK_OK(rds_reader_close(reader));
     }
     made_free(&made);
@@ -136,7 +136,7 @@ TEST(too_little_memory_is_refused_untouched) {
         for (uint64_t count = 1; count <= 5; count++) {
             const size_t few[] = {0, 1, count * 16 - 1};
             for (int i = 0; i < 3; i++) {
-                CHECK_STATUS(rds_reader_read_range(reader, 0, count, memory, few[i]),
+                CHECK_STATUS(rds_reader_read_range(reader, 0, 0, count, memory, few[i]),
                              RDS_ERR_INVALID_ARGUMENT);
             }
         }
@@ -157,7 +157,7 @@ TEST(ranges_beyond_the_table_are_refused_untouched) {
         rds_reader *reader = made_open(&made, accesses[a]);
         memset(memory, CANARY, sizeof memory);
         for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-            CHECK_STATUS(rds_reader_read_range(reader, ranges[i][0], ranges[i][1], memory,
+            CHECK_STATUS(rds_reader_read_range(reader, 0, ranges[i][0], ranges[i][1], memory,
                                                sizeof memory),
                          RDS_ERR_OUT_OF_RANGE);
         }
@@ -177,10 +177,10 @@ TEST(counts_whose_bytes_or_ends_overflow_are_refused_untouched) {
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         for (uint64_t first = 0; first < 3; first++) {
             rds_status status =
-                rds_reader_read_range(reader, first, counts[i], memory, sizeof memory);
+                rds_reader_read_range(reader, 0, first, counts[i], memory, sizeof memory);
             CHECK(status == RDS_ERR_INVALID_ARGUMENT || status == RDS_ERR_OUT_OF_RANGE);
             /* As many bytes as there are addresses: no caller has them. */
-            status = rds_reader_read_range(reader, first, counts[i], memory, SIZE_MAX);
+            status = rds_reader_read_range(reader, 0, first, counts[i], memory, SIZE_MAX);
             CHECK(status == RDS_ERR_INVALID_ARGUMENT || status == RDS_ERR_OUT_OF_RANGE);
         }
     }

@@ -26,7 +26,7 @@ static void check_rows(rds_reader *reader, uint64_t rows) {
 
 static const void *data_of(const rds_reader *reader, uint64_t row) {
     rds_span span = RDS_SPAN_INIT;
-    CHECK_OK(rds_reader_span(reader, row, &span));
+    CHECK_OK(rds_reader_span(reader, 0, row, &span));
     return span.data;
 }
 
@@ -69,7 +69,7 @@ TEST(new_rows_are_seen_after_a_refresh_and_not_before) {
             CHECK(table_info(reader).version > version);
             version = table_info(reader).version;
         }
-        CHECK_NUMBER(table_info(reader).mapped_rows, a == 2 ? 0 : 14);
+        CHECK_NUMBER(column_info(reader, 0).mapped_rows, a == 2 ? 0 : 14);
         CHECK_OK(rds_reader_close(reader));
     }
 }
@@ -143,10 +143,10 @@ TEST(what_was_exported_before_stays_as_it_was) {
     options.batch_rows = 8;
     table_make(path.text, 40);
     rds_reader *reader = table_reader(path.text);
-    REQUIRE(CHECK_OK(rds_reader_get(reader, 3, &one)));
-    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 2, 0, NULL, &taken)));
+    REQUIRE(CHECK_OK(rds_reader_get(reader, 0, 3, &one)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 2, NULL, NULL, &taken)));
     REQUIRE(CHECK_OK(rds_reader_ids(reader, 0, 40, NULL, &ids)));
-    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, 0, 40, &tensor)));
+    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, 0, 0, 40, &tensor)));
     REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &begun)));
     REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &untouched)));
     REQUIRE(CHECK_NUMBER(begun.get_next(&begun, &batch), 0));
@@ -174,7 +174,7 @@ static void overwrite(const char *path, uint32_t dtype, uint64_t ndim, const int
     const rds_ids ids = ids_of(RDS_IDS_INT64, (uint64_t)shape[0], numbers);
     const rds_tensor tensor = tensor_of(dtype, ndim, shape, values);
     rds_writer *writer = table_writer(path, RDS_MODE_OVERWRITE, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -212,9 +212,9 @@ TEST(a_table_that_is_gone_is_not_found_and_its_mapped_rows_are_still_read) {
     check_refused(reader, RDS_ERR_NOT_FOUND);
     CHECK_NUMBER(table_info(reader).rows, 6);
     for (uint64_t row = 0; row < 6; row++) {
-        CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values));
+        CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, sizeof values));
         CHECK(values[0] == table_value(row, 0));
-        if (!CHECK_OK(rds_reader_get(reader, row, &array))) continue;
+        if (!CHECK_OK(rds_reader_get(reader, 0, row, &array))) continue;
         CHECK(list_row_is(&array, 0, row));
         array.release(&array);
     }

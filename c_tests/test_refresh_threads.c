@@ -43,15 +43,15 @@ static uint64_t read_once(const rds_reader *reader, uint64_t seen) {
     const char *pointer = name;
     const rds_ids wanted = ids_of(RDS_IDS_CSTRINGS, 1, &pointer);
     CHECK(rows >= seen);
-    CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, sizeof values));
     CHECK(values[0] == table_value(row, 0));
-    CHECK_OK(rds_reader_read_range(reader, row - 1, 2, values, sizeof values));
+    CHECK_OK(rds_reader_read_range(reader, 0, row - 1, 2, values, sizeof values));
     CHECK(values[TABLE_WIDTH + 1] == table_value(row, 1));
-    if (CHECK_OK(rds_reader_get(reader, row, &one))) {
+    if (CHECK_OK(rds_reader_get(reader, 0, row, &one))) {
         CHECK(list_row_is(&one, 0, row));
         one.release(&one);
     }
-    if (CHECK_OK(rds_reader_dlpack(reader, 0, rows, &tensor))) {
+    if (CHECK_OK(rds_reader_dlpack(reader, 0, 0, rows, &tensor))) {
         const float *data = (const float *)tensor->dl_tensor.data;
         for (uint64_t i = 0; i < rows; i++) CHECK(data[i * TABLE_WIDTH] == table_value(i, 0));
         tensor->deleter(tensor);
@@ -197,7 +197,7 @@ static void *read_once_or_never(void *data) {
     float values[TABLE_WIDTH];
     const uint64_t row = 5;
     pthread_barrier_wait(&shared->start);
-    rds_status status = rds_reader_read(shared->reader, &row, 1, values, sizeof values);
+    rds_status status = rds_reader_read(shared->reader, 0, &row, 1, values, sizeof values);
     if (status == RDS_OK) CHECK(values[0] == table_value(row, 0));
     if (status != RDS_OK) CHECK_NUMBER(status, RDS_ERR_INVALID_HANDLE);
     return NULL;

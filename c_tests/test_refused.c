@@ -41,7 +41,7 @@ static void *read_what_is_open(void *data) {
         rds_reader *reader = __atomic_load_n(&shared->reader, __ATOMIC_SEQ_CST);
         uint64_t at = row % ROWS;
         float values[TABLE_WIDTH] = {0};
-        rds_status status = rds_reader_read(reader, &at, 1, values, sizeof values);
+        rds_status status = rds_reader_read(reader, 0, &at, 1, values, sizeof values);
         if (status == RDS_OK) CHECK(values[0] == table_value(at, 0));
         else CHECK_NUMBER(status, RDS_ERR_INVALID_HANDLE);
     }

@@ -10,7 +10,7 @@ static const int64_t wide[2] = {32, 32}, narrow[1] = {8};
 
 static rds_span span_at(const rds_reader *reader, uint64_t row) {
     rds_span span = RDS_SPAN_INIT;
-    CHECK_OK(rds_reader_span(reader, row, &span));
+    CHECK_OK(rds_reader_span(reader, 0, row, &span));
     return span;
 }
 
@@ -44,7 +44,7 @@ TEST(a_walk_over_spans_meets_every_row_once_and_in_order) {
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
     /* One for each file, over all its pages. */
     CHECK_NUMBER(walk(reader, compare, &made), 3);
-    CHECK_NUMBER(table_info(reader).mapped_rows, made.rows);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, made.rows);
     CHECK_OK(rds_reader_close(reader));
     made_free(&made);
 }
@@ -68,7 +68,7 @@ TEST(what_a_span_shows_is_what_a_read_copies) {
     unsigned char row_bytes[64];
     for (uint64_t row = 0; row < made.rows; row++) {
         rds_span span = span_at(reader, row);
-        CHECK_OK(rds_reader_read(reader, &row, 1, row_bytes, sizeof row_bytes));
+        CHECK_OK(rds_reader_read(reader, 0, &row, 1, row_bytes, sizeof row_bytes));
         const unsigned char *start = (const unsigned char *)span.data;
         REQUIRE(CHECK(start != NULL));
         CHECK(memcmp(start + (row - span.first_row) * span.stride, row_bytes, 64) == 0);
@@ -93,7 +93,7 @@ TEST(every_dtype_lies_in_memory_as_the_caller_has_it) {
             /* Bool is packed: eight to a byte of the table, and one to a byte of the caller. */
             int spans = walk(reader, is_bool ? expect_no_data : compare, &made);
             if (!is_bool) CHECK_NUMBER(spans, 2);
-            CHECK_NUMBER(table_info(reader).mapped_rows, is_bool && ndim == 0 ? 0 : 8);
+            CHECK_NUMBER(column_info(reader, 0).mapped_rows, is_bool && ndim == 0 ? 0 : 8);
             CHECK_OK(rds_reader_close(reader));
             made_free(&made);
             if (check_failures != before) fprintf(stderr, "    of %s\n", dtypes[i].name);
@@ -108,7 +108,7 @@ TEST(a_reader_that_does_not_map_has_one_span_without_data) {
     rds_span span = span_at(reader, 12);
     CHECK_NUMBER(span.first_row, 0);
     CHECK_NUMBER(span.row_count, 20);
-    CHECK_NUMBER(table_info(reader).mapped_rows, 0);
+    CHECK_NUMBER(column_info(reader, 0).mapped_rows, 0);
     CHECK_OK(rds_reader_close(reader));
     made_free(&made);
 }
@@ -121,7 +121,7 @@ TEST(a_row_beyond_the_table_has_no_span) {
         rds_reader *reader = made_open(&made, accesses[a]);
         for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
             rds_span span = {sizeof span, 77, 78, &span, 79};
-            CHECK_STATUS(rds_reader_span(reader, beyond[i], &span), RDS_ERR_OUT_OF_RANGE);
+            CHECK_STATUS(rds_reader_span(reader, 0, beyond[i], &span), RDS_ERR_OUT_OF_RANGE);
             CHECK_MESSAGE_HAS("rds_reader_span: row ");
             /* Written on success only. */
             CHECK(span.first_row == 77 && span.row_count == 78 && span.stride == 79);
@@ -140,12 +140,12 @@ static void use(const rds_reader *reader, const made_table *made) {
     struct ArrowArrayStream stream;
     const char *id;
     size_t length;
-    CHECK_OK(rds_reader_read(reader, rows, 2, bytes, 2 * made->row_bytes));
-    CHECK_OK(rds_reader_read_range(reader, 0, made->rows, bytes, made->rows * made->row_bytes));
+    CHECK_OK(rds_reader_read(reader, 0, rows, 2, bytes, 2 * made->row_bytes));
+    CHECK_OK(rds_reader_read_range(reader, 0, 0, made->rows, bytes, made->rows * made->row_bytes));
     CHECK(memcmp(bytes, made->bytes, made->rows * made->row_bytes) == 0);
     free(bytes);
-    if (CHECK_OK(rds_reader_get(reader, 0, &array))) array.release(&array);
-    if (CHECK_OK(rds_reader_take(reader, rows, 2, 0, NULL, &array))) array.release(&array);
+    if (CHECK_OK(rds_reader_get(reader, 0, 0, &array))) array.release(&array);
+    if (CHECK_OK(rds_reader_take(reader, rows, 2, NULL, NULL, &array))) array.release(&array);
     if (CHECK_OK(rds_reader_ids(reader, 0, made->rows, NULL, &array))) array.release(&array);
     CHECK_OK(rds_reader_id(reader, 1, &id, &length));
     REQUIRE(CHECK_OK(rds_reader_stream(reader, NULL, &stream)));
@@ -220,7 +220,7 @@ static void write_in_batches(const char *path, uint32_t durability, int batches,
         }
         rds_ids ids = ids_of(RDS_IDS_INT64, batch, numbers);
         rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
-        CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+        CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
         if (b % 50 == 49) CHECK_OK(rds_flush(writer));
     }
     CHECK_OK(rds_writer_close(writer));
@@ -238,7 +238,7 @@ TEST(a_table_written_in_many_batches_with_checkpoints_is_one_span_from_the_first
         write_in_batches(path.text, durabilities[i], batches, 200);
         rds_reader *reader = table_reader(path.text);
         CHECK_NUMBER(table_info(reader).rows, rows);
-        CHECK_OK(rds_reader_span(reader, 0, &span));
+        CHECK_OK(rds_reader_span(reader, 0, 0, &span));
         CHECK_NUMBER(span.first_row, 0);
         CHECK_NUMBER(span.row_count, rows);
         CHECK_NUMBER(span.stride, 16 * sizeof(float));

@@ -89,19 +89,18 @@ TEST(a_writer_stages_again_and_again) {
 
 TEST(a_token_lives_until_its_writer_is_closed) {
     check_path_text path = check_path();
-    const uint8_t *first = NULL;
-    size_t length = 0;
+    rds_token first = {NULL, 0};
     rds_token kept[20];
     rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_INTERVAL);
     CHECK_OK(table_write(writer, 0, ROWS));
-    CHECK_OK(rds_writer_stage(writer, &first, &length));
-    uint8_t *copy = (uint8_t *)malloc(length);
-    memcpy(copy, first, length);
+    CHECK_OK(rds_writer_stage(writer, &first));
+    uint8_t *copy = (uint8_t *)malloc(first.length);
+    memcpy(copy, first.data, first.length);
     for (uint64_t i = 0; i < 20; i++) {
         CHECK_OK(table_write(writer, (i + 1) * ROWS, ROWS));
         kept[i] = stage(writer);
     }
-    CHECK(memcmp(copy, first, length) == 0);
+    CHECK(memcmp(copy, first.data, first.length) == 0);
     CHECK_OK(rds_writer_close(writer));
     free(copy);
     for (int i = 0; i < 20; i++) token_free(kept[i]);
@@ -135,7 +134,7 @@ TEST(staging_is_for_staged_writers_and_flush_and_commit_for_the_others) {
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
     CHECK_OK(table_write(writer, 0, ROWS));
-    CHECK_STATUS(rds_writer_stage(writer, &token.data, &token.length), RDS_ERR_INVALID_STATE);
+    CHECK_STATUS(rds_writer_stage(writer, &token), RDS_ERR_INVALID_STATE);
     CHECK_MESSAGE_HAS("rds_writer_stage: ");
     CHECK(token.data == NULL && token.length == 0);
     CHECK_OK(rds_commit(writer, NULL, NULL));
@@ -161,7 +160,7 @@ TEST(what_was_not_staged_is_gone_with_its_writer) {
         check_path_text path = check_path();
         rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_INTERVAL);
         CHECK_OK(table_write(writer, 0, ROWS));
-        CHECK_OK(aborts ? rds_abort(writer) : rds_writer_close(writer));
+        CHECK_OK(aborts ? rds_writer_abort(writer) : rds_writer_close(writer));
         CHECK_NUMBER(data_files(path.text) + run_files(path.text, ""), 0);
         CHECK_NUMBER(files_named(path.text, "_rds", "", ""), 0);
         CHECK_NUMBER(table_rows(path.text), -1);
@@ -174,7 +173,7 @@ TEST(an_abort_keeps_what_a_token_names) {
     CHECK_OK(table_write(writer, 0, ROWS));
     rds_token token = stage(writer);
     CHECK_OK(table_write(writer, ROWS, ROWS));
-    CHECK_OK(rds_abort(writer));
+    CHECK_OK(rds_writer_abort(writer));
     CHECK_NUMBER(run_files(path.text, ".lance"), 1);
     CHECK_NUMBER(data_files(path.text), 0);
     CHECK_OK(publish(path.text, &token, 1, RDS_MODE_CREATE, NULL));

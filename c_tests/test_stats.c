@@ -84,7 +84,7 @@ TEST(a_refused_batch_is_not_counted) {
     rds_ids ids = ids_of(RDS_IDS_INT64, 1, &number);
     rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT64, 2, shape, values);
     CHECK_OK(table_write(writer, 0, 4));
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_SCHEMA_MISMATCH);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_SCHEMA_MISMATCH);
     check_counts(writer, 4, 0, 0);
     CHECK_OK(rds_writer_close(writer));
 }
@@ -124,7 +124,7 @@ TEST(staged_rows_are_accepted) {
     rds_writer *writer = table_writer(path.text, RDS_MODE_STAGED, RDS_DURABILITY_COMMIT);
     rds_token token = {NULL, 0};
     CHECK_OK(table_write(writer, 0, 6));
-    CHECK_OK(rds_writer_stage(writer, &token.data, &token.length));
+    CHECK_OK(rds_writer_stage(writer, &token));
     rds_write_stats stats = stats_of(writer);
     CHECK_NUMBER(stats.accepted_rows, 6);
     CHECK_NUMBER(stats.queued_rows, 0);

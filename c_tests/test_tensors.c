@@ -11,18 +11,18 @@ static void check_round_trip(const rds_tensor *tensor, const void *expected, siz
     uint64_t rows[ROWS], count = (uint64_t)tensor->shape[0];
     for (uint64_t row = 0; row < count; row++) rows[row] = row, numbers[row] = (int64_t)row;
     rds_ids ids = ids_of(RDS_IDS_INT64, count, numbers);
-    CHECK_OK(rds_write_tensors(writer, &ids, tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, tensor, 1));
     CHECK_OK(rds_writer_close(writer));
     rds_reader *reader = table_reader(path.text);
-    rds_table_info info = table_info(reader);
-    CHECK_NUMBER(info.rows, count);
+    rds_column_info info = column_info(reader, 0);
+    CHECK_NUMBER(table_info(reader).rows, count);
     CHECK_NUMBER(info.dtype, tensor->dtype);
     CHECK_NUMBER(info.row_bytes * count, bytes);
     CHECK_NUMBER(info.ndim, tensor->ndim - 1);
     for (uint32_t i = 0; i < info.ndim; i++) CHECK_NUMBER(info.shape[i], tensor->shape[i + 1]);
     CHECK_NUMBER(info.shape[info.ndim], 0);
     unsigned char *read = (unsigned char *)malloc(bytes);
-    CHECK_OK(rds_reader_read(reader, rows, count, read, bytes));
+    CHECK_OK(rds_reader_read(reader, 0, rows, count, read, bytes));
     CHECK(memcmp(read, expected, bytes) == 0);
     free(read);
     CHECK_OK(rds_reader_close(reader));
@@ -43,18 +43,18 @@ TEST(every_dtype_has_its_name_and_size) {
         rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
         const rds_ids ids = ids_of(RDS_IDS_INT64, 1, &number);
         const rds_tensor tensor = tensor_of(dtypes[i].number, 1, shape, memory);
-        CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+        CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
         CHECK_OK(rds_writer_close(writer));
         rds_reader *reader = table_reader(path.text);
-        CHECK_TEXT(table_info(reader).dtype_name, dtypes[i].name);
-        CHECK_NUMBER(table_info(reader).row_bytes, dtypes[i].bytes);
+        CHECK_TEXT(column_info(reader, 0).dtype_name, dtypes[i].name);
+        CHECK_NUMBER(column_info(reader, 0).row_bytes, dtypes[i].bytes);
         CHECK_OK(rds_reader_close(reader));
     }
 }
 
 TEST(every_dtype_comes_back_in_every_shape) {
     const struct {
-        uint64_t ndim;
+        uint32_t ndim;
         int64_t shape[5];
     } shapes[] = {{1, {ROWS, 0, 0, 0, 0}},
                   {2, {ROWS, 1, 0, 0, 0}},
@@ -200,10 +200,10 @@ TEST(rows_of_most_dimensions_come_back) {
     const int64_t numbers[2] = {0, 1};
     const rds_ids ids = ids_of(RDS_IDS_INT64, 2, numbers);
     const rds_tensor tensor = tensor_of(RDS_DTYPE_INT32, RDS_MAX_NDIM + 1, shape, values);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
     rds_reader *reader = table_reader(path.text);
-    rds_table_info info = table_info(reader);
+    rds_column_info info = column_info(reader, 0);
     CHECK_NUMBER(info.ndim, RDS_MAX_NDIM);
     CHECK(memcmp(info.shape, shape + 1, sizeof info.shape) == 0);
     CHECK_OK(rds_reader_close(reader));

@@ -66,8 +66,8 @@ static void *first_use(void *data) {
     CHECK_OK(rds_reader_find(job->reader, &ids, &found, NULL));
     CHECK_NUMBER(found, row);
     CHECK(table_row_is(job->reader, row, row));
-    if (CHECK_OK(rds_reader_get(job->reader, row, &array))) array.release(&array);
-    if (CHECK_OK(rds_reader_take(job->reader, &row, 1, 0, NULL, &batch))) batch.release(&batch);
+    if (CHECK_OK(rds_reader_get(job->reader, 0, row, &array))) array.release(&array);
+    if (CHECK_OK(rds_reader_take(job->reader, &row, 1, NULL, NULL, &batch))) batch.release(&batch);
     if (!CHECK_OK(rds_reader_stream(job->reader, NULL, &stream))) return NULL;
     CHECK_NUMBER(stream.get_next(&stream, &batch), 0);
     if (batch.release) batch.release(&batch);
@@ -102,7 +102,7 @@ static void check_written(const char *path, int rounds) {
     CHECK_NUMBER(count, (uint64_t)rounds * THREADS * BATCH);
     for (uint64_t row = 0; row < count; row += BATCH) {
         float values[TABLE_WIDTH] = {0};
-        if (!CHECK_OK(rds_reader_read(reader, &row, 1, values, sizeof values))) break;
+        if (!CHECK_OK(rds_reader_read(reader, 0, &row, 1, values, sizeof values))) break;
         uint64_t written = (uint64_t)values[0] / 1000;
         uint64_t thread = written / BATCH / (uint64_t)rounds;
         if (!CHECK(thread < THREADS)) break;

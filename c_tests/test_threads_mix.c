@@ -25,7 +25,7 @@ static void read_rows(const rds_reader *reader, uint64_t row) {
     float values[MANY * TABLE_WIDTH];
     uint64_t rows[MANY];
     for (uint64_t i = 0; i < MANY; i++) rows[i] = (row + i * 613) % ROWS;
-    CHECK_OK(rds_reader_read(reader, rows, MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, rows, MANY, values, sizeof values));
     CHECK_NUMBER(wrong_values(values, rows, MANY), 0);
 }
 
@@ -33,13 +33,13 @@ static void read_range(const rds_reader *reader, uint64_t row) {
     float values[MANY * TABLE_WIDTH];
     uint64_t rows[MANY], first = row % (ROWS - MANY);
     for (uint64_t i = 0; i < MANY; i++) rows[i] = first + i;
-    CHECK_OK(rds_reader_read_range(reader, first, MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read_range(reader, 0, first, MANY, values, sizeof values));
     CHECK_NUMBER(wrong_values(values, rows, MANY), 0);
 }
 
 static void get(const rds_reader *reader, uint64_t row) {
     struct ArrowArray array;
-    REQUIRE(CHECK_OK(rds_reader_get(reader, row, &array)));
+    REQUIRE(CHECK_OK(rds_reader_get(reader, 0, row, &array)));
     CHECK(list_row_is(&array, 0, row));
     array.release(&array);
 }
@@ -47,7 +47,7 @@ static void get(const rds_reader *reader, uint64_t row) {
 static void take(const rds_reader *reader, uint64_t row) {
     const uint64_t rows[] = {row, ROWS - 1, row};
     struct ArrowArray array;
-    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 3, 0, NULL, &array)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 3, NULL, NULL, &array)));
     for (int i = 0; i < 3; i++) {
         CHECK(string_is(array.children[0], i, rows[i]));
         CHECK(list_row_is(array.children[1], i, rows[i]));
@@ -57,7 +57,7 @@ static void take(const rds_reader *reader, uint64_t row) {
 
 static void look_at_span(const rds_reader *reader, uint64_t row, int mapped) {
     rds_span span = RDS_SPAN_INIT;
-    CHECK_OK(rds_reader_span(reader, row, &span));
+    CHECK_OK(rds_reader_span(reader, 0, row, &span));
     CHECK(span.first_row <= row && row - span.first_row < span.row_count);
     REQUIRE(CHECK((span.data != NULL) == mapped));
     if (!mapped) return;
@@ -91,8 +91,8 @@ static void find(const rds_reader *reader, uint64_t row) {
 static void stream(const rds_reader *reader, uint64_t row) {
     struct ArrowArrayStream stream;
     struct ArrowArray batch;
-    rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
-    options.columns = 1 + (uint32_t)row % 3;
+    const uint32_t columns = 1 + (uint32_t)row % 3;
+    rds_stream_options options = stream_select(columns);
     options.first_row = row;
     options.row_count = row < ROWS - 500 ? 500 : 0;
     options.batch_rows = 100;
@@ -101,7 +101,7 @@ static void stream(const rds_reader *reader, uint64_t row) {
     while (CHECK_NUMBER(stream.get_next(&stream, &batch), 0) && batch.release) {
         const struct ArrowArray *last = batch.children[batch.n_children - 1];
         for (int64_t i = 0; i < batch.length; i++, row++) {
-            CHECK(options.columns == 1 ? string_is(last, i, row) : list_row_is(last, i, row));
+            CHECK(columns == IDS ? string_is(last, i, row) : list_row_is(last, i, row));
         }
         batch.release(&batch);
     }
@@ -112,7 +112,7 @@ static void stream(const rds_reader *reader, uint64_t row) {
 static void export(const rds_reader *reader, uint64_t row) {
     DLManagedTensorVersioned *tensor = NULL;
     uint64_t count = ROWS - row < 300 ? ROWS - row : 300, last = row + count - 1;
-    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, row, count, &tensor)));
+    REQUIRE(CHECK_OK(rds_reader_dlpack(reader, 0, row, count, &tensor)));
     const float *values = (const float *)tensor->dl_tensor.data;
     CHECK_NUMBER(wrong_values(values, &row, 1), 0);
     CHECK_NUMBER(wrong_values(values + (count - 1) * TABLE_WIDTH, &last, 1), 0);

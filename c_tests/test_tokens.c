@@ -187,7 +187,7 @@ static rds_token stage_other(const char *path, uint32_t dtype, int64_t width) {
     rds_ids ids = ids_of(RDS_IDS_INT64, 1, &id);
     rds_tensor tensor = tensor_of(dtype, 2, shape, numbers);
     rds_writer *writer = table_writer(path, RDS_MODE_STAGED, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     rds_token token = stage(writer);
     CHECK_OK(rds_writer_close(writer));
     return token;
@@ -221,7 +221,7 @@ TEST(rows_that_do_not_fit_the_table_are_not_appended_but_may_replace_it) {
     CHECK_OK(publish(path.text, &token, 1, RDS_MODE_OVERWRITE, NULL));
     rds_reader *reader = table_reader(path.text);
     CHECK_NUMBER(table_info(reader).rows, 1);
-    CHECK_NUMBER(table_info(reader).dtype, RDS_DTYPE_FLOAT64);
+    CHECK_NUMBER(column_info(reader, 0).dtype, RDS_DTYPE_FLOAT64);
     CHECK_OK(rds_reader_close(reader));
     token_free(token);
 }

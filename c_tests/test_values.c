@@ -60,7 +60,7 @@ TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
 /* What is wrong with ids and tensor of a call that would write one row otherwise. */
 static void check_refused(rds_writer *writer, rds_ids ids, rds_tensor tensor, rds_status status,
                           const char *part) {
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), status);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), status);
     CHECK_MESSAGE_HAS(part);
 }
 
@@ -71,7 +71,7 @@ TEST(unknown_values_in_ids_and_tensors_are_refused_by_name) {
     const float value = 1;
     const rds_ids ids = ids_of(RDS_IDS_INT64, 1, &number);
     const rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 1, shape, &value);
-    const uint32_t kinds[] = {0, 7, UINT32_MAX}, dtypes[] = {0, 24, 255, UINT32_MAX};
+    const uint32_t kinds[] = {0, 8, UINT32_MAX}, dtypes[] = {0, 24, 255, UINT32_MAX};
     rds_ids bad_ids;
     rds_tensor bad_tensor;
 
@@ -83,18 +83,18 @@ TEST(unknown_values_in_ids_and_tensors_are_refused_by_name) {
     for (size_t i = 0; i < 4; i++) {
         bad_tensor = tensor;
         bad_tensor.dtype = dtypes[i];
-        check_refused(writer, ids, bad_tensor, RDS_ERR_INVALID_ARGUMENT, "tensor.dtype is ");
+        check_refused(writer, ids, bad_tensor, RDS_ERR_INVALID_ARGUMENT, "tensors[0]: dtype is ");
     }
     bad_ids = ids;
     bad_ids.flags = 1;
     check_refused(writer, bad_ids, tensor, RDS_ERR_NOT_SUPPORTED, "ids.flags is 0x1");
     bad_tensor = tensor;
     bad_tensor.flags = 2;
-    check_refused(writer, ids, bad_tensor, RDS_ERR_NOT_SUPPORTED, "tensor.flags is 0x2");
+    check_refused(writer, ids, bad_tensor, RDS_ERR_NOT_SUPPORTED, "tensors[0]: flags is 0x2");
     bad_ids = ids;
     bad_ids.count = UINT64_MAX;
     check_refused(writer, bad_ids, tensor, RDS_ERR_INVALID_ARGUMENT, "ids.count is ");
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -116,10 +116,10 @@ TEST(impossible_shapes_are_refused) {
     const uint64_t ndims[] = {0, RDS_MAX_NDIM + 2, UINT64_MAX};
     for (size_t i = 0; i < 3; i++) {
         const rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT64, ndims[i], ones, &value);
-        check_refused(writer, ids, tensor, RDS_ERR_INVALID_ARGUMENT, "tensor.ndim is ");
+        check_refused(writer, ids, tensor, RDS_ERR_INVALID_ARGUMENT, "tensors[0]: ndim is ");
     }
     const rds_tensor most = tensor_of(RDS_DTYPE_FLOAT64, RDS_MAX_NDIM + 1, ones, &value);
-    CHECK_OK(rds_write_tensors(writer, &ids, &most));
+    CHECK_OK(rds_write_tensors(writer, &ids, &most, 1));
     CHECK_OK(rds_writer_close(writer));
 }
 
@@ -146,19 +146,28 @@ TEST(unknown_columns_and_flags_of_reads_are_refused) {
     struct ArrowArray array;
     struct ArrowArrayStream stream;
     const uint64_t row = 0;
-    const uint32_t columns[] = {4, 8, 7, UINT32_MAX};
+    struct ArrowSchema schema;
+    const uint32_t columns[] = {1, 8, 7, UINT32_MAX};
     for (size_t i = 0; i < 4; i++) {
         rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
-        options.columns = columns[i];
+        rds_select_options chosen = RDS_SELECT_OPTIONS_INIT;
+        options.columns = chosen.columns = &columns[i];
+        options.column_count = chosen.column_count = 1;
         CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_INVALID_ARGUMENT);
-        CHECK_STATUS(rds_reader_take(reader, &row, 1, columns[i], NULL, &array),
+        CHECK_STATUS(rds_reader_take(reader, &row, 1, &chosen, NULL, &array),
                      RDS_ERR_INVALID_ARGUMENT);
+        CHECK_STATUS(rds_reader_schema(reader, &chosen, &schema), RDS_ERR_INVALID_ARGUMENT);
     }
     rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
-    const uint32_t flags[] = {4, 5, 8, 1u << 31, UINT32_MAX};
-    for (size_t i = 0; i < 5; i++) {
-        options.flags = flags[i];
+    rds_select_options chosen = RDS_SELECT_OPTIONS_INIT;
+    const uint32_t flags[] = {8, 9, 16, 512, 1u << 31, UINT32_MAX};
+    for (size_t i = 0; i < 6; i++) {
+        options.flags = chosen.flags = flags[i];
         CHECK_STATUS(rds_reader_stream(reader, &options, &stream), RDS_ERR_NOT_SUPPORTED);
+        CHECK_MESSAGE_HAS("options.flags is 0x");
+        CHECK_STATUS(rds_reader_take(reader, &row, 1, &chosen, NULL, &array), RDS_ERR_NOT_SUPPORTED);
+        CHECK_MESSAGE_HAS("options.flags is 0x");
+        CHECK_STATUS(rds_reader_schema(reader, &chosen, &schema), RDS_ERR_NOT_SUPPORTED);
         CHECK_MESSAGE_HAS("options.flags is 0x");
     }
     CHECK_OK(rds_reader_close(reader));
@@ -187,7 +196,40 @@ TEST(an_unknown_log_level_is_refused) {
     CHECK_STATUS(rds_set_log_callback(UINT32_MAX, NULL, NULL), RDS_ERR_INVALID_ARGUMENT);
 }
 
-CHECK_MAIN(RUN(an_unknown_write_mode_or_durability_is_refused),
+TEST(null_within_ids_and_tensors) {
+    check_path_text path = check_path();
+    rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
+    const char *names[2] = {"a", NULL};
+    float values[2] = {1, 2};
+    int64_t shape[1] = {2};
+    rds_tensor tensor = tensor_of(RDS_DTYPE_FLOAT32, 1, shape, values);
+
+    for (uint32_t kind = RDS_IDS_UTF8; kind <= RDS_IDS_STRINGS; kind++) {
+        rds_ids ids = ids_of(kind, 2, NULL);
+        ids.item_bytes = kind == RDS_IDS_NUMPY_S || kind == RDS_IDS_NUMPY_U ? 4 : 0;
+        CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("is NULL");
+    }
+    rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 2, names);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: ids.data[1] is NULL");
+    const rds_string strings[2] = {{"a", 1}, {NULL, 1}};
+    const rds_ids of_strings = ids_of(RDS_IDS_STRINGS, 2, strings);
+    CHECK_STATUS(rds_write_tensors(writer, &of_strings, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE_HAS("rds_write_tensors: ids.data[1]");
+    CHECK_MESSAGE_HAS("NULL");
+    names[1] = "b";
+    tensor.shape = NULL;
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: tensors[0]: shape is NULL");
+    tensor.shape = shape;
+    tensor.data = NULL;
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE("rds_write_tensors: tensors[0]: data is NULL");
+    CHECK_OK(rds_writer_close(writer));
+}
+
+CHECK_MAIN(RUN(null_within_ids_and_tensors), RUN(an_unknown_write_mode_or_durability_is_refused),
            RUN(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused),
            RUN(unknown_values_in_ids_and_tensors_are_refused_by_name),
            RUN(impossible_shapes_are_refused), RUN(strides_that_overflow_are_refused),

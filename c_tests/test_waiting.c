@@ -1,63 +1,9 @@
 /* A caller who waits may stop waiting: on a disk that is full every call ends when its callback says so, and
  * leaves the state that the header tells. */
-#include "small_disk.h"
+#include "full_queue.h"
 
-#include <pthread.h>
-
-#include "staging.h"
-
-enum { SAFE_ROWS = 10, STEP = 5, MOST_ROWS = 2000, BALLAST_MIB = 50 };
-
-/* What the callback is, and what it saw. */
-struct asked {
-    rds_writer *writer;
-    pthread_t caller;
-    uint64_t calls, of_others, nested;
-    /* The call that stops; 0 goes on for ever. */
-    uint64_t stops_at;
-    /* Whether to make calls that wait. */
-    int calls_back;
-};
-
-static int ask(void *data) {
-    struct asked *asked = (struct asked *)data;
-    uint64_t calls = __atomic_add_fetch(&asked->calls, 1, __ATOMIC_SEQ_CST);
-    asked->of_others += !pthread_equal(pthread_self(), asked->caller);
-    if (asked->calls_back) {
-        rds_write_stats stats = stats_of(asked->writer);
-        CHECK(stats.accepted_rows > 0);
-        asked->nested += 1;
-    }
-    return asked->stops_at && calls >= asked->stops_at;
-}
-
-struct full {
-    check_path_text ballast, results;
-    rds_writer *writer;
-    struct asked asked;
-    /* Rows that were accepted. */
-    uint64_t written;
-};
-
-static int open_full(struct full *full, const char *path, uint32_t mode, uint32_t durability, uint32_t flags) {
-    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
-    memset(full, 0, sizeof *full);
-    if (!mount_small_disk(path)) return 0;
-    full->results = path_below(path, "results");
-    full->asked.caller = pthread_self();
-    options.mode = mode, options.durability = durability, options.flags = flags;
-    options.max_queued_bytes = 1 << 20, options.waiting = ask, options.user_data = &full->asked;
-    CHECK_OK(rds_writer_open(full->results.text, &options, &full->writer));
-    full->asked.writer = full->writer;
-    CHECK_OK(write_wide(full->writer, 0, SAFE_ROWS));
-    full->written = SAFE_ROWS;
-    if (mode != RDS_MODE_STAGED) CHECK_OK(rds_commit(full->writer, NULL, NULL));
-    full->ballast = take_room(path, BALLAST_MIB);
-    return 1;
-}
-
-/* Writes until a call stops waiting. */
-static void write_until_stopped(struct full *full) {
+/* Writes until a call stops waiting, whatever it waits for. */
+static void write_until_stopped(struct full *full, rds_status expected) {
     full->asked.stops_at = full->asked.calls + 3;
     rds_status status = RDS_OK;
     double since = seconds();
@@ -66,15 +12,10 @@ static void write_until_stopped(struct full *full) {
         status = write_wide(full->writer, full->written, STEP);
         full->written += status == RDS_OK ? STEP : 0;
     }
-    CHECK_NUMBER(status, RDS_ERR_CANCELLED);
+    CHECK_STATUS(status, expected);
     CHECK_MESSAGE_HAS("rds_write_tensors: ");
     CHECK(seconds() - since < 1);
     CHECK_NUMBER(full->asked.of_others, 0);
-}
-
-static void give_room(struct full *full) {
-    CHECK(unlink(full->ballast.text) == 0);
-    full->asked.stops_at = 0;
 }
 
 /* Everything accepted comes out, and nothing else. */
@@ -90,7 +31,7 @@ static void check_goes_on(struct full *full) {
 static void batch_for_room(void *path) {
     struct full full;
     REQUIRE(open_full(&full, (char *)path, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT, 0));
-    write_until_stopped(&full);
+    write_until_stopped(&full, RDS_ERR_NO_ROOM);
     CHECK_NUMBER(stats_of(full.writer).accepted_rows, full.written);
     check_goes_on(&full);
 }
@@ -103,7 +44,7 @@ TEST(a_batch_that_waits_for_room_is_not_accepted) {
 static void batch_to_be_durable(void *path) {
     struct full full;
     REQUIRE(open_full(&full, (char *)path, RDS_MODE_CREATE, RDS_DURABILITY_BATCH, 0));
-    write_until_stopped(&full);
+    write_until_stopped(&full, RDS_ERR_CANCELLED);
     rds_write_stats stats = stats_of(full.writer);
     CHECK_NUMBER(stats.accepted_rows, full.written + STEP);
     CHECK(stats.durable_rows < stats.accepted_rows);
@@ -119,7 +60,7 @@ static void flush_and_commit(void *path) {
     struct full full;
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
     REQUIRE(open_full(&full, (char *)path, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL, 0));
-    write_until_stopped(&full);
+    write_until_stopped(&full, RDS_ERR_NO_ROOM);
     full.asked.stops_at = 1;
     double since = seconds();
     CHECK_STATUS(rds_flush(full.writer), RDS_ERR_CANCELLED);
@@ -145,11 +86,11 @@ TEST(a_flush_and_a_commit_that_are_not_waited_for_go_on) {
 static void check_closed(const char *path, int aborts, int gets_room) {
     struct full full;
     REQUIRE(open_full(&full, path, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL, 0));
-    write_until_stopped(&full);
+    write_until_stopped(&full, RDS_ERR_NO_ROOM);
     rds_write_stats stats = stats_of(full.writer);
     full.asked.stops_at = 1;
     double since = seconds();
-    rds_status status = aborts ? rds_abort(full.writer) : rds_writer_close(full.writer);
+    rds_status status = aborts ? rds_writer_abort(full.writer) : rds_writer_close(full.writer);
     CHECK(seconds() - since < 1);
     CHECK(status == RDS_ERR_CANCELLED || (aborts && (status == RDS_OK || status == RDS_ERR_IO)));
     CHECK_STATUS(rds_writer_close(full.writer), RDS_ERR_INVALID_HANDLE);
@@ -186,9 +127,9 @@ static void stage_twice(void *path) {
     struct full full;
     rds_token token = {NULL, 0};
     REQUIRE(open_full(&full, (char *)path, RDS_MODE_STAGED, RDS_DURABILITY_COMMIT, 0));
-    write_until_stopped(&full);
+    write_until_stopped(&full, RDS_ERR_NO_ROOM);
     full.asked.stops_at = 1;
-    CHECK_STATUS(rds_writer_stage(full.writer, &token.data, &token.length), RDS_ERR_CANCELLED);
+    CHECK_STATUS(rds_writer_stage(full.writer, &token), RDS_ERR_CANCELLED);
     CHECK(token.data == NULL && token.length == 0);
     give_room(&full);
     /* In between, so in the token after. */
@@ -239,7 +180,7 @@ static void check_another_thread(const char *path, uint32_t flags) {
     CHECK_NUMBER(full.asked.of_others, 0);
     CHECK(flags || full.asked.nested > 0);
     full.asked.stops_at = 1;
-    rds_status status = rds_abort(full.writer);
+    rds_status status = rds_writer_abort(full.writer);
     CHECK(status == RDS_OK || status == RDS_ERR_CANCELLED || status == RDS_ERR_IO);
     pthread_join(thread, NULL);
 }

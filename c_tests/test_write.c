@@ -62,7 +62,7 @@ TEST(append_needs_a_table_of_the_same_dtype_and_shape) {
     CHECK_STATUS(rds_writer_open(path.text, &options, &writer), RDS_ERR_NOT_FOUND);
     table_make(path.text, 3);
     writer = table_writer(path.text, RDS_MODE_APPEND, RDS_DURABILITY_COMMIT);
-    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor), RDS_ERR_SCHEMA_MISMATCH);
+    CHECK_STATUS(rds_write_tensors(writer, &ids, &tensor, 1), RDS_ERR_SCHEMA_MISMATCH);
     CHECK_OK(table_write(writer, 3, 1));
     CHECK_OK(rds_commit(writer, NULL, NULL));
     CHECK_OK(rds_writer_close(writer));
@@ -96,12 +96,13 @@ TEST(overwrite_may_change_dtype_and_shape) {
     const rds_tensor tensor = tensor_of(RDS_DTYPE_UINT8, 3, shape, values);
     table_make(path.text, 2);
     rds_writer *writer = table_writer(path.text, RDS_MODE_OVERWRITE, RDS_DURABILITY_INTERVAL);
-    CHECK_OK(rds_write_tensors(writer, &ids, &tensor));
+    CHECK_OK(rds_write_tensors(writer, &ids, &tensor, 1));
     CHECK_OK(rds_writer_close(writer));
     rds_reader *reader = table_reader(path.text);
-    rds_table_info info = table_info(reader);
+    rds_column_info info = column_info(reader, 0);
     CHECK_TEXT(info.dtype_name, "uint8");
-    CHECK(info.ndim == 2 && info.shape[0] == 2 && info.shape[1] == 3 && info.rows == 1);
+    CHECK(info.ndim == 2 && info.shape[0] == 2 && info.shape[1] == 3);
+    CHECK_NUMBER(table_info(reader).rows, 1);
     CHECK_OK(rds_reader_close(reader));
 }
 
@@ -251,8 +252,8 @@ TEST(a_refused_batch_leaves_the_writer_usable_and_no_trace) {
     const rds_ids two = ids_of(RDS_IDS_INT64, 2, numbers), none = ids_of(RDS_IDS_INT64, 0, NULL);
     const rds_tensor three = tensor_of(RDS_DTYPE_FLOAT32, 2, shape, values);
     for (uint64_t row = 0; row < 3; row++) {
-        CHECK_STATUS(rds_write_tensors(writer, &two, &three), RDS_ERR_INVALID_ARGUMENT);
-        CHECK_STATUS(rds_write_tensors(writer, &none, &three), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_STATUS(rds_write_tensors(writer, &two, &three, 1), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_STATUS(rds_write_tensors(writer, &none, &three, 1), RDS_ERR_INVALID_ARGUMENT);
         CHECK_OK(table_write(writer, row, 1));
     }
     CHECK_OK(rds_writer_close(writer));
@@ -269,7 +270,7 @@ TEST(a_refused_first_batch_does_not_fix_dtype_and_shape) {
     const double values[18] = {0};
     const rds_ids one = ids_of(RDS_IDS_INT64, 1, &number);
     const rds_tensor two = tensor_of(RDS_DTYPE_FLOAT64, 2, shape, values);
-    CHECK_STATUS(rds_write_tensors(writer, &one, &two), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(rds_write_tensors(writer, &one, &two, 1), RDS_ERR_INVALID_ARGUMENT);
     CHECK_OK(table_write(writer, 0, 2));
     CHECK_OK(rds_writer_close(writer));
     CHECK_NUMBER(table_rows(path.text), 2);

@@ -135,7 +135,7 @@ static void check_failing_stream(int at, const char *text, const char *part) {
     uint64_t rows = 9;
     producer->fails_at = at;
     producer->error_text = text;
-    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, &rows), RDS_ERR_IO);
+    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, &rows), RDS_ERR_STREAM);
     CHECK_MESSAGE_HAS("the stream failed with error 5");
     CHECK_MESSAGE_HAS(part);
     CHECK_NUMBER(rows, 0);
@@ -156,7 +156,7 @@ TEST(a_stream_without_a_schema_is_an_error_of_the_stream) {
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_COMMIT);
     arrow_producer *producer = producer_new(0, BATCHES);
     producer->schema_code = ENOMEM;
-    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, NULL), RDS_ERR_IO);
+    CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, NULL), RDS_ERR_STREAM);
     CHECK_MESSAGE_HAS(strerror(ENOMEM));
     CHECK_NUMBER(producer->next, 0);
     check_goes_on(writer, path.text, 0);
@@ -192,7 +192,7 @@ TEST(a_stream_with_missing_callbacks_is_refused_and_released) {
         if (missing == 2) {
             producer->stream.get_last_error = NULL;
             producer->fails_at = 0;
-            expected = RDS_ERR_IO;
+            expected = RDS_ERR_STREAM;
         }
         CHECK_STATUS(rds_write_stream(writer, &producer->stream, NULL, NULL), expected);
         check_goes_on(writer, path.text, 0);
@@ -301,7 +301,7 @@ TEST(a_table_streams_into_another_one) {
     table_append(source.text, MANY - 500, 500);
     rds_reader *reader = table_reader(source.text);
     options.batch_rows = 700;
-    options.flags = RDS_STREAM_FIXED_SHAPE_TENSOR;
+    options.flags = RDS_SELECT_FIXED_SHAPE_TENSOR;
     CHECK_OK(rds_reader_stream(reader, &options, &stream));
     rds_writer *writer = table_writer(target.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
     CHECK_OK(rds_write_stream(writer, &stream, NULL, &rows));

@@ -17,7 +17,7 @@ static const void *numbers_of(const struct ArrowArray *list, size_t bytes) {
 
 static const void *data_of(const rds_reader *reader, uint64_t row) {
     rds_span span = RDS_SPAN_INIT;
-    CHECK_OK(rds_reader_span(reader, row, &span));
+    CHECK_OK(rds_reader_span(reader, 0, row, &span));
     if (!CHECK(span.data != NULL)) return NULL;
     return (const char *)span.data + (row - span.first_row) * span.stride;
 }
@@ -30,7 +30,7 @@ TEST(a_row_is_where_its_span_says) {
         int before = check_failures;
         for (uint64_t row = 0; row < made.rows; row += 3) {
             struct ArrowArray array;
-            if (!CHECK_OK(rds_reader_get(reader, row, &array))) continue;
+            if (!CHECK_OK(rds_reader_get(reader, 0, row, &array))) continue;
             CHECK_NUMBER(array.length, 1);
             CHECK(numbers_of(&array, dtypes[i].word) == data_of(reader, row));
             array.release(&array);
@@ -46,7 +46,7 @@ TEST(a_row_of_bool_is_in_the_file_too) {
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
     for (uint64_t row = 0; row < made.rows; row++) {
         struct ArrowArray array;
-        if (!CHECK_OK(rds_reader_get(reader, row, &array))) continue;
+        if (!CHECK_OK(rds_reader_get(reader, 0, row, &array))) continue;
         const struct ArrowArray *items = array.children[0];
         const unsigned char *bits = (const unsigned char *)items->buffers[1];
         CHECK(lies_in_a_file(bits, 1));
@@ -64,8 +64,7 @@ static void check_batches(const made_table *made, const rds_reader *reader, uint
                           uint64_t first, uint64_t batch_rows) {
     struct ArrowArrayStream stream;
     struct ArrowArray batch;
-    rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
-    options.columns = columns;
+    rds_stream_options options = stream_select(columns);
     options.first_row = first;
     options.batch_rows = batch_rows;
     REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &stream)));
@@ -89,7 +88,7 @@ TEST(batches_of_a_stream_are_where_their_spans_say) {
     const uint64_t sizes[] = {1, 7, 30, 8192};
     for (int i = 0; i < 4; i++) {
         for (uint64_t first = 0; first < made.rows; first += 10) {
-            check_batches(&made, reader, RDS_COLUMN_DATA, first, sizes[i]);
+            check_batches(&made, reader, DATA, first, sizes[i]);
             check_batches(&made, reader, 0, first, sizes[i]);
         }
     }
@@ -119,9 +118,8 @@ TEST(an_export_keeps_its_own_file_mapped_and_no_other) {
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
     struct ArrowArray row, batch;
     struct ArrowArrayStream stream;
-    rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
-    options.columns = RDS_COLUMN_DATA;
-    REQUIRE(CHECK_OK(rds_reader_get(reader, 30, &row)));
+    rds_stream_options options = stream_select(DATA);
+    REQUIRE(CHECK_OK(rds_reader_get(reader, 0, 30, &row)));
     REQUIRE(CHECK_OK(rds_reader_stream(reader, &options, &stream)));
     REQUIRE(CHECK_NUMBER(stream.get_next(&stream, &batch), 0));
     CHECK_OK(rds_reader_close(reader));
@@ -145,8 +143,9 @@ TEST(taken_rows_map_nothing) {
     made_table made = made_new(RDS_DTYPE_FLOAT32, 1, narrow, runs);
     rds_reader *reader = made_open(&made, RDS_ACCESS_AUTO);
     const uint64_t rows[] = {40, 3, 30};
+    const rds_select_options data = select_of(DATA);
     struct ArrowArray batch;
-    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 3, RDS_COLUMN_DATA, NULL, &batch)));
+    REQUIRE(CHECK_OK(rds_reader_take(reader, rows, 3, &data, NULL, &batch)));
     CHECK_OK(rds_reader_close(reader));
     CHECK_NUMBER(maps_of(made.path.text), 0);
     const unsigned char *bytes = (const unsigned char *)numbers_of(batch.children[0], 4);

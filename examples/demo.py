@@ -1,4 +1,4 @@
-"""Runs a small model over scikit-learn's digits, stores its vectors with librds, reads them back.
+"""Runs a small model over scikit-learn's digits, stores two tensors for each with librds, reads them back.
 
     python examples/demo.py [OUTPUT_DIRECTORY]
 
@@ -46,11 +46,11 @@ def main():
     images = (images / 16).astype(np.float32)
     ids = [f"digit-{number:04d}" for number in range(len(images))]
     try:
-        vectors = hidden_vectors(train(images, labels), images, ids, output / "vectors")
-        check_vectors(output / "vectors", ids, vectors)
-        points = project(vectors, ids, output / "projection")
-        check_with_others(output / "vectors", ids, vectors)
-        check_with_others(output / "projection", ids, points)
+        tensors = infer(train(images, labels), images, ids, output / "inference")
+        check_results(output / "inference", ids, tensors)
+        points = project(tensors["hidden"], ids, output / "projection")
+        check_with_others(output / "inference", ids, tensors)
+        check_with_others(output / "projection", ids, {"data": points})
     except Mismatch as mismatch:
         print(f"MISMATCH: {mismatch}")
         return 1
@@ -61,7 +61,7 @@ def main():
 
 def clear(output):
     """Removes what an earlier run made, and nothing else."""
-    for name in ("vectors", "projection"):
+    for name in ("inference", "projection"):
         shutil.rmtree(output / name, ignore_errors=True)
     (output / "projection.png").unlink(missing_ok=True)
 
@@ -75,39 +75,44 @@ def train(images, labels):
     return model
 
 
-def hidden_vectors(model, images, ids, result_dir):
-    """Runs inference in batches and stores the activations of the hidden layer as they come."""
+def infer(model, images, ids, result_dir):
+    """Runs inference in batches and stores the activations of the hidden layer, and how probable each digit is, as
+    they come."""
     batches = []
-    with timed(f"store {len(images)} vectors of {HIDDEN} float32 in batches of {BATCH}"):
+    with timed(f"store {len(images)} vectors of {HIDDEN} float32 and as many of 10 in batches of {BATCH}"):
         writer = rds.create_results_writer(result_dir)
         for start in range(0, len(images), BATCH):
             part = slice(start, start + BATCH)
-            hidden = np.maximum(images[part] @ model.coefs_[0] + model.intercepts_[0], 0)
-            batches.append(hidden.astype(np.float32))
+            hidden = np.maximum(images[part] @ model.coefs_[0] + model.intercepts_[0], 0).astype(np.float32)
+            probability = model.predict_proba(images[part]).astype(np.float32)
+            batches.append({"hidden": hidden, "probability": probability})
             writer.write_batch(np.array(ids[part]), batches[-1])
         writer.commit()
         writer.close()
-    vectors = np.concatenate(batches)
-    report_size(result_dir, vectors)
-    return vectors
+    tensors = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    report_size(result_dir, *tensors.values())
+    return tensors
 
 
-def check_vectors(result_dir, ids, vectors):
+def check_results(result_dir, ids, tensors):
     """Opens the results and reads them in every way: row by row, gathered, all, by id."""
     with timed("open the results"):
         dataset = rds.ResultDataset({}, result_dir)
     print(f"    {dataset}")
     expect("number of rows", len(dataset) == len(ids))
+    expect("columns", dataset.columns == tuple(tensors))
 
     with timed(f"read {len(ids)} rows one by one"):
         rows = [dataset[row] for row in range(len(ids))]
-    expect_same("rows one by one", np.stack(rows), vectors)
+    for name, expected in tensors.items():
+        expect_same(f"{name} one by one", np.stack([row[name] for row in rows]), expected)
 
     shuffled = np.random.default_rng(0).permutation(len(ids))
     with timed(f"gather {len(ids)} rows in random order"):
         gathered = dataset[shuffled]
-    expect_same("gathered rows", gathered, vectors[shuffled])
-    expect_same("all rows", np.asarray(dataset), vectors)
+    for name, expected in tensors.items():
+        expect_same(f"{name} gathered", gathered[name], expected[shuffled])
+        expect_same(f"{name} of all rows", np.asarray(dataset[name]), expected)
 
     with timed(f"read {len(ids)} ids"):
         stored_ids = dataset.ids()
@@ -117,7 +122,7 @@ def check_vectors(result_dir, ids, vectors):
         row = dataset.index_of("digit-0042")
     expect("row of digit-0042", row == 42)
     expect("id of row 42", dataset.get_object_id(row) == "digit-0042")
-    expect_same("vector of digit-0042", dataset[row], vectors[42])
+    expect_same("vector of digit-0042", dataset["hidden"][row], tensors["hidden"][42])
 
 
 def project(vectors, ids, result_dir):
@@ -131,7 +136,7 @@ def project(vectors, ids, result_dir):
     return points
 
 
-def check_with_others(result_dir, ids, expected):
+def check_with_others(result_dir, ids, tensors):
     """Reads the table with pylance and with lancedb."""
     database = result_dir / "lance_db"
     readers = {
@@ -141,9 +146,10 @@ def check_with_others(result_dir, ids, expected):
     for name, read in readers.items():
         with timed(f"read {result_dir.name} with {name}"):
             table = read()
-        values = table["data"].combine_chunks().flatten().to_numpy()
         expect(f"ids by {name}", table["object_id"].to_pylist() == ids)
-        expect_same(f"{result_dir.name} by {name}", values.reshape(expected.shape), expected)
+        for column, expected in tensors.items():
+            values = table[column].combine_chunks().flatten().to_numpy()
+            expect_same(f"{column} by {name}", values.reshape(expected.shape), expected)
 
 
 def draw(result_dir, labels, path):
@@ -168,13 +174,13 @@ def timed(what):
     print(f"{what}: {1000 * (time.perf_counter() - start):.1f} ms")
 
 
-def report_size(result_dir, values):
+def report_size(result_dir, *arrays):
     # By inode: for a while a file has a second name in the directory of the run that wrote it.
     files = {path.stat().st_ino: path.stat().st_size for path in result_dir.rglob("*") if path.is_file()}
-    on_disk = sum(files.values())
+    on_disk, values = sum(files.values()), sum(array.nbytes for array in arrays)
     print(
-        f"    {on_disk:,} bytes on disk in {len(files)} files for {values.nbytes:,} bytes of values "
-        f"({on_disk / values.nbytes:.2f}x)"
+        f"    {on_disk:,} bytes on disk in {len(files)} files for {values:,} bytes of values "
+        f"({on_disk / values:.2f}x)"
     )
 
 

@@ -1,10 +1,11 @@
-// An inference loop: a small model embeds objects batch by batch, librds stores the embeddings, and
-// several threads then look for the nearest neighbour of one object.
+// An inference loop: a small model embeds objects batch by batch and says how sure it is, librds stores both, and
+// several threads then look for the nearest neighbour of one object among those that it is sure of.
 //
 //   c++ -std=c++17 loop.cpp -lrds -pthread -o loop && ./loop loop_results
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -26,6 +27,12 @@ constexpr std::size_t kThreads = 4;
 
 using Image = std::array<float, kPixels>;
 using Embedding = std::array<float, kEmbedding>;
+
+// A row as the program has it: one tensor of the table behind the other.
+struct Result {
+    Embedding embedding;
+    float confidence;
+};
 
 void check(rds_status status) {
     if (status != RDS_OK) throw std::runtime_error(rds_last_error_message());
@@ -79,24 +86,40 @@ Embedding embed(const Image &image) {
     return out;
 }
 
+float confidence(const Embedding &embedding) {
+    float sum = 0;
+    for (const float value : embedding) sum += value * value;
+    return sum / static_cast<float>(kEmbedding);
+}
+
+// The results lie one behind the other, so each tensor is told how far its rows are apart.
 void write_batch(rds_writer *writer, std::size_t first, std::size_t count) {
     std::vector<std::int64_t> numbers(count);
-    std::vector<Embedding> embeddings(count);
+    std::vector<Result> results(count);
     for (std::size_t i = 0; i < count; ++i) {
         numbers[i] = static_cast<std::int64_t>(first + i);
-        embeddings[i] = embed(load(first + i));
+        results[i].embedding = embed(load(first + i));
+        results[i].confidence = confidence(results[i].embedding);
     }
     const std::int64_t shape[2] = {static_cast<std::int64_t>(count), kEmbedding};
+    const std::int64_t strides[2] = {sizeof(Result), sizeof(float)};
     rds_ids ids = RDS_IDS_INIT;
     ids.kind = RDS_IDS_INT64;
     ids.count = count;
     ids.data = numbers.data();
-    rds_tensor tensor = RDS_TENSOR_INIT;
-    tensor.dtype = RDS_DTYPE_FLOAT32;
-    tensor.ndim = 2;
-    tensor.shape = shape;
-    tensor.data = embeddings.data();
-    check(rds_write_tensors(writer, &ids, &tensor));
+    rds_tensor tensors[2] = {RDS_TENSOR_INIT, RDS_TENSOR_INIT};
+    for (rds_tensor &tensor : tensors) {
+        tensor.dtype = RDS_DTYPE_FLOAT32;
+        tensor.shape = shape;
+        tensor.strides = strides;
+    }
+    tensors[0].name = "embedding";
+    tensors[0].ndim = 2;
+    tensors[0].data = &results[0].embedding;
+    tensors[1].name = "confidence";
+    tensors[1].ndim = 1;
+    tensors[1].data = &results[0].confidence;
+    check(rds_write_tensors(writer, &ids, tensors, 2));
 }
 
 void infer(const char *path) {
@@ -106,7 +129,7 @@ void infer(const char *path) {
     }
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
     check(rds_commit(writer.get(), nullptr, &info));
-    std::printf("stored %llu embeddings\n", static_cast<unsigned long long>(info.rows));
+    std::printf("stored %llu results\n", static_cast<unsigned long long>(info.rows));
 }
 
 float distance(const Embedding &a, const Embedding &b) {
@@ -121,15 +144,40 @@ struct Nearest {
     std::string error;
 };
 
+std::uint32_t column(const rds_reader *reader, const char *name) {
+    std::uint32_t number = 0;
+    check(rds_reader_column(reader, name, &number));
+    return number;
+}
+
+// Both tensors of count rows, from first on, step apart: the way back of write_batch().
+std::vector<Result> gather(const rds_reader *reader, std::uint64_t first, std::uint64_t count, std::int64_t step) {
+    std::vector<Result> results(count);
+    rds_rows rows = RDS_ROWS_INIT;
+    rows.first_row = first;
+    rows.count = count;
+    rows.step = step;
+    rds_target targets[2] = {RDS_TARGET_INIT, RDS_TARGET_INIT};
+    targets[0].column = column(reader, "embedding");
+    targets[0].data = &results[0].embedding;
+    targets[0].bytes = count * sizeof(Result);
+    targets[1].column = column(reader, "confidence");
+    targets[1].data = &results[0].confidence;
+    targets[1].bytes = count * sizeof(Result) - offsetof(Result, confidence);
+    for (rds_target &target : targets) target.stride = sizeof(Result);
+    check(rds_reader_gather(reader, &rows, targets, 2));
+    return results;
+}
+
 // The rows of one thread. An exception must not leave a thread, so the error is a result.
 void search(const rds_reader *reader, std::uint64_t wanted, std::size_t thread, Nearest &best) try {
-    Embedding target{};
-    check(rds_reader_read(reader, &wanted, 1, target.data(), sizeof target));
-    for (std::uint64_t row = thread; row < kObjects; row += kThreads) {
-        Embedding candidate{};
-        check(rds_reader_read(reader, &row, 1, candidate.data(), sizeof candidate));
-        const float d = distance(target, candidate);
-        if (row != wanted && d < best.distance) best = {row, d, {}};
+    const Embedding target = gather(reader, wanted, 1, 1)[0].embedding;
+    const std::uint64_t count = (kObjects - thread + kThreads - 1) / kThreads;
+    const std::vector<Result> candidates = gather(reader, thread, count, kThreads);
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const std::uint64_t row = thread + i * kThreads;
+        const float d = distance(target, candidates[i].embedding);
+        if (row != wanted && candidates[i].confidence > 0.5F && d < best.distance) best = {row, d, {}};
     }
 } catch (const std::exception &error) {
     best.error = error.what();

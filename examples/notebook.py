@@ -31,9 +31,10 @@ model.fit(images[::2], labels[::2])
 print(f"The model knows {model.score(images[1::2], labels[1::2]):.0%} of the digits it has not seen.")
 
 
-def latent(batch: np.ndarray) -> np.ndarray:
-    """The activations of the hidden layer."""
-    return np.maximum(batch @ model.coefs_[0] + model.intercepts_[0], 0).astype(np.float32)
+def infer(batch: np.ndarray) -> dict[str, np.ndarray]:
+    """The activations of the hidden layer, and how probable each digit is."""
+    latent = np.maximum(batch @ model.coefs_[0] + model.intercepts_[0], 0)
+    return {"latent": latent.astype(np.float32), "probability": model.predict_proba(batch).astype(np.float32)}
 
 
 # %% Infer: one batch after the other, stored as it comes
@@ -41,7 +42,7 @@ writer = rds.create_results_writer(output / "infer")
 batch_size = config["data_loader"]["batch_size"]
 for start in range(0, len(images), batch_size):
     part = slice(start, start + batch_size)
-    writer.write_batch(object_ids[part], list(latent(images[part])))
+    writer.write_batch(object_ids[part], infer(images[part]))
 writer.commit()
 writer.close()
 
@@ -53,22 +54,22 @@ rows = [results[row] for row in range(len(results))]
 print(f"A row takes {1e6 * (time.perf_counter() - begin) / len(rows):.1f} µs.")
 
 # %% Reduce: two dimensions, as the verb `umap` would, by principal components
-reduced = PCA(2, random_state=0).fit_transform(np.asarray(results)).astype(np.float32)
+reduced = PCA(2, random_state=0).fit_transform(np.asarray(results["latent"])).astype(np.float32)
+probability = np.asarray(results["probability"])
 with rds.create_results_writer(output / "reduce") as writer:
-    writer.write_batch(results.ids(), reduced)
+    writer.write_batch(results.ids(), {"point": reduced, "probability": probability})
 points = rds.load_results_dataset(config, output / "reduce")
 
 # %% Look up: an object by its id, and those that the model finds most like it
 wanted = "digit-0042"
 row = results.index_of(wanted)
-tree = KDTree(results)
-_, nearest = tree.query(results[row][np.newaxis], k=6)
+latent = results["latent"]
+_, nearest = KDTree(latent).query(latent[[row]], k=6)
 alike = [results.get_object_id(number) for number in nearest[0]]
-print(f"{wanted} is a {labels[row]}, at {points[row].round(2)}.")
+print(f"{wanted} is a {labels[row]}, at {points['point'][row].round(2)}, by the model a {probability[row].argmax()}.")
 print("Most like it are", ", ".join(f"{name} (a {labels[results.index_of(name)]})" for name in alike[1:]))
 
-# %% Plot: in a notebook `!rds plot ...`; the page can be moved and zoomed, and shows the ids
-np.save(output / "labels.npy", labels)
+# %% Plot: in a notebook `!rds plot ...`, coloured by what the model sees; the page can be moved and zoomed
 for name in ("reduce.png", "reduce.html"):
     command = [sys.executable, "-m", "rds", "plot", output / "reduce", output / name, "--force"]
-    subprocess.run([*command, "--color", output / "labels.npy", "--title", "Digits"], check=True)
+    subprocess.run([*command, "--colour", "probability:argmax", "--title", "Digits"], check=True)

@@ -1,4 +1,4 @@
-/* Writes a table of results, commits it, and reads it back in each way there is.
+/* Writes a table of results, two tensors for each object, commits it, and reads it back in each way there is.
  *
  *   cc -std=c99 quickstart.c -lrds -o quickstart && ./quickstart quickstart_results
  */
@@ -19,15 +19,18 @@ static void write_batch(rds_writer *writer, int batch) {
     char names[BATCH_ROWS][16];
     const char *name_pointers[BATCH_ROWS];
     float vectors[BATCH_ROWS][WIDTH];
+    int32_t labels[BATCH_ROWS];
+    /* The first dimension is that of the rows: a vector and a number for each. */
     const int64_t shape[2] = {BATCH_ROWS, WIDTH};
     rds_ids ids = RDS_IDS_INIT;
-    rds_tensor tensor = RDS_TENSOR_INIT;
+    rds_tensor tensors[2] = {RDS_TENSOR_INIT, RDS_TENSOR_INIT};
     int row, column;
 
     for (row = 0; row < BATCH_ROWS; row++) {
         int object = batch * BATCH_ROWS + row;
         sprintf(names[row], "ngc-%d", object);
         name_pointers[row] = names[row];
+        labels[row] = object % 3;
         for (column = 0; column < WIDTH; column++) {
             vectors[row][column] = (float)object + 0.25f * (float)column;
         }
@@ -35,12 +38,18 @@ static void write_batch(rds_writer *writer, int batch) {
     ids.kind = RDS_IDS_CSTRINGS;
     ids.count = BATCH_ROWS;
     ids.data = name_pointers;
-    tensor.dtype = RDS_DTYPE_FLOAT32;
-    tensor.ndim = 2;
-    tensor.shape = shape;
-    tensor.data = vectors;
+    tensors[0].name = "vector";
+    tensors[0].dtype = RDS_DTYPE_FLOAT32;
+    tensors[0].ndim = 2;
+    tensors[0].shape = shape;
+    tensors[0].data = vectors;
+    tensors[1].name = "label";
+    tensors[1].dtype = RDS_DTYPE_INT32;
+    tensors[1].ndim = 1;
+    tensors[1].shape = shape;
+    tensors[1].data = labels;
     /* Everything is copied: the arrays can be used again at once. */
-    check(rds_write_tensors(writer, &ids, &tensor));
+    check(rds_write_tensors(writer, &ids, tensors, 2));
 }
 
 static void write_table(const char *path) {
@@ -58,27 +67,54 @@ static void write_table(const char *path) {
 }
 
 static void print_info(const rds_reader *reader) {
-    rds_table_info info = RDS_TABLE_INFO_INIT;
-    uint32_t i;
+    rds_table_info table = RDS_TABLE_INFO_INIT;
+    uint32_t column, i;
 
-    check(rds_reader_info(reader, &info));
-    printf("%lu rows of %s [", (unsigned long)info.rows, info.dtype_name);
-    for (i = 0; i < info.ndim; i++) printf("%s%ld", i ? ", " : "", (long)info.shape[i]);
-    printf("], %lu bytes each\n", (unsigned long)info.row_bytes);
+    check(rds_reader_info(reader, &table));
+    printf("%lu rows\n", (unsigned long)table.rows);
+    for (column = 0; column < table.column_count; column++) {
+        rds_column_info info = RDS_COLUMN_INFO_INIT;
+        check(rds_reader_column_info(reader, column, &info));
+        printf("%s: %s [", info.name, info.dtype_name);
+        for (i = 0; i < info.ndim; i++) printf("%s%ld", i ? ", " : "", (long)info.shape[i]);
+        printf("], %lu bytes a row\n", (unsigned long)info.row_bytes);
+    }
+}
+
+static uint32_t column_of(const rds_reader *reader, const char *name) {
+    uint32_t column = 0;
+    check(rds_reader_column(reader, name, &column));
+    return column;
 }
 
 static void read_rows(const rds_reader *reader) {
     const uint64_t one = 5;
-    const uint64_t some[4] = {11, 0, 5, 0};
     float vector[WIDTH];
-    float gathered[4][WIDTH];
+
+    check(rds_reader_read(reader, column_of(reader, "vector"), &one, 1, vector, sizeof vector));
+    printf("row 5: %g %g %g\n", vector[0], vector[1], vector[2]);
+}
+
+/* Both tensors of some rows, in one call: into an array each. */
+static void gather(const rds_reader *reader) {
+    const uint64_t some[4] = {11, 0, 5, 0};
+    float vectors[4][WIDTH];
+    int32_t labels[4];
+    rds_rows rows = RDS_ROWS_INIT;
+    rds_target targets[2] = {RDS_TARGET_INIT, RDS_TARGET_INIT};
     int i;
 
-    check(rds_reader_read(reader, &one, 1, vector, sizeof vector));
-    printf("row 5: %g %g %g\n", vector[0], vector[1], vector[2]);
-    check(rds_reader_read(reader, some, 4, gathered, sizeof gathered));
+    rows.rows = some;
+    rows.count = 4;
+    targets[0].column = column_of(reader, "vector");
+    targets[0].data = vectors;
+    targets[0].bytes = sizeof vectors;
+    targets[1].column = column_of(reader, "label");
+    targets[1].data = labels;
+    targets[1].bytes = sizeof labels;
+    check(rds_reader_gather(reader, &rows, targets, 2));
     printf("gather:");
-    for (i = 0; i < 4; i++) printf(" %g", gathered[i][0]);
+    for (i = 0; i < 4; i++) printf(" %g (%ld)", vectors[i][0], (long)labels[i]);
     printf("\n");
 }
 
@@ -105,7 +141,7 @@ static void look_up(const rds_reader *reader) {
     }
 }
 
-/* The Arrow layout: a struct, whose child `data` is a fixed-size list, whose child holds the
+/* The Arrow layout: a struct, whose child `vector` is a fixed-size list, whose child holds the
  * numbers. */
 static double sum_of(const struct ArrowArray *batch) {
     const struct ArrowArray *list = batch->children[0];
@@ -123,9 +159,12 @@ static void stream(const rds_reader *reader) {
     struct ArrowArrayStream batches;
     struct ArrowArray batch;
     rds_stream_options options = RDS_STREAM_OPTIONS_INIT;
+    const uint32_t vector = column_of(reader, "vector");
     double sum = 0;
 
-    options.columns = RDS_COLUMN_DATA;
+    options.columns = &vector;
+    options.column_count = 1;
+    options.flags = RDS_SELECT_NO_IDS;
     options.batch_rows = 5;
     check(rds_reader_stream(reader, &options, &batches));
     for (;;) {
@@ -150,6 +189,7 @@ int main(int argc, char **argv) {
     check(rds_reader_open(path, NULL, &reader));
     print_info(reader);
     read_rows(reader);
+    gather(reader);
     look_up(reader);
     stream(reader);
     check(rds_reader_close(reader));

@@ -51,11 +51,15 @@ pub enum Status {
     /// Whether a version of the table landed cannot be known: the rows are kept, and are neither certainly
     /// visible nor certainly not.
     RDS_ERR_COMMIT_UNKNOWN = 15,
+    /// The queue of a writer is full, and the call was not to wait for room, or no longer: nothing was accepted.
+    RDS_ERR_NO_ROOM = 16,
+    /// A stream of the caller failed.
+    RDS_ERR_STREAM = 17,
 }
 
 impl Status {
     /// cbindgen:ignore
-    pub const ALL: [Status; 16] = [
+    pub const ALL: [Status; 18] = [
         Self::RDS_OK,
         Self::RDS_ERR_INVALID_ARGUMENT,
         Self::RDS_ERR_INVALID_HANDLE,
@@ -72,6 +76,8 @@ impl Status {
         Self::RDS_ERR_PANIC,
         Self::RDS_ERR_INTERNAL,
         Self::RDS_ERR_COMMIT_UNKNOWN,
+        Self::RDS_ERR_NO_ROOM,
+        Self::RDS_ERR_STREAM,
     ];
 }
 
@@ -123,6 +129,8 @@ constructors! {
     panic => RDS_ERR_PANIC,
     internal => RDS_ERR_INTERNAL,
     commit_unknown => RDS_ERR_COMMIT_UNKNOWN,
+    no_room => RDS_ERR_NO_ROOM,
+    stream => RDS_ERR_STREAM,
 }
 
 impl Error {

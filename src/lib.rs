@@ -1,6 +1,6 @@
 //! librds: storage of machine-learning inference results on Lance, behind a C ABI.
 //!
-//! One row per object: an `object_id` and one tensor of fixed shape. A table is an ordinary
+//! One row per object: an `object_id` and one or more named tensors of fixed shape. A table is an ordinary
 //! Lance dataset; this crate adds a writer that costs its caller one copy per batch and a reader
 //! made for rows.
 //!
@@ -9,7 +9,7 @@
 //!
 //! [`map`] is a data file in memory. The other modules serve both ways: [`location`] names the table, [`manifest`]
 //! reads what a version of it says, [`tensor`] is its rows, [`plain`] how these lie in a file, [`ids`] its identifiers,
-//! [`runtime`] runs what is asynchronous, [`process`] is for values that a fork cannot block, [`error`] is what all of
+//! [`patience`] is what a caller who waits is asked, [`runtime`] runs what is asynchronous, [`process`] is for values that a fork cannot block, [`error`] is what all of
 //! them return.
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
@@ -23,6 +23,7 @@ pub mod ids;
 pub mod location;
 pub mod manifest;
 pub mod map;
+pub mod patience;
 pub mod plain;
 pub mod process;
 pub mod reader;

@@ -25,6 +25,8 @@ pub fn run_of(file: &str) -> Option<&str> {
 }
 
 /// The directory of the manifests within a table.
+/// Table configuration: what runs said of themselves, by their own keys.
+pub const METADATA: &str = "rds.metadata.";
 pub const VERSIONS: &str = "_versions";
 
 /// The manifests of a table by version.

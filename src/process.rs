@@ -163,8 +163,22 @@ impl<T> ProcessOnce<T> {
         }
     }
 
+    /// The value, if it is made.
+    pub fn get(&self) -> Option<&T> {
+        self.value.get()
+    }
+
     /// The value; children that are forked later have it too.
     pub fn get_or_try_init(&self, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+        self.get_or_init_unless(make, || Ok(()))
+    }
+
+    /// As `get_or_try_init`; `waits` is asked now and then while another thread makes the value, and may end that.
+    pub fn get_or_init_unless(
+        &self,
+        make: impl FnOnce() -> Result<T>,
+        mut waits: impl FnMut() -> Result<()>,
+    ) -> Result<&T> {
         if let Some(value) = self.value.get() {
             return Ok(value);
         }
@@ -172,6 +186,7 @@ impl<T> ProcessOnce<T> {
         loop {
             let maker = self.maker.load(Ordering::Acquire);
             if maker == me {
+                waits()?;
                 std::thread::sleep(NAP);
             } else if self
                 .maker

@@ -30,7 +30,7 @@ static RUNTIME: ProcessOnce<Runtime> = ProcessOnce::new();
 pub fn configure(threads: usize) -> Result<()> {
     if threads > MAX_THREADS {
         return Err(Error::invalid_argument(format!(
-            "worker_threads is {threads}; at most {MAX_THREADS} are possible"
+            "options.worker_threads is {threads}; at most {MAX_THREADS} are possible"
         )));
     }
     if RUNTIME.own_value().is_some() {

@@ -1,10 +1,12 @@
-//! The tensor of a row: dtype and shape, how Arrow stores it, how the schema metadata names it.
+//! A tensor of a row: dtype and shape, and how Arrow stores it. `columns` says which columns of a table are tensors.
 
 #![forbid(unsafe_code)]
 
+mod columns;
 mod fixed_shape;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, FixedSizeListArray};
@@ -12,12 +14,10 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use crate::error::{Error, Result};
 
+pub use columns::{Form, TableColumns, TensorColumn, check_name, of_batch, schema};
+
 pub const ID_COLUMN: &str = "object_id";
 pub const DATA_COLUMN: &str = "data";
-/// Schema metadata: the shape as a JSON list, `[2, 3]`; `[]` for a scalar.
-pub const SHAPE_KEY: &str = "tensor_shape";
-/// Schema metadata: the NumPy name of the dtype, `float32`.
-pub const DTYPE_KEY: &str = "tensor_dtype";
 
 /// The dimensions a row can have: NumPy's own limit.
 pub const MAX_NDIM: usize = 64;
@@ -165,7 +165,12 @@ impl DType {
 
     fn is_stored_as(self, item: &Field) -> bool {
         let extension = item.metadata().get(EXTENSION_NAME).map(String::as_str);
-        *item.data_type() == self.row().2
+        let stored = match item.data_type() {
+            // What zone a moment is shown in does not change it.
+            DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
+            other => other.clone(),
+        };
+        stored == self.row().2
             && (self == DType::RDS_DTYPE_BFLOAT16) == (extension == Some(BFLOAT16_EXTENSION))
     }
 }
@@ -224,14 +229,14 @@ impl TensorSpec {
         (self.elements * self.dtype.parts(), bits)
     }
 
-    /// The type of the `data` column.
+    /// The type of a column of such tensors.
     pub fn arrow_type(&self) -> DataType {
         let numbers = (self.elements * self.dtype.parts()) as i32;
         DataType::FixedSizeList(Arc::new(self.dtype.arrow_item()), numbers)
     }
 
-    /// The schema of a table that librds writes.
-    pub fn schema(&self) -> Schema {
+    /// A column of a table that librds writes.
+    pub fn field(&self, name: &str) -> Field {
         let mut encoding =
             HashMap::from([("lance-encoding:compression".to_string(), "none".to_string())]);
         // Full-zip keeps the rows of a page in one plain buffer, which a reader can map. It takes
@@ -239,16 +244,7 @@ impl TensorSpec {
         if self.dtype != DType::RDS_DTYPE_BOOL || self.elements.is_multiple_of(8) {
             encoding.insert("lance-encoding:structural-encoding".into(), "fullzip".into());
         }
-        Schema::new_with_metadata(
-            vec![
-                Field::new(ID_COLUMN, DataType::Utf8, true),
-                Field::new(DATA_COLUMN, self.arrow_type(), true).with_metadata(encoding),
-            ],
-            HashMap::from([
-                (SHAPE_KEY.to_string(), self.shape_json()),
-                (DTYPE_KEY.to_string(), self.dtype.name().to_string()),
-            ]),
-        )
+        Field::new(name, self.arrow_type(), true).with_metadata(encoding)
     }
 
     /// Python's way of writing the list, byte for byte: `[2, 3]`.
@@ -257,67 +253,27 @@ impl TensorSpec {
         format!("[{}]", dims.join(", "))
     }
 
-    /// The spec of a table, from the schema Lance holds of it.
-    pub fn from_table_schema(schema: &Schema) -> Result<Self> {
-        let data = data_field(schema)?;
-        match Self::from_metadata(schema.metadata())? {
-            Some(spec) => {
-                spec.check_storage(data)?;
-                Ok(spec)
+    /// What a column is by its type: a list of numbers of fixed size has one dimension, or those that the
+    /// extension type `arrow.fixed_shape_tensor` declares; a column of numbers is of scalars. None, if it is no
+    /// tensor.
+    fn from_field(field: &Field) -> Result<Option<Self>> {
+        let DataType::FixedSizeList(item, length) = field.data_type() else {
+            return DType::from_arrow_item(field).map(|dtype| Self::new(dtype, &[])).transpose();
+        };
+        match DType::from_arrow_item(item) {
+            Some(dtype) if *length > 0 => {
+                let shape = fixed_shape::declared(field)?;
+                let shape = shape.unwrap_or_else(|| vec![i64::from(*length)]);
+                let spec = Self::new(dtype, &shape)?;
+                spec.check_storage(field).map(|()| Some(spec))
             }
-            None => Err(Error::schema_mismatch(format!(
-                "the table has no tensor metadata: its schema needs \"{SHAPE_KEY}\" and \"{DTYPE_KEY}\""
-            ))),
+            _ => Ok(None),
         }
     }
 
-    /// The spec of a batch that arrives as Arrow: from the metadata of librds if it has it, else
-    /// from `arrow.fixed_shape_tensor`, else one dimension.
-    pub fn from_batch_schema(schema: &Schema) -> Result<Self> {
-        let data = data_field(schema)?;
-        let spec = match Self::from_metadata(schema.metadata())? {
-            Some(spec) => spec,
-            None => Self::from_data_field(data)?,
-        };
-        spec.check_storage(data)?;
-        Ok(spec)
-    }
-
-    fn from_metadata(metadata: &HashMap<String, String>) -> Result<Option<Self>> {
-        let (Some(shape), Some(name)) = (metadata.get(SHAPE_KEY), metadata.get(DTYPE_KEY)) else {
-            return Ok(None);
-        };
-        let dims: Vec<i64> = serde_json::from_str(shape).map_err(|_| {
-            Error::schema_mismatch(format!(
-                "{SHAPE_KEY} is {shape:?}; a JSON list of integers was expected, like \"[2, 3]\""
-            ))
-        })?;
-        let dtype = DType::from_name(name).ok_or_else(|| {
-            Error::not_supported(format!("{DTYPE_KEY} is {name:?}: {}", dtype_names()))
-        })?;
-        let spec = Self::new(dtype, &dims)
-            .map_err(|e| Error::schema_mismatch(&e.message).context(SHAPE_KEY))?;
-        Ok(Some(spec))
-    }
-
-    fn from_data_field(data: &Field) -> Result<Self> {
-        let DataType::FixedSizeList(item, length) = data.data_type() else {
-            return Err(wrong_data_type("a fixed-size list", data));
-        };
-        let dtype = DType::from_arrow_item(item).ok_or_else(|| {
-            Error::not_supported(format!(
-                "column \"{DATA_COLUMN}\": no dtype is stored as {}: {}",
-                item.data_type(),
-                dtype_names()
-            ))
-        })?;
-        let shape = fixed_shape::declared(data)?.unwrap_or_else(|| vec![i64::from(*length)]);
-        Self::new(dtype, &shape)
-    }
-
-    fn check_storage(&self, data: &Field) -> Result<()> {
+    fn check_storage(&self, field: &Field) -> Result<()> {
         let expected = self.arrow_type();
-        let stored = match (data.data_type(), &expected) {
+        let stored = match (field.data_type(), &expected) {
             (DataType::FixedSizeList(item, n), DataType::FixedSizeList(_, m)) => {
                 n == m && self.dtype.is_stored_as(item)
             }
@@ -326,21 +282,21 @@ impl TensorSpec {
         if stored {
             return Ok(());
         }
-        let wanted = format!("{} for {} {:?}", type_name(&expected), self.dtype.name(), self.shape);
-        Err(wrong_data_type(&wanted, data))
+        Err(Error::schema_mismatch(format!(
+            "column \"{}\": expected {} for {} {:?}, got {}",
+            field.name(),
+            type_name(&expected),
+            self.dtype.name(),
+            self.shape,
+            type_name(field.data_type())
+        )))
     }
 }
 
-/// The ids of a table are strings of any layout.
-pub fn check_id_column(schema: &Schema) -> Result<()> {
-    let id = schema.field_with_name(ID_COLUMN).map_err(|_| missing_column(ID_COLUMN, schema))?;
-    if id.data_type().is_string() {
-        return Ok(());
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.dtype.name(), self.shape)
     }
-    Err(Error::schema_mismatch(format!(
-        "column \"{ID_COLUMN}\": expected strings, got {}",
-        type_name(id.data_type())
-    )))
 }
 
 /// The first row that is null or has a null in it.
@@ -354,20 +310,9 @@ pub fn first_null(list: &FixedSizeListArray) -> Option<usize> {
     find(list).or_else(|| find(values).map(|i| i / length))
 }
 
-fn data_field(schema: &Schema) -> Result<&Field> {
-    schema.field_with_name(DATA_COLUMN).map_err(|_| missing_column(DATA_COLUMN, schema))
-}
-
 pub fn missing_column(name: &str, schema: &Schema) -> Error {
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     Error::schema_mismatch(format!("no column \"{name}\"; the columns are {names:?}"))
-}
-
-fn wrong_data_type(expected: &str, data: &Field) -> Error {
-    Error::schema_mismatch(format!(
-        "column \"{DATA_COLUMN}\": expected {expected}, got {}",
-        type_name(data.data_type())
-    ))
 }
 
 /// `fixed_size_list<float32>[512]`, shorter than Arrow's own display.

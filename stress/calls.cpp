@@ -13,6 +13,7 @@
 
 #include <sys/wait.h>
 
+#include "calls_gather.h"
 #include "calls_readers.h"
 #include "calls_tables.h"
 #include "calls_writers.h"
@@ -31,18 +32,22 @@ struct Function {
 #define FUNCTION(name, weight) {#name, call_##name, weight}
 
 static std::vector<Function> functions = {
-    FUNCTION(rds_abi_version, 2),         FUNCTION(rds_abort, 8),           FUNCTION(rds_build_info, 2),
-    FUNCTION(rds_check_abi, 4),           FUNCTION(rds_commit, 12),         FUNCTION(rds_commit_staged, 4),
-    FUNCTION(rds_flush, 8),               FUNCTION(rds_last_error_message, 4), FUNCTION(rds_last_error_status, 2),
-    FUNCTION(rds_reader_close, 10),       FUNCTION(rds_reader_dlpack, 40),  FUNCTION(rds_reader_find, 60),
-    FUNCTION(rds_reader_get, 30),         FUNCTION(rds_reader_id, 30),      FUNCTION(rds_reader_ids, 30),
-    FUNCTION(rds_reader_info, 20),        FUNCTION(rds_reader_open, 30),    FUNCTION(rds_reader_read, 50),
-    FUNCTION(rds_reader_read_range, 40),  FUNCTION(rds_reader_refresh, 8),  FUNCTION(rds_reader_schema, 16),
-    FUNCTION(rds_reader_span, 20),        FUNCTION(rds_reader_stream, 60),  FUNCTION(rds_reader_take, 40),
-    FUNCTION(rds_recover, 4),             FUNCTION(rds_runtime_configure, 6), FUNCTION(rds_set_log_callback, 4),
-    FUNCTION(rds_status_name, 4),         FUNCTION(rds_vacuum, 4),          FUNCTION(rds_version, 2),
-    FUNCTION(rds_write_batch, 120),          FUNCTION(rds_write_stream, 80),      FUNCTION(rds_write_tensors, 120),
-    FUNCTION(rds_writer_close, 12),       FUNCTION(rds_writer_open, 16),    FUNCTION(rds_writer_stage, 10),
+    FUNCTION(rds_abi_version, 2), FUNCTION(rds_build_info, 2), FUNCTION(rds_check_abi, 4), FUNCTION(rds_commit, 12),
+    FUNCTION(rds_commit_staged, 4), FUNCTION(rds_flush, 8), FUNCTION(rds_last_error, 6),
+    FUNCTION(rds_last_error_message, 4),
+    FUNCTION(rds_last_error_status, 2), FUNCTION(rds_reader_clone, 12), FUNCTION(rds_reader_close, 10),
+    FUNCTION(rds_reader_column, 20), FUNCTION(rds_reader_column_info, 20), FUNCTION(rds_reader_dlpack, 40),
+    FUNCTION(rds_reader_find, 60), FUNCTION(rds_reader_find_all, 40), FUNCTION(rds_reader_gather, 120),
+    FUNCTION(rds_reader_get, 30), FUNCTION(rds_reader_id, 30), FUNCTION(rds_reader_ids, 30),
+    FUNCTION(rds_reader_info, 20), FUNCTION(rds_reader_metadata, 12), FUNCTION(rds_reader_metadata_at, 12),
+    FUNCTION(rds_reader_open, 30), FUNCTION(rds_reader_read, 50),
+    FUNCTION(rds_reader_read_range, 40), FUNCTION(rds_reader_refresh, 8), FUNCTION(rds_reader_schema, 16),
+    FUNCTION(rds_reader_span, 20), FUNCTION(rds_reader_stream, 60), FUNCTION(rds_reader_take, 40),
+    FUNCTION(rds_reader_versions, 12),
+    FUNCTION(rds_recover, 4), FUNCTION(rds_runtime_configure, 6), FUNCTION(rds_set_log_callback, 4),
+    FUNCTION(rds_status_name, 4), FUNCTION(rds_vacuum, 4), FUNCTION(rds_version, 2), FUNCTION(rds_write_batch, 120),
+    FUNCTION(rds_write_stream, 80), FUNCTION(rds_write_tensors, 120), FUNCTION(rds_writer_abort, 8),
+    FUNCTION(rds_writer_close, 12), FUNCTION(rds_writer_open, 16), FUNCTION(rds_writer_stage, 10),
     FUNCTION(rds_writer_stats, 30),
 };
 
@@ -78,12 +83,19 @@ static void write_rows(rds_writer *writer, const Kind &kind, uint64_t rows) {
     rds_ids ids = RDS_IDS_INIT;
     std::vector<uint64_t> numbers(rows), data(rows * 16);
     for (uint64_t i = 0; i < rows; i++) numbers[i] = i;
-    std::vector<int64_t> shape = {(int64_t)rows};
-    shape.insert(shape.end(), kind.dims.begin(), kind.dims.end());
+    std::vector<std::vector<int64_t>> shapes;
+    std::vector<rds_tensor> tensors;
+    for (const Column &column : kind.columns) {
+        std::vector<int64_t> &shape = shapes.emplace_back(column.dims);
+        shape.insert(shape.begin(), (int64_t)rows);
+        rds_tensor tensor = RDS_TENSOR_INIT;
+        tensor.name = column.name, tensor.dtype = column.dtype, tensor.ndim = (uint32_t)shape.size();
+        tensor.data = data.data();
+        tensors.push_back(tensor);
+    }
+    for (size_t i = 0; i < tensors.size(); i++) tensors[i].shape = shapes[i].data();
     ids.kind = RDS_IDS_UINT64, ids.count = rows, ids.data = numbers.data();
-    rds_tensor tensor = RDS_TENSOR_INIT;
-    tensor.dtype = kind.dtype, tensor.ndim = shape.size(), tensor.shape = shape.data(), tensor.data = data.data();
-    must(rds_write_tensors(writer, &ids, &tensor), "a first batch");
+    must(rds_write_tensors(writer, &ids, tensors.data(), tensors.size()), "a first batch");
 }
 
 static std::string table_of(size_t kind) {
@@ -132,10 +144,17 @@ static void let_runs_die() {
 static void make_tables() {
     fs::create_directory(table_root);
     for (const char *name : {"/plain", "/plain.lance"}) std::ofstream(table_root + name) << "no table";
+    if (const char *fixtures = getenv("RDS_FIXTURES")) {
+        std::string types = std::string(fixtures) + "/foreign/types.lance";
+        fs::copy(types, table_root + "/types.lance", fs::copy_options::recursive);
+    }
     for (size_t i = 0; i < kinds.size(); i++) {
         std::string path = table_of(i);
         rds_writer *writer = nullptr;
-        must(rds_writer_open(path.c_str(), nullptr, &writer), "a table");
+        const rds_metadata said[] = {{"model", "cnn-7"}, {"note", ""}};
+        rds_writer_options made = RDS_WRITER_OPTIONS_INIT;
+        made.metadata = said, made.metadata_count = i % 3;
+        must(rds_writer_open(path.c_str(), &made, &writer), "a table");
         write_rows(writer, kinds[i], 50);
         must(rds_flush(writer), "its first rows");
         write_rows(writer, kinds[i], 30);
@@ -146,11 +165,10 @@ static void make_tables() {
         must(rds_writer_open(path.c_str(), &options, &writer), "a staging writer");
         /* A part of a job is one token. */
         for (int k = options.job ? 2 : 0; k < 3; k++) {
-            const uint8_t *bytes;
-            size_t length;
+            rds_token token;
             if (k) write_rows(writer, kinds[i], 5);
-            must(rds_writer_stage(writer, &bytes, &length), "a token");
-            tokens.emplace_back(bytes, bytes + length);
+            must(rds_writer_stage(writer, &token), "a token");
+            tokens.emplace_back(token.data, token.data + token.length);
         }
         must(rds_writer_close(writer), "the staging writer's close");
     }

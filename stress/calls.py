@@ -60,7 +60,7 @@ def play(chosen, place: Path, counts: Counter) -> None:
     binary = compiled(place, chosen.asan)
     tables = place / "place"
     tables.mkdir()
-    environment = {**os.environ, "RDS_DOCUMENTED": documented(), "ASAN_OPTIONS": "detect_leaks=1:exitcode=23:"
+    environment = {**os.environ, "RDS_DOCUMENTED": documented(), "RDS_FIXTURES": str(ROOT / "c_tests" / "fixtures"), "ASAN_OPTIONS": "detect_leaks=1:exitcode=23:"
                    "allocator_may_return_null=1:handle_segv=0:handle_abort=0:use_sigaltstack=0"}
     arguments = [tables, chosen.calls, chosen.seed, chosen.threads, int(not chosen.no_arrow), *chosen.only]
     done = subprocess.run(

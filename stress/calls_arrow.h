@@ -10,8 +10,8 @@
 constexpr size_t BUFFER_ROOM = 1 << 14;
 constexpr int ROOM = 16;
 
-/* A kind of table: how its rows look. */
-struct Kind {
+struct Column {
+    const char *name;
     uint32_t dtype;
     const char *dtype_name;
     const char *format;
@@ -20,6 +20,11 @@ struct Kind {
     const char *shape;
     /* Numbers in a row, as Arrow has them. */
     int numbers;
+};
+
+/* A kind of table: how its rows look. */
+struct Kind {
+    std::vector<Column> columns;
 };
 
 struct Tree;
@@ -103,7 +108,7 @@ static void adopt(Node &parent, Node &child) {
     parent.array_children[parent.array.n_children++] = &child.array;
 }
 
-static std::string metadata_of(std::initializer_list<std::string> texts) {
+static std::string metadata_of(const std::vector<std::string> &texts) {
     std::string out;
     auto number = [&out](int32_t n) { out.append(reinterpret_cast<const char *>(&n), sizeof n); };
     number((int32_t)texts.size() / 2);
@@ -139,19 +144,39 @@ static Node &add_ids(Tree &tree, int64_t rows) {
     return node;
 }
 
+static Node &add_tensors(Tree &tree, const Column &column, int64_t rows) {
+    std::string list = "+w:" + std::to_string(column.numbers);
+    Node &data = add_node(tree, list.c_str(), column.name, rows, 1);
+    Node &items = add_node(tree, column.format, "item", rows * column.numbers, 2);
+    adopt(data, items);
+    return data;
+}
+
+/* Keys and values of the metadata, one of each for a column. */
+static std::vector<std::string> described(const Kind &kind) {
+    std::vector<std::string> texts;
+    for (const Column &column : kind.columns) {
+        texts.push_back(column.name);
+        texts.push_back("{\"tensor_shape\": " + std::string(column.shape) + ", \"tensor_dtype\": \"" +
+                        column.dtype_name + "\"}");
+    }
+    return texts;
+}
+
 /* A batch as the table has it. */
 static std::unique_ptr<Tree> right_tree(const Kind &kind, int64_t rows) {
     auto tree = std::make_unique<Tree>();
     Node &root = add_node(*tree, "+s", "", rows, 1);
-    root.metadata = metadata_of({"tensor_shape", kind.shape, "tensor_dtype", kind.dtype_name});
+    const Column &first = kind.columns[0];
+    bool lone = kind.columns.size() == 1 && strcmp(first.name, "data") == 0;
+    root.metadata = lone ? metadata_of({"tensor_shape", first.shape, "tensor_dtype", first.dtype_name})
+                         : metadata_of(described(kind));
     root.schema.metadata = root.metadata.data();
     Node &ids = add_ids(*tree, rows);
-    std::string list = "+w:" + std::to_string(kind.numbers);
-    Node &data = add_node(*tree, list.c_str(), "data", rows, 1);
-    Node &items = add_node(*tree, kind.format, "item", rows * kind.numbers, 2);
-    adopt(data, items);
+    Node &data = add_tensors(*tree, first, rows);
     if (once_in(4)) adopt(root, data), adopt(root, ids);
     else adopt(root, ids), adopt(root, data);
+    for (size_t i = 1; i < kind.columns.size(); i++) adopt(root, add_tensors(*tree, kind.columns[i], rows));
     return tree;
 }
 
@@ -214,7 +239,8 @@ static void spoil_schema(Tree &tree) {
         note(" schema(%s) is released", node.name.c_str());
         break;
     case 6:
-        node.name = one_of<const char *>({"", "\xff\xfe", "object_id", "data", "\x01", "x"});
+        node.name = one_of<const char *>({"", "\xff\xfe", "object_id", "data", "\x01", "x", "image", "label", "a.b",
+                                          "_rowid"});
         schema.name = once_in(4) ? nullptr : node.name.c_str();
         note(" a schema is named %s", schema.name ? "otherwise" : "NULL");
         break;

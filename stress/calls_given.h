@@ -41,7 +41,7 @@ struct Thread {
 };
 
 /* How often, by status. */
-using Count = std::array<uint64_t, RDS_ERR_COMMIT_UNKNOWN + 1>;
+using Count = std::array<uint64_t, RDS_ERR_STREAM + 1>;
 
 static Thread *threads[MOST_THREADS];
 static thread_local Thread *self;
@@ -203,6 +203,63 @@ template <typename T> struct In : Sized<T> {
     }
 };
 
+/* An array of sized structs, as far apart as the first one says; right, or with a size, a tail or a count that is
+ * wrong. */
+template <typename T> struct Array {
+    std::vector<T> elements;
+    std::vector<unsigned char> memory;
+    size_t step = sizeof(T), count = 0;
+    bool given = true, is_output = false;
+
+    void add(const T &element) { elements.push_back(element); }
+
+    /* To be called when all are there. */
+    void spread() {
+        count = elements.size();
+        if (once_in(6)) step += 8 * below(9), note(" struct_size=%zu", step);
+        memory.assign(step * count + 64, 0);
+        for (size_t i = 0; i < count; i++) {
+            memcpy(at(i), &elements[i], sizeof(T));
+            memcpy(at(i), &step, sizeof step);
+        }
+        if (count && once_in(10)) spoil();
+    }
+    void spoil() {
+        size_t which = below(count), size = one_of<size_t>({0, 1, 8, step - 8, step + 8, 5000, SIZE_MAX});
+        switch (below(5)) {
+        case 0:
+            memcpy(at(which), &size, sizeof size);
+            /* A first one that says more is one that the others, and what lies behind them, must agree with. */
+            if (which == 0 && size == step + 8) memcpy(at(0), &step, sizeof step);
+            else if (count == 1 && size == step - 8 && size >= sizeof(T)) note(" one of struct_size=%zu", size);
+            else WRONG(" [%zu].struct_size=%zu", which, size);
+            break;
+        case 1:
+            if (step == sizeof(T)) break;
+            at(which)[sizeof(T) + below(step - sizeof(T))] = 1;
+            note(" unknown byte of [%zu] set", which);
+            /* Of what is filled in, nobody reads it. */
+            if (!is_output) WRONG(", which is wrong");
+            break;
+        case 2:
+            count = (size_t)huge();
+            WRONG(" count=%zx", count);
+            break;
+        case 3:
+            given = false;
+            WRONG(" NULL");
+            break;
+        default:
+            given = false;
+            count = (size_t)huge();
+            WRONG(" NULL, count=%zx", count);
+            break;
+        }
+    }
+    unsigned char *at(size_t i) { return memory.data() + i * step; }
+    const T *pointer() const { return given ? reinterpret_cast<const T *>(memory.data()) : nullptr; }
+};
+
 /* A struct that is filled in. `keeps` says that a failure leaves it as it is. */
 template <typename T> struct Out : Sized<T> {
     unsigned char before[sizeof(Sized<T>::bytes)];
@@ -292,6 +349,19 @@ static void begin(const char *function) {
     self->function = function;
 }
 
+/* What rds_last_error() tells of the call that just failed. */
+static void check_error(rds_status status) {
+    constexpr int MOST_ARGUMENTS = 6;
+    rds_error error = RDS_ERROR_INIT;
+    if (rds_last_error(&error) != RDS_OK) report("rds_last_error() fails");
+    if (error.status != (uint32_t)status) report("rds_last_error() has another status");
+    if (error.message != rds_last_error_message()) report("rds_last_error() has another message");
+    if (error.argument < -1 || error.argument >= MOST_ARGUMENTS) report("there is no such argument");
+    if (status == RDS_ERR_INVALID_HANDLE && error.argument != 0) report("the handle is not the argument to blame");
+    if (error.may_pass > 1 || error.reserved) report("rds_last_error() is malformed");
+    if (error.may_pass && status == RDS_ERR_INVALID_ARGUMENT) report("what is malformed may not pass");
+}
+
 static void count_call(rds_status status) {
     std::lock_guard<std::mutex> lock(counting);
     counts[self->function.load()].at((size_t)status)++;
@@ -311,6 +381,7 @@ static rds_status ended(rds_status status) {
         report(rds_status_name((uint32_t)status));
     }
     if (rds_last_error_status() != status) report("rds_last_error_status() is another one");
+    check_error(status);
     if (strncmp(message, function, length) != 0 || strncmp(message + length, ": ", 2) != 0 || !message[length + 2]) {
         report("the message does not begin with the function, or says nothing");
     }

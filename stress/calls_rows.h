@@ -6,7 +6,7 @@
 
 static void right_ids(rds_ids &ids, uint64_t count) {
     ids.count = count;
-    ids.kind = 1 + (uint32_t)below(6);
+    ids.kind = 1 + (uint32_t)below(7);
     uint64_t first = below(500);
     auto text = [first](uint64_t i) { return "id-" + std::to_string(first + i); };
     switch (ids.kind) {
@@ -28,6 +28,18 @@ static void right_ids(rds_ids &ids, uint64_t count) {
             char *bytes = room<char>(16);
             snprintf(bytes, 16, "%s", text(i).c_str());
             strings[i] = bytes;
+        }
+        ids.data = strings;
+        break;
+    }
+    case RDS_IDS_STRINGS: {
+        rds_string *strings = room<rds_string>(count);
+        for (uint64_t i = 0; i < count; i++) {
+            std::string id = text(i);
+            char *bytes = room<char>(id.size());
+            memcpy(bytes, id.data(), id.size());
+            strings[i] = {bytes, id.size()};
+            if (once_in(9)) strings[i] = {nullptr, 0};
         }
         ids.data = strings;
         break;
@@ -76,6 +88,12 @@ static void spoil_bytes(rds_ids &ids) {
         static_cast<const char **>(const_cast<void *>(ids.data))[at] = once_in(2) ? nullptr : "\xc0\x80";
         WRONG(" an id is NULL or not UTF-8");
         break;
+    case RDS_IDS_STRINGS: {
+        rds_string &string = reinterpret_cast<rds_string *>(bytes)[at];
+        string = one_of<rds_string>({{nullptr, 1}, {nullptr, SIZE_MAX}, {"\xc0\x80", 2}, {"a", SIZE_MAX}});
+        WRONG(" an id is NULL, not UTF-8 or of no length");
+        break;
+    }
     case RDS_IDS_NUMPY_S:
         bytes[at * 12] = 0x80;
         WRONG(" not UTF-8");
@@ -96,7 +114,7 @@ static void any_ids(In<rds_ids> &in, uint64_t count) {
     if (!once_in(3)) return;
     switch (below(10)) {
     case 0:
-        ids.kind = one_of<uint32_t>({0, 7, UINT32_MAX});
+        ids.kind = one_of<uint32_t>({0, 8, UINT32_MAX});
         WRONG(" kind=%u", ids.kind);
         break;
     case 1:
@@ -156,10 +174,9 @@ static void any_strides(rds_tensor &tensor, const int64_t *shape, int bytes) {
     note(" strides=%lld..", (long long)strides[0]);
 }
 
-static void spoil_tensor(In<rds_tensor> &in, int64_t *shape) {
-    rds_tensor &tensor = in.value();
+static void spoil_tensor(rds_tensor &tensor, int64_t *shape) {
     uint64_t dim = below(tensor.ndim);
-    switch (below(9)) {
+    switch (below(10)) {
     case 0:
         tensor.dtype = one_of<uint32_t>({0, 24, 255, UINT32_MAX});
         WRONG(" dtype=%u", tensor.dtype);
@@ -169,8 +186,8 @@ static void spoil_tensor(In<rds_tensor> &in, int64_t *shape) {
         WRONG(" flags=%x", tensor.flags);
         break;
     case 2:
-        tensor.ndim = one_of<uint64_t>({0, RDS_MAX_NDIM + 2, 1 << 20, UINT64_MAX});
-        WRONG(" ndim=%llu", (unsigned long long)tensor.ndim);
+        tensor.ndim = one_of<uint32_t>({0, RDS_MAX_NDIM + 2, 1 << 20, UINT32_MAX});
+        WRONG(" ndim=%u", tensor.ndim);
         break;
     case 3:
         tensor.shape = nullptr;
@@ -200,14 +217,19 @@ static void spoil_tensor(In<rds_tensor> &in, int64_t *shape) {
         WRONG(" strides[%llu]=%lld", (unsigned long long)dim, (long long)strides[dim]);
         break;
     }
+    case 8:
+        tensor.reserved = 1u << below(32);
+        WRONG(" reserved=%x", tensor.reserved);
+        break;
     default:
-        in.spoil(false);
+        tensor.name = one_of<const char *>({"", "a.b", "`", "_rowid", "object_id", "\xff", "\xc3"});
+        WRONG(" name=\"%s\"", tensor.name);
         break;
     }
 }
 
-static void any_tensor(In<rds_tensor> &in, const Kind &kind, uint64_t rows) {
-    rds_tensor &tensor = in.value();
+static rds_tensor any_tensor(const Column &kind, uint64_t rows) {
+    rds_tensor tensor = RDS_TENSOR_INIT;
     int64_t *shape = room<int64_t>(RDS_MAX_NDIM + 1);
     size_t bytes = (size_t)kind.bytes * rows;
     shape[0] = (int64_t)rows;
@@ -215,21 +237,49 @@ static void any_tensor(In<rds_tensor> &in, const Kind &kind, uint64_t rows) {
         shape[i + 1] = kind.dims[i];
         bytes *= (size_t)kind.dims[i];
     }
+    tensor.name = strcmp(kind.name, "data") == 0 && once_in(2) ? nullptr : kind.name;
     tensor.dtype = kind.dtype;
-    tensor.ndim = kind.dims.size() + 1;
+    tensor.ndim = (uint32_t)kind.dims.size() + 1;
     tensor.shape = shape;
     tensor.flags = once_in(8) ? RDS_TENSOR_BYTE_SWAPPED : 0;
     unsigned char *data = room<unsigned char>(bytes + 8);
     for (size_t i = 0; i < bytes; i++) data[i] = (unsigned char)next_random();
     tensor.data = data + (once_in(8) ? below(8) : 0);
-    note(" %s[%llu]", kind.dtype_name, (unsigned long long)rows);
+    note(" %s:%s[%llu]", kind.name, kind.dtype_name, (unsigned long long)rows);
     if (once_in(4)) any_strides(tensor, shape, kind.bytes);
     if (once_in(12)) {
         /* Dimensions of 1 change nothing but the shape. */
         for (uint64_t i = tensor.ndim; i <= RDS_MAX_NDIM; i++) shape[i] = 1;
         if (!tensor.strides) tensor.ndim = RDS_MAX_NDIM + 1, note(" of 65 dimensions");
     }
-    if (once_in(4)) spoil_tensor(in, shape);
+    if (once_in(4)) spoil_tensor(tensor, shape);
+    return tensor;
+}
+
+/* A tensor for each column, in any order; once in some times one less, one more, or one twice. */
+static void any_tensors(Array<rds_tensor> &tensors, const Kind &kind, uint64_t rows) {
+    size_t count = kind.columns.size(), turn = below(count), missing = count > 1 && once_in(16);
+    if (missing) note(" without one");
+    for (size_t i = 0; i < count - missing; i++) {
+        const Column &column = kind.columns[(i + turn) % count];
+        tensors.add(any_tensor(column, once_in(16) ? rows + 1 : rows));
+    }
+    switch (below(16)) {
+    case 0:
+        tensors.add(any_tensor({"surplus", RDS_DTYPE_INT8, "int8", "c", 1, {}, "[]", 1}, rows));
+        break;
+    case 1:
+        tensors.add(rds_tensor(tensors.elements[0]));
+        if (rows) WRONG(" one twice");
+        break;
+    case 2:
+        tensors.elements.clear();
+        WRONG(" none");
+        break;
+    default:
+        break;
+    }
+    tensors.spread();
 }
 
 #endif

@@ -10,16 +10,21 @@
 
 namespace fs = std::filesystem;
 
-constexpr int SLOTS = 6;
+constexpr int SLOTS = 8;
 constexpr int CLOSED = 64;
 
 static const std::vector<Kind> kinds = {
-    {RDS_DTYPE_FLOAT32, "float32", "f", 4, {4}, "[4]", 4},
-    {RDS_DTYPE_BOOL, "bool", "b", 1, {8}, "[8]", 8},
-    {RDS_DTYPE_INT64, "int64", "l", 8, {}, "[]", 1},
-    {RDS_DTYPE_COMPLEX64, "complex64", "f", 8, {2, 2}, "[2, 2]", 8},
-    {RDS_DTYPE_DATETIME64_US, "datetime64[us]", "tsu:", 8, {3}, "[3]", 3},
-    {RDS_DTYPE_BOOL, "bool", "b", 1, {3}, "[3]", 3},
+    {{{"data", RDS_DTYPE_FLOAT32, "float32", "f", 4, {4}, "[4]", 4}}},
+    {{{"data", RDS_DTYPE_BOOL, "bool", "b", 1, {8}, "[8]", 8}}},
+    {{{"data", RDS_DTYPE_INT64, "int64", "l", 8, {}, "[]", 1}}},
+    {{{"data", RDS_DTYPE_COMPLEX64, "complex64", "f", 8, {2, 2}, "[2, 2]", 8}}},
+    {{{"data", RDS_DTYPE_DATETIME64_US, "datetime64[us]", "tsu:", 8, {3}, "[3]", 3}}},
+    {{{"data", RDS_DTYPE_BOOL, "bool", "b", 1, {3}, "[3]", 3}}},
+    {{{"image", RDS_DTYPE_FLOAT32, "float32", "f", 4, {2, 3}, "[2, 3]", 6},
+      {"label", RDS_DTYPE_INT64, "int64", "l", 8, {}, "[]", 1},
+      {"mask", RDS_DTYPE_BOOL, "bool", "b", 1, {3}, "[3]", 3}}},
+    {{{"tensor_shape", RDS_DTYPE_UINT8, "uint8", "C", 1, {5}, "[5]", 5},
+      {"data", RDS_DTYPE_COMPLEX64, "complex64", "f", 8, {}, "[]", 2}}},
 };
 
 static std::string place, table_root;
@@ -117,13 +122,13 @@ template <typename T> static void release_later(const T &moved) {
 
 /* Callbacks ---------------------------------------------------------------------------------------------------- */
 
-static void logs(int, const char *target, const char *message, void *) {
+static void logs(void *, uint32_t, const char *target, const char *message) {
     logged += strlen(target) + strlen(message);
 }
 
 static int stops(void *user_data, uint64_t, uint64_t) { return (int)(*static_cast<uint64_t *>(user_data)) & 1; }
 
-/* Asked on the thread that made the call; by every call on the writer. */
+/* Asked on the thread that made the call, by every call on the writer or the reader that waits. */
 static int waits(void *) {
     int kind;
     if (once_in(3)) {
@@ -145,6 +150,11 @@ static int waits(void *) {
 
 /* The path of a table, and its kind. `NEW` ones are made and replaced by the calls. */
 static std::string table_path(int *kind) {
+    if (once_in(12)) {
+        /* A table of others, without ids. */
+        *kind = 0;
+        return table_root + "/types.lance";
+    }
     *kind = (int)below(kinds.size());
     std::string name = (once_in(6) ? "new" : "t") + std::to_string(*kind);
     std::string path = table_root + "/" + name + (*kind % 2 ? "" : ".lance");

@@ -22,15 +22,15 @@ static void call_rds_abi_version() {
 }
 
 static void call_rds_check_abi() {
-    uint32_t version = one_of<uint32_t>({RDS_ABI_VERSION, RDS_ABI_VERSION, 0, 1000, UINT32_MAX});
-    if (version > RDS_ABI_VERSION) WRONG(" abi_version=%u", version);
+    uint32_t version = one_of<uint32_t>({RDS_ABI_VERSION, RDS_ABI_VERSION, 0, 1, 1001, UINT32_MAX});
+    if (version != RDS_ABI_VERSION) WRONG(" abi_version=%u", version);
     CALL(rds_check_abi, version);
 }
 
 static void call_rds_status_name() {
     uint32_t status = once_in(2) ? (uint32_t)below(20) : (uint32_t)next_random();
     const char *name = rds_status_name(status);
-    if ((strcmp(name, "RDS_ERR_UNKNOWN") == 0) != (status > RDS_ERR_COMMIT_UNKNOWN)) report(name);
+    if ((strcmp(name, "RDS_ERR_UNKNOWN") == 0) != (status > RDS_ERR_STREAM)) report(name);
     count_call(RDS_OK);
 }
 
@@ -40,8 +40,15 @@ static void call_rds_last_error_message() {
 }
 
 static void call_rds_last_error_status() {
-    if ((uint32_t)rds_last_error_status() > RDS_ERR_COMMIT_UNKNOWN) report("no status");
+    if ((uint32_t)rds_last_error_status() > RDS_ERR_STREAM) report("no status");
     count_call(RDS_OK);
+}
+
+static void call_rds_last_error() {
+    Out<rds_error> error(RDS_ERROR_INIT, false);
+    /* It tells of the call before it. */
+    if (once_in(2)) (void)!rds_check_abi(0);
+    error.check(CALL(rds_last_error, error.pointer()));
 }
 
 static void call_rds_set_log_callback() {

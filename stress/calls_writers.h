@@ -17,7 +17,8 @@ static void any_writer_options(In<rds_writer_options> &in) {
     options.checkpoint_ms = once_in(3) ? one_of<uint64_t>({1, 50, UINT64_MAX, 1ull << 63}) : 0;
     options.max_queued_bytes = once_in(3) ? one_of<uint64_t>({1, 1000, INT64_MAX}) : 0;
     options.visible_ms = once_in(3) ? one_of<uint64_t>({1, 200, UINT64_MAX, 1ull << 62}) : 0;
-    options.flags = (uint32_t)below(4);
+    options.flags = (uint32_t)below(8);
+    options.room_ms = once_in(3) ? one_of<uint64_t>({1, 20, UINT64_MAX, 1ull << 62}) : 0;
     if (once_in(2)) options.waiting = waits;
     if (options.mode == RDS_MODE_STAGED && once_in(2)) {
         options.job = one_of<const char *>({"job", "", "other job", "\n"});
@@ -37,7 +38,7 @@ static void any_writer_options(In<rds_writer_options> &in) {
         WRONG(" durability=%u", options.durability);
         break;
     case 2:
-        options.flags = 4u << below(30);
+        options.flags = 8u << below(29);
         WRONG(" flags=%x", options.flags);
         break;
     case 3:
@@ -62,6 +63,87 @@ static void any_writer_options(In<rds_writer_options> &in) {
     }
 }
 
+/* What a run says; once in some times what none may. */
+static void any_metadata(rds_writer_options &options) {
+    size_t count = below(4);
+    rds_metadata *said = room<rds_metadata>(count + 1);
+    const char *const keys[] = {"model", "config", "note"};
+    for (size_t i = 0; i < count; i++) said[i] = {keys[i], one_of<const char *>({"", "cnn-7", "Öl\n\"{}"})};
+    options.metadata = said, options.metadata_count = count;
+    note(" %zu metadata", count);
+    if (count && options.mode == RDS_MODE_STAGED) WRONG(" of a staging writer");
+    if (!count || !once_in(6)) return;
+    rds_metadata &one = said[below(count)];
+    switch (below(6)) {
+    case 0:
+        one.key = one_of<const char *>({nullptr, "", "\xff"});
+        WRONG(" a key is NULL, empty or not UTF-8");
+        break;
+    case 1:
+        one.value = one_of<const char *>({nullptr, "\xc0\x80"});
+        WRONG(" a value is NULL or not UTF-8");
+        break;
+    case 2:
+        said[count] = said[0], options.metadata_count = count + 1;
+        WRONG(" a key twice");
+        break;
+    case 3:
+        options.metadata_count = (size_t)huge();
+        WRONG(" count=%zx", options.metadata_count);
+        break;
+    default:
+        options.metadata = nullptr;
+        WRONG(" metadata=NULL");
+        break;
+    }
+}
+
+/* The columns of a table, of this kind or another one; once in some times such as no table has. */
+static void any_specs(Array<rds_column_spec> &specs, const Kind &kind) {
+    for (const Column &column : kind.columns) {
+        rds_column_spec spec = RDS_COLUMN_SPEC_INIT;
+        int64_t *shape = room<int64_t>(column.dims.size());
+        std::copy(column.dims.begin(), column.dims.end(), shape);
+        spec.name = strcmp(column.name, "data") == 0 && once_in(2) ? nullptr : column.name;
+        spec.dtype = column.dtype, spec.ndim = (uint32_t)column.dims.size(), spec.shape = shape;
+        specs.add(spec);
+    }
+    rds_column_spec &spec = specs.elements[below(specs.elements.size())];
+    switch (below(24)) {
+    case 0:
+        spec.dtype = one_of<uint32_t>({0, 24, UINT32_MAX});
+        WRONG(" dtype=%u", spec.dtype);
+        break;
+    case 1:
+        spec.ndim = one_of<uint32_t>({RDS_MAX_NDIM + 1, 1 << 20, UINT32_MAX});
+        WRONG(" ndim=%u", spec.ndim);
+        break;
+    case 2:
+        spec.ndim = 1, spec.shape = nullptr;
+        WRONG(" shape=NULL");
+        break;
+    case 3: {
+        int64_t *shape = room<int64_t>(1);
+        shape[0] = one_of<int64_t>({0, -1, INT64_MIN, INT64_MAX});
+        spec.ndim = 1, spec.shape = shape;
+        WRONG(" shape[0]=%lld", (long long)shape[0]);
+        break;
+    }
+    case 4:
+        spec.name = one_of<const char *>({"", "a.b", "`", "_rowid", "object_id", "\xff"});
+        WRONG(" name=\"%s\"", spec.name);
+        break;
+    case 5:
+        specs.add(rds_column_spec(specs.elements[0]));
+        WRONG(" one twice");
+        break;
+    default:
+        break;
+    }
+    note(" %zu columns", specs.elements.size());
+    specs.spread();
+}
+
 static void call_rds_writer_open() {
     int kind;
     In<rds_writer_options> options(RDS_WRITER_OPTIONS_INIT);
@@ -73,6 +155,12 @@ static void call_rds_writer_open() {
     if (path && strlen(path) == 6000) self->wrong = out_wrong;
     bool before = self->wrong;
     any_writer_options(options);
+    if (once_in(3)) any_metadata(options.value());
+    Array<rds_column_spec> specs;
+    if (once_in(3)) {
+        any_specs(specs, kinds[once_in(4) ? below(kinds.size()) : (size_t)kind]);
+        options.value().columns = specs.pointer(), options.value().column_count = specs.count;
+    }
     options.spoil(true);
     if (!options.given) self->wrong = before;
     rds_status status = CALL(rds_writer_open, path, options.pointer(), out.place);
@@ -88,10 +176,10 @@ static void call_rds_writer_close() {
     if (CALL(rds_writer_close, writer) != RDS_ERR_INVALID_HANDLE) writers.was_closed(writer);
 }
 
-static void call_rds_abort() {
+static void call_rds_writer_abort() {
     int kind;
     rds_writer *writer = any_writer(&kind, once_in(24) ? 16 : 1);
-    if (CALL(rds_abort, writer) != RDS_ERR_INVALID_HANDLE) writers.was_closed(writer);
+    if (CALL(rds_writer_abort, writer) != RDS_ERR_INVALID_HANDLE) writers.was_closed(writer);
 }
 
 static void call_rds_flush() {
@@ -124,12 +212,13 @@ static void call_rds_writer_stats() {
 
 static void call_rds_writer_stage() {
     int kind;
-    Value<const uint8_t *> token;
-    Value<size_t> length;
+    rds_token token = {reinterpret_cast<const uint8_t *>(&kind), 7};
     rds_writer *writer = any_writer(&kind, once_in(4) ? 16 : 1);
-    rds_status status = CALL(rds_writer_stage, writer, token.place, length.place);
-    token.check(status);
-    length.check(status);
+    rds_token *place = once_in(24) ? nullptr : &token;
+    if (!place) WRONG(" out=NULL");
+    rds_status status = CALL(rds_writer_stage, writer, place);
+    if (place && status != RDS_OK && (token.data || token.length)) report("an output is set after a failure");
+    if (place && status == RDS_OK && (!token.data || !token.length)) report("a token of nothing");
 }
 
 static void call_rds_write_tensors() {
@@ -137,10 +226,10 @@ static void call_rds_write_tensors() {
     rds_writer *writer = any_writer(&kind, once_in(3) ? 1 : 24);
     uint64_t rows = once_in(12) ? 0 : 1 + below(12);
     In<rds_ids> ids(RDS_IDS_INIT);
-    In<rds_tensor> tensor(RDS_TENSOR_INIT);
+    Array<rds_tensor> tensors;
     any_ids(ids, rows);
-    any_tensor(tensor, kinds[(size_t)kind], once_in(16) ? rows + 1 : rows);
-    CALL(rds_write_tensors, writer, ids.pointer(), tensor.pointer());
+    any_tensors(tensors, kinds[(size_t)kind], rows);
+    CALL(rds_write_tensors, writer, ids.pointer(), tensors.pointer(), tensors.count);
 }
 
 static void keep_tree(std::unique_ptr<Tree> tree) {

@@ -49,12 +49,19 @@ static void gather(const rds_reader *reader, uint64_t seed, uint64_t count) {
     long long wrong = 0;
     step("read");
     for (uint64_t i = 0; i < MANY; i++) chosen[i] = (i * 7919 + seed) % count;
-    CHECK_OK(rds_reader_read(reader, chosen, MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read(reader, 0, chosen, MANY, values, sizeof values));
     for (int i = 0; i < MANY; i++) wrong += values[i][1] != table_value(chosen[i], 1);
     step("read_range");
     uint64_t first = seed % (count - MANY);
-    CHECK_OK(rds_reader_read_range(reader, first, MANY, values, sizeof values));
+    CHECK_OK(rds_reader_read_range(reader, 0, first, MANY, values, sizeof values));
     for (int i = 0; i < MANY; i++) wrong += values[i][3] != table_value(first + (uint64_t)i, 3);
+    step("gather");
+    rds_rows these = RDS_ROWS_INIT;
+    rds_target target = RDS_TARGET_INIT;
+    these.rows = chosen, these.count = MANY;
+    target.data = values, target.bytes = sizeof values;
+    CHECK_OK(rds_reader_gather(reader, &these, &target, 1));
+    for (int i = 0; i < MANY; i++) wrong += values[i][2] != table_value(chosen[i], 2);
     CHECK_NUMBER(wrong, 0);
 }
 
@@ -62,12 +69,12 @@ static void take(const rds_reader *reader, uint64_t seed, uint64_t count) {
     struct ArrowArray array;
     const uint64_t chosen[3] = {seed % count, count - 1 - seed % count, seed % count};
     step("get");
-    if (CHECK_OK(rds_reader_get(reader, chosen[0], &array))) {
+    if (CHECK_OK(rds_reader_get(reader, 0, chosen[0], &array))) {
         CHECK(list_row_is(&array, 0, chosen[0]));
         array.release(&array);
     }
     step("take");
-    if (!CHECK_OK(rds_reader_take(reader, chosen, 3, 0, NULL, &array))) return;
+    if (!CHECK_OK(rds_reader_take(reader, chosen, 3, NULL, NULL, &array))) return;
     for (int i = 0; i < 3; i++) {
         CHECK(string_is(array.children[0], i, chosen[i]));
         CHECK(list_row_is(array.children[1], i, chosen[i]));
@@ -79,12 +86,16 @@ static void find(const rds_reader *reader, uint64_t row) {
     char name[24];
     const char *pointer = name, *id = NULL;
     size_t length = 0;
-    uint64_t found = 0;
+    uint64_t found = 0, times = 0;
     const rds_ids ids = ids_of(RDS_IDS_CSTRINGS, 1, &pointer);
     snprintf(name, sizeof name, "id-%llu", (unsigned long long)row);
     step("find");
     CHECK_OK(rds_reader_find(reader, &ids, &found, NULL));
     CHECK_NUMBER(found, row);
+    step("find_all");
+    found = 0;
+    CHECK_OK(rds_reader_find_all(reader, name, strlen(name), &found, 1, &times));
+    CHECK(found == row && times == 1);
     step("id");
     CHECK_OK(rds_reader_id(reader, row, &id, &length));
     CHECK(id && id_is(id, (int64_t)length, row));
@@ -128,6 +139,14 @@ static void stream_all(const rds_reader *reader, uint64_t count) {
     stream.release(&stream);
 }
 
+static void read_clone(const rds_reader *reader, uint64_t row) {
+    rds_reader *other = NULL;
+    step("clone");
+    if (!CHECK_OK(rds_reader_clone(reader, &other))) return;
+    CHECK(table_row_is(other, row, row));
+    CHECK_OK(rds_reader_close(other));
+}
+
 static void refresh(rds_reader *reader, uint32_t expected, uint64_t count) {
     uint32_t changed = 2;
     step("refresh");
@@ -145,6 +164,7 @@ static void use(rds_reader *reader, uint64_t seed, int old, const char *name) {
     find(reader, seed % count);
     all_ids(reader, count);
     stream_all(reader, count);
+    read_clone(reader, seed % count);
     refresh(reader, (uint32_t)old, newest_rows);
     gather(reader, seed, newest_rows);
     find(reader, newest_rows - 1 - seed % 100);

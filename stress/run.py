@@ -16,7 +16,7 @@ PROGRAMS = {
     "power.py": ("subsets", 2),
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 15),
-    "beside_lance.py": ("seconds", 120),
+    "beside_lance.py": ("seconds", 60),
     "mutations.py": ("count", 600),
     "calls.py": ("calls", 60000),
     "readers.py": ("seconds", 10),

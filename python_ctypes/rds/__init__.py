@@ -1,11 +1,14 @@
-"""Storage of machine-learning inference results: one id and one tensor per object, on Lance.
+"""Storage of machine-learning inference results: an id and one or more tensors per object, on Lance.
 
     with rds.ResultDatasetWriter("results") as writer:
-        for ids, vectors in batches:
-            writer.write_batch(ids, vectors)
+        for ids, vectors, logits in batches:
+            writer.write_batch(ids, {"embedding": vectors, "logits": logits})
 
     dataset = rds.ResultDataset({}, "results")
-    dataset[17], dataset.get_object_id(17), dataset.index_of("ngc-1")
+    dataset["embedding"][17], dataset[17]["logits"]
+    dataset.get_object_id(17), dataset.index_of("ngc-1")
+
+With one array, `writer.write_batch(ids, vectors)`, a row is that array: `dataset[17]`.
 
 What is written is durable within a second, and visible to readers after ten at most and when the writer is
 closed. If the process is killed, `rds.recover("results")`, or the next writer that appends, makes visible what
@@ -20,9 +23,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from . import hyrax
 from ._errors import RdsError
 from ._library import build_info
 from ._version import __version__
+from .column import Column
 from .factories import create_results_writer, load_results_dataset
 from .legacy import InferenceDataset
 from .reader import ResultDataset
@@ -31,6 +36,7 @@ from .staging import commit_staged, vacuum
 from .writer import ResultDatasetWriter
 
 __all__ = [
+    "Column",
     "InferenceDataset",
     "RdsError",
     "ResultDataset",
@@ -48,16 +54,13 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from . import hyrax
     from ._convert import convert
 else:
 
     def __getattr__(name: str):
-        # Loaded when they are asked for: `import rds` stays quick.
+        # Loaded when it is asked for: `import rds` stays quick.
         if name == "convert":
             return importlib.import_module("._convert", __name__).convert
-        if name == "hyrax":
-            return importlib.import_module(".hyrax", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -23,3 +23,11 @@ def address(array):
         # Of a dtype that the buffer protocol does not know.
         return begin(array.view(_BYTES))
     return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def number_of(array: np.ndarray, addressof=ctypes.addressof, begin=begin) -> int:
+    """The begin of a contiguous array, which the caller keeps alive, as a number."""
+    try:
+        return addressof(begin(array))
+    except (TypeError, ValueError):
+        return array.ctypes.data

@@ -24,6 +24,12 @@ class Piece(NamedTuple):
     tensors: np.ndarray
 
     @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The tensors by column: `data`, or those of a `tensor` that has fields."""
+        names = self.tensors.dtype.names
+        return {"data": self.tensors} if names is None else {name: self.tensors[name] for name in names}
+
+    @property
     def size(self) -> int:
         return self.ids.nbytes + self.tensors.nbytes
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from . import _verify
 from ._batches import Batches
@@ -30,8 +29,9 @@ class Conversion:
 
     rows: int
     batches: int
-    tensor_dtype: np.dtype
-    tensor_shape: list[int]
+    # By column, unless the only one is `data`.
+    tensor_dtype: Any
+    tensor_shape: Any
 
 
 def convert(
@@ -42,10 +42,10 @@ def convert(
 ) -> Conversion:
     """Writes the results of an earlier format as a table, and compares every id and tensor.
 
-    Rows come in the order they were written: batch after batch, in numeric order. The batches stay
-    as they are. The table appears in `output/lance_db` when it is complete and compared; a conversion
-    that fails or is interrupted leaves nothing there. One whose process is killed leaves a directory
-    `output/lance_db.part-*`, which may be removed.
+    A `tensor` that has fields makes a column of each. Rows come in the order they were written: batch
+    after batch, in numeric order. The batches stay as they are. The table appears in `output/lance_db`
+    when it is complete and compared; a conversion that fails or is interrupted leaves nothing there. One
+    whose process is killed leaves a directory `output/lance_db.part-*`, which may be removed.
 
     Parameters
     ----------
@@ -93,12 +93,13 @@ def _write(batches: Batches, scratch: Path, report: Progress) -> Conversion:
     with writer:
         for piece in batches.pieces():
             try:
-                writer.write_batch(piece.ids, piece.tensors)
+                given = piece.tensors if piece.tensors.dtype.names is None else piece.columns
+                writer.write_batch(piece.ids, given)
             except RdsError as error:
                 raise type(error)(f"{piece.path}: {error}") from error
             done += len(piece.ids)
             report("write", done, batches.rows)
-        if writer.tensor_dtype is None or writer.tensor_shape is None:
+        if writer.tensor_dtype is None:
             raise InvalidArgumentError(f"the batches in {batches.directory} have no rows")
     return Conversion(done, len(batches.files), writer.tensor_dtype, writer.tensor_shape)
 

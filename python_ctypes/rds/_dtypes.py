@@ -41,13 +41,18 @@ def native(dtype: np.dtype) -> np.dtype:
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
-def number_and_flags(dtype: np.dtype) -> tuple[int, int]:
+def number_and_flags(dtype: np.dtype, column: str = "data") -> tuple[int, int]:
     """What `rds_tensor.dtype` and `rds_tensor.flags` are for an array of this dtype."""
     number = _NUMBERS.get(native(dtype).name) if dtype.fields is None else None
     if number is None:
-        what = f"tensors of dtype {_describe(dtype)}"
+        what = f"{column}: tensors of dtype {_describe(dtype)}"
         raise UnsupportedDtypeError(f"{what} cannot be stored{_advice(dtype)}")
     return number, 0 if dtype.isnative else c.TENSOR_BYTE_SWAPPED
+
+
+def declared(dtype) -> np.dtype:
+    """The dtype that somebody names, in the byte order of this machine."""
+    return from_name(dtype) if dtype == "bfloat16" else native(np.dtype(dtype))
 
 
 def from_number(number: int, name: str) -> np.dtype:

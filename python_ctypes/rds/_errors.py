@@ -85,6 +85,18 @@ class CommitUnknownError(RdsError, RuntimeError):
     status = 15
 
 
+class NoRoomError(RdsError, BlockingIOError):
+    """The queue of a writer is full: nothing was accepted, and the call may be tried again."""
+
+    status = 16
+
+
+class StreamError(RdsError, OSError):
+    """A stream of Arrow batches failed. The writer goes on, with the batches before."""
+
+    status = 17
+
+
 class UnsupportedDtypeError(NotSupportedError, TypeError):
     """No column of a table can hold this dtype."""
 
@@ -102,6 +114,13 @@ class UnknownIdError(RdsError, KeyError):
 
     status = 4
     # That of KeyError shows the message in quotes.
+    __str__ = Exception.__str__
+
+
+class UnknownColumnError(RdsError, KeyError):
+    """The table has no tensors of that name."""
+
+    status = 4
     __str__ = Exception.__str__
 
 
@@ -131,6 +150,8 @@ BY_STATUS: dict[int, type[RdsError]] = {
         PanicError,
         InternalError,
         CommitUnknownError,
+        NoRoomError,
+        StreamError,
     )
 }
 

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import itertools
 from collections.abc import Callable, KeysView, ValuesView
-from ctypes import byref, c_char_p, c_int64, c_void_p
+from ctypes import byref, c_char_p, c_int64, c_uint64, c_void_p
 
 import numpy as np
 
@@ -34,7 +34,10 @@ class _One(ctypes.Structure):
         self.here = c_void_p(here)
         self.out_rows = c_void_p(here + _One.row.offset)
 
+
 _IDS_AT_ONCE = 1 << 20
+# Few rows carry one id.
+_ROWS_OF_AN_ID = 16
 
 # To make one takes as long as to find its id. Whoever takes one out has it alone, on whatever thread.
 _spare: list[_One] = []
@@ -65,6 +68,22 @@ def find(snapshot: Snapshot, object_ids) -> np.ndarray:
     return rows
 
 
+def find_all(snapshot: Snapshot, object_id) -> np.ndarray:
+    """All rows that carry an id, in order."""
+    if not is_one(object_id):
+        raise InvalidTypeError(f"object_id is {object_id!r}; one id is expected")
+    text = object_id if isinstance(object_id, str) else _as_text(0, object_id)
+    data, count = _encoded(text), c_uint64()
+    _load_index(snapshot.handle)
+    rows = np.empty(_ROWS_OF_AN_ID, np.int64)
+    while True:
+        room = len(rows)
+        library().rds_reader_find_all(snapshot.handle, data, len(data), rows.ctypes.data, room, byref(count))
+        if count.value <= room:
+            return rows[: count.value].copy()
+        rows = np.empty(count.value, np.int64)
+
+
 def is_one(object_ids) -> bool:
     """Whether this is a single id, not a sequence of them."""
     if isinstance(object_ids, (str, bytes)) or not hasattr(object_ids, "__iter__"):
@@ -84,10 +103,7 @@ def rows_of(snapshot: Snapshot, object_ids) -> np.ndarray:
 
 def find_one(snapshot: Snapshot, text: str) -> int:
     """As `find`, for one string, without the time that arrays take."""
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"object_ids: {error}") from error
+    data = _encoded(text)
     look_up = snapshot.look_up
     if look_up is None:
         _load_index(snapshot.handle)
@@ -168,14 +184,18 @@ def _from_numpy(array: np.ndarray, kind: int, dtype: np.dtype) -> c.Ids:
 
 def _from_strings(strings) -> c.Ids:
     text = "".join(strings)
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"object_ids: {error}") from error
+    data = _encoded(text)
     offsets = _offsets(strings)
     if len(data) != len(text):
         offsets = _utf8.byte_offsets(np.frombuffer(data, np.uint8), offsets)
     return _from_parts(data, offsets)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"object_ids: {error}") from error
 
 
 def _from_bytes(parts) -> c.Ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_void_p
+from ctypes import byref
 from functools import cached_property
 from pathlib import Path
 
@@ -14,11 +14,58 @@ from ._errors import ExportError, InvalidArgumentError, LegacyOnlyError
 from ._library import library
 from ._location import table_path
 from ._snapshot import Snapshot
+from ._stored import Stored
 
 _METADATA = (
     "{} is what results in Hyrax's earlier format have, through the dataset they were made from; a table "
     "of results has ids and tensors only. Make that dataset from the configuration of the run, and ask it."
 )
+_CHOOSE = "the table has the columns {}; ask one of them: dataset[{!r}]"
+
+
+def as_array(stored: Stored, dtype=None, copy=None) -> np.ndarray:
+    """All rows of a column, as `__array__` gives them."""
+    view = None if copy else stored.view()
+    if view is not None and (dtype is None or view.dtype == dtype):
+        return view
+    if copy is False:
+        raise InvalidArgumentError(
+            "without a copy there is no such array: it has another dtype, or the rows do not lie in "
+            "one mapped file"
+        )
+    array = stored.read_range(0, stored.rows)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    if copy:
+        array.setflags(write=True)
+    return array
+
+
+def as_dlpack(stored: Stored, stream, max_version, dl_device, copy):
+    """All rows of a column, as `__dlpack__` gives them."""
+    if stream is not None:
+        raise InvalidArgumentError(f"stream is {stream!r}; tensors on the CPU have none")
+    if dl_device not in (None, _dlpack.CPU):
+        raise ExportError(f"the tensors are on the CPU, not on the device {dl_device}")
+    if stored.dtype.kind in "mM":
+        raise ExportError(f"DLPack has no {stored.dtype}")
+    versioned = max_version is not None and max_version[0] >= 1
+    if versioned and not copy:
+        if copy is False and stored.view() is None:
+            raise ExportError("the rows do not lie in one mapped file; they cannot be had without a copy")
+        return _dlpack.capsule(stored.dlpack())
+    if copy is False:
+        raise ExportError("before DLPack 1.0 a tensor could not be read-only; it must be a copy")
+    array = stored.read_range(0, stored.rows)
+    array.setflags(write=True)
+    try:
+        return array.__dlpack__()
+    except (BufferError, TypeError) as error:
+        raise ExportError(f"a copy of {stored.dtype} needs max_version=(1, 0) and copy=None") from error
+
+
+def _names(snapshot: Snapshot) -> str:
+    return ", ".join(map(repr, snapshot.columns))
 
 
 class Interop:
@@ -29,71 +76,46 @@ class Interop:
     _version: int | None
 
     def __get_all__(self) -> np.ndarray:
-        """The tensors of all rows, `(len, *tensor_shape)`, read into memory."""
+        """The tensors `data` of all rows, `(len, *tensor_shape)`, read into memory; a ValueError that names the
+        columns if none is called so."""
         snapshot = self._snapshot
-        return snapshot.read_range(0, snapshot.rows)
+        if "data" not in snapshot.stored:
+            raise InvalidArgumentError(f"there is no column 'data'; the table has {_names(snapshot)}")
+        return snapshot.stored["data"].read_range(0, snapshot.rows)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        """The tensors of all rows, `(len, *tensor_shape)`.
+        """The tensors of all rows, `(len, *tensor_shape)`, of a table that has one column of them.
 
         Without `copy` the array is read-only, and the memory of the mapped file itself if all rows lie
         in one; with `copy=False` anything else is a ValueError. With `copy=True` it may be written.
         """
         snapshot = self._snapshot
-        view = None if copy else snapshot.view()
-        if view is not None and (dtype is None or view.dtype == dtype):
-            return view
-        if copy is False:
-            raise InvalidArgumentError(
-                "without a copy there is no such array: it has another dtype, or the rows do not lie in "
-                "one mapped file"
-            )
-        array = snapshot.read_range(0, snapshot.rows)
-        if dtype is not None:
-            array = array.astype(dtype, copy=False)
-        if copy:
-            array.setflags(write=True)
-        return array
+        if len(snapshot.stored) != 1:
+            raise InvalidArgumentError(_CHOOSE.format(_names(snapshot), snapshot.columns[0]))
+        return as_array(next(iter(snapshot.stored.values())), dtype, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """The CPU."""
         return _dlpack.CPU
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """The tensors of all rows, `(len, *tensor_shape)`, as a DLPack tensor.
+        """The tensors of all rows, `(len, *tensor_shape)`, as a DLPack tensor, of a table that has one column of
+        them.
 
         A consumer of version 1.0 or later gets the memory of the mapped file itself, marked as
         read-only, if all rows lie in one. Any other, and `copy=True`, gets a copy. A BufferError if
         that cannot be: another device, `copy=False` where a copy is needed, or a dtype that DLPack
         does not have (datetime64, timedelta64).
         """
-        if stream is not None:
-            raise InvalidArgumentError(f"stream is {stream!r}; tensors on the CPU have none")
-        if dl_device not in (None, _dlpack.CPU):
-            raise ExportError(f"the tensors are on the CPU, not on the device {dl_device}")
         snapshot = self._snapshot
-        if snapshot.dtype.kind in "mM":
-            raise ExportError(f"DLPack has no {snapshot.dtype}")
-        versioned = max_version is not None and max_version[0] >= 1
-        if versioned and not copy:
-            if copy is False and snapshot.view() is None:
-                raise ExportError("the rows do not lie in one mapped file; they cannot be had without a copy")
-            tensor = c_void_p()
-            library().rds_reader_dlpack(snapshot.handle, 0, snapshot.rows, byref(tensor))
-            return _dlpack.capsule(tensor)
-        if copy is False:
-            raise ExportError("before DLPack 1.0 a tensor could not be read-only; it must be a copy")
-        array = snapshot.read_range(0, snapshot.rows)
-        array.setflags(write=True)
-        try:
-            return array.__dlpack__()
-        except (BufferError, TypeError) as error:
-            raise ExportError(f"a copy of {snapshot.dtype} needs max_version=(1, 0) and copy=None") from error
+        if len(snapshot.stored) != 1:
+            raise ExportError(_CHOOSE.format(_names(snapshot), snapshot.columns[0]))
+        return as_dlpack(next(iter(snapshot.stored.values())), stream, max_version, dl_device, copy)
 
     def __arrow_c_schema__(self):
         """The schema of the table, as the Arrow PyCapsule interface has it."""
         schema = c.ArrowSchema()
-        library().rds_reader_schema(self._snapshot.handle, byref(schema))
+        library().rds_reader_schema(self._snapshot.handle, None, byref(schema))
         return _arrow.capsule(schema)
 
     def __arrow_c_stream__(self, requested_schema=None):

@@ -31,16 +31,18 @@ def refuse_masked_ids(ids: Any) -> None:
         raise InvalidTypeError(f"object_ids: the id at index {index} is masked; a string or an integer is expected")
 
 
-def refuse_masked_tensors(data: Any) -> None:
+def refuse_masked_tensors(data: Any, name: str = "data") -> None:
     """Refuses an array with a mask, and a list of such arrays, or of lists with one in them."""
     if has_mask(type(data)):
-        raise InvalidTypeError("data is a masked array; its mask cannot be stored, fill it first")
+        raise InvalidTypeError(f"{name} is a masked array; its mask cannot be stored, fill it first")
     if not isinstance(data, (list, tuple)):
         return
     kinds = set(map(type, data))
     if any(map(has_mask, kinds)):
         index = next(index for index, one in enumerate(data) if has_mask(type(one)))
-        raise InvalidTypeError(f"data: item {index} is a masked array; its mask cannot be stored, fill it first")
+        raise InvalidTypeError(
+            f"{name}: item {index} is a masked array; its mask cannot be stored, fill it first"
+        )
     if not kinds.isdisjoint((list, tuple)):
         for one in data:
-            refuse_masked_tensors(one)
+            refuse_masked_tensors(one, name)

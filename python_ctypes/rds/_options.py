@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
+import numpy as np
+
 from ._errors import InvalidArgumentError, InvalidTypeError
 
 
@@ -39,3 +43,18 @@ def positive(name: str, value: int | None) -> int:
     if value < 1:
         raise InvalidArgumentError(f"{name} is {value}; it must be at least 1")
     return value
+
+
+def nanoseconds(name: str, value) -> int:
+    """A moment as nanoseconds since 1970, which 64 bits can say from 1678 to 2262; 0 is left to mean none."""
+    if isinstance(value, (int, np.integer)):
+        moment = int(value)
+    else:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(timezone.utc).replace(tzinfo=None)
+        moment = int(np.datetime64(value, "us").astype(np.int64)) * 1000
+        if isinstance(value, np.datetime64) and abs(moment) < 1 << 63:
+            moment = int(value.astype("datetime64[ns]").astype(np.int64))
+    if not -(1 << 63) <= moment < 1 << 63:
+        raise InvalidArgumentError(f"{name} is {value!r}; years from 1678 to 2262 are possible")
+    return moment or -1

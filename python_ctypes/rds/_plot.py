@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import InvalidArgumentError, SchemaMismatchError
+from .column import Column
 from .reader import ResultDataset
 
 MAX_POINTS = 200_000
@@ -22,6 +24,14 @@ _PLAIN = "#1f77b4"
 # Ten colours that are told apart easily, and a scale from dark to bright.
 _CATEGORIES = "#1f77b4 #ff7f0e #2ca02c #d62728 #9467bd #8c564b #e377c2 #7f7f7f #bcbd22 #17becf".split()
 _SCALE = "#440154 #472d7b #3b528b #2c728e #21918c #28ae80 #5ec962 #addc30 #fde725".split()
+_REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "argmax": lambda values: values.argmax(axis=1),
+    "argmin": lambda values: values.argmin(axis=1),
+    "max": lambda values: values.max(axis=1),
+    "min": lambda values: values.min(axis=1),
+    "mean": lambda values: values.mean(axis=1),
+    "norm": lambda values: np.linalg.norm(values, axis=1),
+}
 _PAGE = Path(__file__).with_name("_plot_page.html")
 
 
@@ -42,20 +52,17 @@ def points_of(
     dataset: ResultDataset,
     values: np.ndarray | None = None,
     *,
+    column: str | None = None,
     max_points: int = MAX_POINTS,
     title: str | None = None,
 ) -> Points:
-    """The points of a dataset of tensors of 2 or 3 real numbers.
+    """The points of a column of 2 or 3 real numbers: the one of that name, or the only such one.
 
     `values` has one number or text for each row, to colour its point by. Rows that are not finite as
     float32 are left out; of more rows than `max_points` as many are drawn, chosen at random but always the
     same ones. The title says how many.
     """
-    shape, dtype, rows = dataset.tensor_shape, dataset.tensor_dtype, len(dataset)
-    if shape not in ([2], [3]) or dtype.kind not in "biuf":
-        raise SchemaMismatchError(
-            f"the tensors are {dtype.name} {shape}; those of 2 or 3 real numbers can be drawn"
-        )
+    drawn, rows = _drawn(dataset, column), len(dataset)
     if values is not None and values.shape != (rows,):
         raise InvalidArgumentError(
             f"the values to colour by have the shape {list(values.shape)}, not [{rows}]"
@@ -64,12 +71,15 @@ def points_of(
     if rows > max_points:
         chosen = np.sort(np.random.default_rng(0).choice(rows, max_points, replace=False))
     with np.errstate(over="ignore"):
-        xyz = dataset[chosen].astype(np.float32)
+        xyz = drawn[chosen].astype(np.float32)
     finite = np.isfinite(xyz).all(axis=1)
     chosen, xyz = chosen[finite], xyz[finite]
     # The ids of all rows may be many more than those of the rows to be drawn.
     whole = len(chosen) == rows
-    ids = dataset.ids() if whole else [dataset.get_object_id(row) for row in chosen.tolist()]
+    if not dataset._snapshot.info.has_ids:
+        ids = list(map(str, chosen.tolist()))
+    else:
+        ids = dataset.ids() if whole else [dataset.get_object_id(row) for row in chosen.tolist()]
     colours, legend, scale = _colour(None if values is None else values[chosen], len(chosen))
     shown = f"{rows:,} rows" if whole else f"{len(chosen):,} of {rows:,} rows"
     name = title or os.fspath(dataset.data_location)
@@ -126,6 +136,38 @@ def write_page(points: Points, path: str | os.PathLike[str]) -> None:
     # Both at once: a title may have the name of a part in it.
     page = re.sub(r"\$(TITLE|DATA)", lambda part: parts[part[0]], _PAGE.read_text(encoding="utf-8"))
     Path(path).write_text(page, encoding="utf-8")
+
+
+def _drawn(dataset: ResultDataset, name: str | None) -> Column:
+    columns = [dataset[one] for one in (dataset.columns if name is None else [name])]
+    fit = [one for one in columns if one.shape in ((2,), (3,)) and one.dtype.kind in "biuf"]
+    if len(fit) == 1:
+        return fit[0]
+    if len(fit) > 1:
+        names = ", ".join(repr(one.name) for one in fit)
+        raise InvalidArgumentError(f"{names} can be drawn; choose one column")
+    found = ", ".join(f"{one.name} is {one.dtype.name} {list(one.shape)}" for one in columns)
+    raise SchemaMismatchError(f"{found}; tensors of 2 or 3 real numbers can be drawn")
+
+
+def values_of(dataset: ResultDataset, text: str) -> np.ndarray:
+    """A number for each row to colour it by: a column of scalars, "score", or a column and what makes a number
+    of its tensor, "logits:argmax"."""
+    name, _, reduction = text.rpartition(":")
+    if text in dataset.columns or not name:
+        name, reduction = text, ""
+    column = dataset[name]
+    values = np.asarray(column).reshape(len(column), -1)
+    if not reduction:
+        if values.shape[1] != 1:
+            raise InvalidArgumentError(
+                f"{name} is {column.dtype.name} {list(column.shape)}; one number is needed, as of "
+                + " or ".join(f"{name}:{one}" for one in _REDUCTIONS)
+            )
+        return values[:, 0]
+    if reduction not in _REDUCTIONS:
+        raise InvalidArgumentError(f"{text}: {reduction!r} is not known; {', '.join(_REDUCTIONS)} are")
+    return _REDUCTIONS[reduction](values)
 
 
 def _colour(

@@ -1,15 +1,17 @@
-"""Dtype and shape of the tensors of an Arrow schema, and the schema of a dtype and a shape."""
+"""Dtypes and shapes of the columns of an Arrow schema, and the schema of dtypes and shapes."""
 
 from __future__ import annotations
 
 import ctypes
 import json
 import struct
+from types import ModuleType
 
 import numpy as np
 
 from . import _dtypes
 from . import _structs as c
+from ._tensors import Spec
 
 _FORMATS = {
     b"b": "bool",
@@ -37,18 +39,40 @@ _FORMATS = {
 _FIXED_SHAPE = "arrow.fixed_shape_tensor"
 
 
-def spec(schema: c.ArrowSchema) -> tuple[np.dtype, list[int]]:
-    """The dtype and the shape of a row, as librds takes them from a schema that it accepted."""
+def specs(schema: c.ArrowSchema) -> dict[str, Spec]:
+    """The dtype and the shape of a row by column, as librds takes them from a schema that it accepted."""
     metadata = _metadata(schema)
-    if "tensor_shape" in metadata and "tensor_dtype" in metadata:
-        return _dtypes.from_name(metadata["tensor_dtype"]), json.loads(metadata["tensor_shape"])
     children = (schema.children[number].contents for number in range(schema.n_children))
-    data = next(child for child in children if child.name == b"data")
-    dtype = _dtypes.from_name(_FORMATS[data.children[0].contents.format])
-    metadata = _metadata(data)
+    columns = {child.name.decode(): child for child in children if child.name != b"object_id"}
+    shape = _json(metadata.get("tensor_shape"))
+    if isinstance(shape, list) and "tensor_dtype" in metadata:
+        return {"data": (_dtypes.from_name(metadata["tensor_dtype"]), tuple(shape))}
+    return {name: _spec(child, _json(metadata.get(name))) for name, child in columns.items()}
+
+
+def _spec(column: c.ArrowSchema, told) -> Spec:
+    if isinstance(told, dict) and {"tensor_shape", "tensor_dtype"} <= set(told):
+        return _dtypes.from_name(told["tensor_dtype"]), tuple(told["tensor_shape"])
+    if not column.n_children:
+        return _dtype(column), ()
+    dtype = _dtype(column.children[0].contents)
+    metadata = _metadata(column)
     if metadata.get("ARROW:extension:name") == _FIXED_SHAPE:
-        return dtype, json.loads(metadata["ARROW:extension:metadata"])["shape"]
-    return dtype, [int(data.format.removeprefix(b"+w:"))]
+        return dtype, tuple(json.loads(metadata["ARROW:extension:metadata"])["shape"])
+    return dtype, (int(column.format.removeprefix(b"+w:")),)
+
+
+def _dtype(numbers: c.ArrowSchema) -> np.dtype:
+    # A time zone comes after the colon; what counts are the numbers.
+    form = numbers.format
+    return _dtypes.from_name(_FORMATS[form.partition(b":")[0] + b":" if form.startswith(b"ts") else form])
+
+
+def _json(text: str | None):
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
 
 
 def _metadata(schema: c.ArrowSchema) -> dict[str, str]:
@@ -71,12 +95,25 @@ def _metadata(schema: c.ArrowSchema) -> dict[str, str]:
     return {text(): text() for _ in range(number())}
 
 
-def to_pyarrow(dtype: np.dtype, shape: list[int]):
-    """The schema of a table of such tensors, as a pyarrow object."""
+def to_pyarrow(columns: dict[str, Spec]):
+    """The schema of a table with these columns, as a pyarrow object."""
     try:
         import pyarrow as pa
     except ImportError as error:
         raise ImportError("the attribute `schema` is a pyarrow object; install pyarrow") from error
+    fields = [(name, _list_type(pa, dtype, shape)) for name, (dtype, shape) in columns.items()]
+    metadata = {name: _told(dtype, shape) for name, (dtype, shape) in columns.items()}
+    if tuple(columns) == ("data",):
+        dtype, shape = columns["data"]
+        metadata = {"tensor_shape": json.dumps(shape), "tensor_dtype": _dtypes.native(dtype).name}
+    return pa.schema([("object_id", pa.utf8()), *fields], metadata=metadata)
+
+
+def _told(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    return json.dumps({"tensor_shape": shape, "tensor_dtype": _dtypes.native(dtype).name})
+
+
+def _list_type(pa: ModuleType, dtype: np.dtype, shape: tuple[int, ...]):
     name = _dtypes.native(dtype).name
     numbers = int(np.prod(shape, dtype=np.int64))
     if name == "bfloat16":
@@ -87,7 +124,4 @@ def to_pyarrow(dtype: np.dtype, shape: list[int]):
         numbers *= 2
     else:
         item = pa.field("item", pa.from_numpy_dtype(name))
-    return pa.schema(
-        [("object_id", pa.utf8()), ("data", pa.list_(item, numbers))],
-        metadata={"tensor_shape": str(list(shape)), "tensor_dtype": name},
-    )
+    return pa.list_(item, numbers)

@@ -1,16 +1,19 @@
-"""What selects rows and columns: integers, masks, slices; names."""
+"""What selects rows, and where they are put: integers, masks, slices; arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import _structs as c
 from ._errors import InvalidArgumentError, InvalidIndexError, InvalidTypeError
 
+if TYPE_CHECKING:
+    from ._stored import Stored
+
 _INT64 = np.dtype(np.int64)
-_COLUMNS = {"object_id": c.COLUMN_OBJECT_ID, "data": c.COLUMN_DATA}
 
 
 def rows(index: np.ndarray, count: int) -> np.ndarray:
@@ -42,18 +45,25 @@ def run(index: slice | range, count: int) -> range | None:
     return index if index.step == 1 else None
 
 
-def columns(names: str | Iterable[str] | None) -> int:
-    """The number of rds_columns for names of columns, None being all of them."""
-    if names is None:
-        return c.COLUMN_OBJECT_ID | c.COLUMN_DATA
-    chosen = 0
-    for name in [names] if isinstance(names, str) else names:
-        if name not in _COLUMNS:
-            raise InvalidArgumentError(f"no column {name!r}; {', '.join(map(repr, _COLUMNS))} are possible")
-        chosen |= _COLUMNS[name]
-    if not chosen:
-        raise InvalidArgumentError("columns names no column")
-    return chosen
+def chosen(index, count: int) -> int | range | np.ndarray:
+    """What an index selects of `count` rows: one row, rows that follow each other, or rows as of `rows`."""
+    if isinstance(index, (np.ndarray, list)):
+        wanted = index if isinstance(index, np.ndarray) else np.asarray(index)
+        if wanted.ndim:
+            return rows(wanted, count)
+    elif isinstance(index, slice):
+        found = run(index, count)
+        return found if found is not None else np.arange(*index.indices(count))
+    try:
+        return operator.index(index)
+    except TypeError:
+        return rows(np.asarray(index), count)
+
+
+def each(tensors: dict[str, np.ndarray]) -> list[dict]:
+    """Stacked tensors by column as a dict for each row."""
+    names = tuple(tensors)
+    return [dict(zip(names, row)) for row in zip(*tensors.values())]
 
 
 def target(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -70,3 +80,19 @@ def target(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if not array.flags.c_contiguous or not array.flags.writeable:
         raise InvalidArgumentError("out is read-only, or not in C order")
     return array
+
+
+def targets(out, count: int, columns: Sequence[Stored]) -> list[np.ndarray]:
+    """As `target`, of a dict of arrays, one for each column."""
+    if not isinstance(out, Mapping):
+        raise InvalidTypeError(f"out is {type(out).__name__}; a dict with an array for each column is expected")
+    names = [column.name for column in columns]
+    if set(out) != set(names):
+        raise InvalidArgumentError(f"out has the columns {list(out)}; {names} are expected")
+    arrays = []
+    for column in columns:
+        try:
+            arrays.append(target(out[column.name], (count, *column.shape), column.dtype))
+        except (InvalidArgumentError, InvalidTypeError) as error:
+            raise type(error)(f"column {column.name!r}: {error}") from None
+    return arrays

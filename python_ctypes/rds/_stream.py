@@ -11,6 +11,7 @@ from . import _arrow
 from . import _structs as c
 from ._batch import Batch
 from ._library import library
+from ._selection import Selection
 from ._snapshot import Snapshot
 
 BATCH_ROWS = 8192
@@ -24,17 +25,19 @@ class Stream:
     somebody keeps.
     """
 
-    __slots__ = ("_batch_rows", "_columns", "_rows", "_snapshot")
+    __slots__ = ("_batch_rows", "_rows", "_selection", "_snapshot")
 
-    def __init__(self, snapshot: Snapshot, columns: int, batch_rows: int, rows: range | np.ndarray):
+    def __init__(
+        self, snapshot: Snapshot, selection: Selection, batch_rows: int, rows: range | np.ndarray
+    ):
         self._snapshot = snapshot
-        self._columns = columns
+        self._selection = selection
         self._batch_rows = batch_rows
         self._rows = rows
 
     def __iter__(self) -> Iterator[Batch]:
         if not isinstance(self._rows, range):
-            return (Batch(self._snapshot, self._columns, part) for part in self._parts())
+            return (Batch(self._snapshot, self._selection, part) for part in self._parts())
         return self._batches_of_range() if self._rows else iter(())
 
     def __arrow_c_stream__(self, requested_schema=None):
@@ -51,16 +54,15 @@ class Stream:
         return f"<Stream of {len(self._rows)} rows>"
 
     def _make_schema(self, schema: c.ArrowSchema) -> None:
-        self._snapshot.schema(self._columns, schema)
+        self._snapshot.schema(self._selection, schema)
 
     def _exported(self) -> c.ArrowArrayStream:
-        options = c.StreamOptions(
-            columns=self._columns, row_count=len(self._rows), batch_rows=self._batch_rows
-        )
+        options = c.StreamOptions(row_count=len(self._rows), batch_rows=self._batch_rows)
         if isinstance(self._rows, range) and self._rows:
+            self._selection.options(options)
             options.first_row = self._rows[0]
         else:
-            options.flags = c.STREAM_ROWS
+            self._selection.options(options, c.STREAM_ROWS)
             rows = np.asarray(self._rows)
             options.rows = rows.ctypes.data
         stream = c.ArrowArrayStream()
@@ -71,7 +73,7 @@ class Stream:
         first = self._rows[0]
         for array in _arrow.batches(self._exported()):
             rows = range(first, first + array.length)
-            yield Batch(self._snapshot, self._columns, rows, array)
+            yield Batch(self._snapshot, self._selection, rows, array)
             first = rows.stop
 
     def _parts(self) -> Iterator[np.ndarray]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
-ABI_VERSION = 1
+ABI_VERSION = 1000
 MAX_NDIM = 64
 FAILURE_BYTES = 512
 
@@ -24,21 +24,24 @@ TENSOR_BYTE_SWAPPED = 1
 READER_NO_PREFETCH = 1
 WRITER_ALIAS_ARROW = 1
 WRITER_WAITING_MAIN_THREAD = 2
+WRITER_NO_WAIT = 4
 COMMIT_MERGE_ALL = 1
-STREAM_FIXED_SHAPE_TENSOR = 1
-STREAM_ROWS = 2
+SELECT_NO_IDS = 1
+SELECT_NO_TENSORS = 2
+STREAM_ROWS = 256
+FORM_DATA = 1
+FORM_NAMED = 2
+FORM_TYPES = 3
 VACUUM_DRY_RUN = 1
 VACUUM_KEEP_VERSIONS = 2
 RECOVER_ONTO_REPLACED = 1
 RECOVER_DROP = 2
 RECOVER_TAKE_OVER = 4
 RECOVER_DRY_RUN = 8
-COLUMN_OBJECT_ID = 1
-COLUMN_DATA = 2
 
 WaitingCallback = ctypes.CFUNCTYPE(c_int, c_void_p)
 ProgressCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
-LogCallback = ctypes.CFUNCTYPE(None, c_int, c_char_p, c_char_p, c_void_p)
+LogCallback = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_char_p, c_char_p)
 
 
 class _Sized(ctypes.Structure):
@@ -56,20 +59,36 @@ class Ids(_Sized):
         ("count", c_uint64),
         ("data", c_void_p),
         ("offsets", c_void_p),
-        ("item_bytes", c_uint64),
+        ("item_bytes", c_size_t),
     ]
 
 
 class Tensor(_Sized):
     _fields_ = [
         ("struct_size", c_size_t),
+        ("name", c_char_p),
         ("dtype", c_uint32),
-        ("flags", c_uint32),
-        ("ndim", c_uint64),
+        ("ndim", c_uint32),
         ("shape", POINTER(c_int64)),
         ("strides", POINTER(c_int64)),
         ("data", c_void_p),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
     ]
+
+
+class ColumnSpec(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("dtype", c_uint32),
+        ("ndim", c_uint32),
+        ("shape", POINTER(c_int64)),
+    ]
+
+
+class Metadata(ctypes.Structure):
+    _fields_ = [("key", c_char_p), ("value", c_char_p)]
 
 
 class WriterOptions(_Sized):
@@ -86,6 +105,11 @@ class WriterOptions(_Sized):
         ("reserved", c_uint32),
         ("waiting", WaitingCallback),
         ("user_data", c_void_p),
+        ("columns", POINTER(ColumnSpec)),
+        ("column_count", c_size_t),
+        ("room_ms", c_uint64),
+        ("metadata", POINTER(Metadata)),
+        ("metadata_count", c_size_t),
     ]
 
 
@@ -139,7 +163,7 @@ class WriteStats(_Sized):
 
 
 class Token(ctypes.Structure):
-    _fields_ = [("data", c_char_p), ("length", c_size_t)]
+    _fields_ = [("data", c_void_p), ("length", c_size_t)]
 
 
 class CommitStagedOptions(_Sized):
@@ -194,6 +218,10 @@ class ReaderOptions(_Sized):
         ("version", c_uint64),
         ("access", c_uint32),
         ("flags", c_uint32),
+        ("id_column", c_char_p),
+        ("committed_until", c_int64),
+        ("waiting", WaitingCallback),
+        ("user_data", c_void_p),
     ]
 
 
@@ -202,13 +230,50 @@ class TableInfo(_Sized):
         ("struct_size", c_size_t),
         ("rows", c_uint64),
         ("version", c_uint64),
-        ("row_bytes", c_uint64),
+        ("committed_at", c_int64),
+        ("column_count", c_uint32),
+        ("form", c_uint32),
+        ("has_ids", c_uint32),
+        ("metadata_count", c_uint32),
+    ]
+
+
+class String(ctypes.Structure):
+    _fields_ = [("data", c_void_p), ("length", c_size_t)]
+
+
+class VersionInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("version", c_uint64),
+        ("committed_at", c_int64),
+        ("rows", c_uint64),
+    ]
+
+
+class Error(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("message", c_char_p),
+        ("status", c_uint32),
+        ("argument", c_int32),
+        ("may_pass", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class ColumnInfo(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        # Not a string: it is lent, and has a length.
+        ("name", c_void_p),
+        ("name_length", c_size_t),
         ("dtype_name", c_char_p),
         ("dtype", c_uint32),
         ("ndim", c_uint32),
         ("shape", c_int64 * MAX_NDIM),
+        ("row_bytes", c_size_t),
         ("mapped_rows", c_uint64),
-        ("committed_at", c_int64),
     ]
 
 
@@ -218,15 +283,44 @@ class Span(_Sized):
         ("first_row", c_uint64),
         ("row_count", c_uint64),
         ("data", c_void_p),
-        ("stride", c_uint64),
+        ("stride", c_size_t),
+    ]
+
+
+class Rows(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rows", c_void_p),
+        ("count", c_uint64),
+        ("first_row", c_uint64),
+        ("step", c_int64),
+    ]
+
+
+class Target(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("data", c_void_p),
+        ("bytes", c_size_t),
+        ("stride", c_size_t),
+        ("column", c_uint32),
+        ("flags", c_uint32),
+    ]
+
+
+class SelectOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("columns", POINTER(c_uint32)),
+        ("column_count", c_size_t),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
 class StreamOptions(_Sized):
     _fields_ = [
-        ("struct_size", c_size_t),
-        ("columns", c_uint32),
-        ("flags", c_uint32),
+        *SelectOptions._fields_,
         ("first_row", c_uint64),
         ("row_count", c_uint64),
         ("batch_rows", c_uint64),

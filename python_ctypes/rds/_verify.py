@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ctypes import string_at
 
 import numpy as np
@@ -25,7 +25,12 @@ class MismatchError(CorruptError):
     """What was read is not what was written."""
 
 
-def compare(batches: Batches, location: str | os.PathLike[str], progress: Progress) -> None:
+def compare(
+    batches: Batches,
+    location: str | os.PathLike[str],
+    progress: Progress,
+    columns: Sequence[str] | None = None,
+) -> None:
     """Raises a MismatchError that names the first row whose id or tensor is not that of the batches."""
     first = 0
     for group in batches.groups():
@@ -33,51 +38,70 @@ def compare(batches: Batches, location: str | os.PathLike[str], progress: Progre
         with ResultDataset({}, location) as dataset:
             if len(dataset) != batches.rows:
                 raise MismatchError(f"the table has {len(dataset)} rows, the batches {batches.rows}")
-            first = _compare_group(dataset, group, first)
+            first = _compare_group(dataset, group, first, columns)
         progress("verify", first, batches.rows)
 
 
-def check(location: str | os.PathLike[str], progress: Progress | None = None) -> int:
-    """Reads every id and every tensor, those of mapped files also through Lance, and compares the two.
+def check(
+    location: str | os.PathLike[str],
+    progress: Progress | None = None,
+    columns: Sequence[str] | None = None,
+) -> int:
+    """Reads every id and every tensor of the columns, those of mapped files also through Lance, and compares
+    the two.
 
     Returns the number of rows.
     """
     with reporting(progress) as report:
         with ResultDataset({}, location) as dataset:
             rows = len(dataset)
-            step = min(_ROWS_AT_ONCE, max(_BYTES_AT_ONCE // dataset._snapshot.info.row_bytes, 1))
-            dataset.ids()
+            chosen = [dataset[name] for name in columns or dataset.columns]
+            row_bytes = sum(column._stored.row_bytes for column in chosen)
+            step = min(_ROWS_AT_ONCE, max(_BYTES_AT_ONCE // row_bytes, 1))
+            names = [column.name for column in chosen]
+            if dataset._snapshot.info.has_ids:
+                dataset.ids()
         for first in range(0, rows, step):
             stop = min(first + step, rows)
             with (
                 ResultDataset({}, location) as mapped,
                 ResultDataset({}, location, access="lance") as lance,
             ):
-                _same_tensors(mapped[first:stop], lance[first:stop], first, "that Lance reads")
+                for name in names:
+                    got, expected = mapped[name][first:stop], lance[name][first:stop]
+                    _same_tensors(name, got, expected, first, "that Lance reads")
             report("verify", stop, rows)
     return rows
 
 
-def _compare_group(dataset: ResultDataset, group: list[Piece], first: int) -> int:
+def _compare_group(
+    dataset: ResultDataset, group: list[Piece], first: int, columns: Sequence[str] | None
+) -> int:
     """Compares the rows of a group with those from `first` on; returns the row after them."""
     row = first
     for piece in group:
-        dtype, shape = _dtypes.native(piece.tensors.dtype), list(piece.tensors.shape[1:])
-        if (dtype, shape) != (dataset.tensor_dtype, dataset.tensor_shape):
-            have = f"{dataset.tensor_dtype} {dataset.tensor_shape}"
-            raise MismatchError(f"the table has tensors of {have}, {piece.path} of {dtype} {shape}")
-        stop = row + len(piece.ids)
-        _same_tensors(dataset[row:stop], piece.tensors, row, f"in {piece.path}")
+        tensors, stop = piece.columns, row + len(piece.ids)
+        if set(tensors) != set(dataset.columns):
+            have = f"{list(dataset.columns)}, {piece.path} {list(tensors)}"
+            raise MismatchError(f"the table has the columns {have}")
+        for name in columns or tensors:
+            column, expected = dataset[name], tensors[name]
+            dtype, shape = _dtypes.native(expected.dtype), expected.shape[1:]
+            if (dtype, shape) != (column.dtype, column.shape):
+                have = f"{name} of {column.dtype} {list(column.shape)}"
+                raise MismatchError(f"the table has {have}, {piece.path} of {dtype} {list(shape)}")
+            _same_tensors(name, column[row:stop], expected, row, f"in {piece.path}")
         row = stop
     _same_ids(dataset, [text for piece in group for text in _texts(piece.ids)], first)
     return row
 
 
-def _same_tensors(got: np.ndarray, expected: np.ndarray, first: int, where: str) -> None:
+def _same_tensors(name: str, got: np.ndarray, expected: np.ndarray, first: int, where: str) -> None:
     got, expected = _bits(got), _bits(expected)
     if not np.array_equal(got, expected):
         row = first + int(np.flatnonzero((got != expected).any(axis=1))[0])
-        raise MismatchError(f"row {row}: the tensor is not the one {where}")
+        what = "the tensor" if name == "data" else f"the tensor of {name}"
+        raise MismatchError(f"row {row}: {what} is not the one {where}")
 
 
 def _same_ids(dataset: ResultDataset, expected: list[str], first: int) -> None:

@@ -1,7 +1,8 @@
 """The results layer of Hyrax, through librds: `enable` switches it on, `disable` off.
 
 `rds.hyrax.ResultDataset` is the dataset class that Hyrax knows: by its import path it is usable in
-`data_request` whether or not the switch is on.
+`data_request` whether or not the switch is on. It and `rds.hyrax.ResultDatasetWriter` are what those of the
+Hyrax that is installed are: since 0.13 a row is a dict of named tensors.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from . import factories, reader, writer
+from . import _hyrax_rows, _kinds, factories, reader, writer
 from ._location import is_local, table_path
 
 _CLASS = "ResultDataset"
+_WRITER = "ResultDatasetWriter"
 
 # What stands in the modules of Hyrax while the switch is on, and what stood there before.
 _exchanged: dict[str, tuple[Any, Any]] = {}
@@ -37,8 +39,8 @@ def enable() -> None:
     made = _hyrax("datasets.result_factories")
     here = {
         _CLASS: (results.ResultDataset, dataset_class()),
-        "ResultDatasetWriter": (results.ResultDatasetWriter, writer.ResultDatasetWriter),
-        "create_results_writer": (made.create_results_writer, factories.create_results_writer),
+        _WRITER: (results.ResultDatasetWriter, writer_class()),
+        "create_results_writer": (made.create_results_writer, _creator()),
         "load_results_dataset": (made.load_results_dataset, _loader(made.load_results_dataset)),
     }
     _exchanged.update(here)
@@ -60,12 +62,13 @@ def dataset_class() -> type[reader.ResultDataset]:
     base: Any = registry.HyraxDataset
     # Hyrax registers a class when it is made, by its name; the place is Hyrax's own until `enable`.
     theirs = _hyrax("datasets.result_dataset").ResultDataset
+    rows: Any = _hyrax_rows.NamedRows if _has_named_rows() else _hyrax_rows.Rows
 
-    class ResultDataset(reader.ResultDataset, base):
+    class ResultDataset(rows, base):
         __doc__ = reader.ResultDataset.__doc__
 
         def __init__(self, config, data_location, **options):
-            reader.ResultDataset.__init__(self, config, data_location, **options)
+            rows.__init__(self, config, data_location, **options)
             base.__init__(self, config)
 
     ResultDataset.__module__, ResultDataset.__qualname__ = __name__, _CLASS
@@ -73,10 +76,41 @@ def dataset_class() -> type[reader.ResultDataset]:
     return ResultDataset
 
 
+def writer_class() -> type[writer.ResultDatasetWriter]:
+    """`rds.ResultDatasetWriter` as the Hyrax that is installed has it."""
+    return _hyrax_rows.NamedWriter if _has_named_rows() else writer.ResultDatasetWriter
+
+
+def _has_named_rows() -> bool:
+    """Whether a row of the installed Hyrax is a dict; ours is what theirs is, so it may stand there already."""
+    return hasattr(_hyrax("datasets.result_dataset").ResultDataset, "keys")
+
+
+def _dataset_class(cls: type) -> type:
+    return dataset_class() if "hyrax.datasets.result_dataset" in sys.modules else cls
+
+
+_kinds.dataset_class = _dataset_class
+
+
 def __getattr__(name: str):
     if name == _CLASS:
         return dataset_class()
+    if name == _WRITER:
+        return writer_class()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _creator():
+    made = writer_class()
+    if made is writer.ResultDatasetWriter:
+        return factories.create_results_writer
+
+    @functools.wraps(factories.create_results_writer)
+    def create_results_writer(result_dir: str | os.PathLike[str]):
+        return made(result_dir)
+
+    return create_results_writer
 
 
 def _loader(theirs):

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import operator
 import os
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from ctypes import c_void_p
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from . import _ids, _options, _select, _stream
+from . import _kinds, _options, _select, _stream
 from . import _structs as c
 from ._batch import Batch
+from ._by_id import ById
 from ._errors import (
     InvalidHandleError,
     MissingResultsError,
     NotFoundError,
     NotResultsError,
     SchemaMismatchError,
-    UnknownIdError,
 )
+from ._getter import DataGetter
+from ._handle import Version
 from ._interop import Interop
 from ._library import path_bytes
 from ._location import absolute, is_local, table_path
 from ._snapshot import Snapshot
 from ._stream import Stream
+from .column import Column
 
 
-class ResultDataset(Interop):
+class ResultDataset(ById, Interop):
     """A snapshot of one table of results: later writes do not change it, `refresh` moves it on.
 
     Parameters
@@ -50,6 +51,12 @@ class ResultDataset(Interop):
     prefetch : bool
         Whether rows of a gather that are not in memory are read from disk all at once; without, one
         after the other as they are reached.
+    id_column : str, optional
+        The column of ids, of strings or integers; default `object_id`, if there is one. A table without ids
+        has everything else.
+    committed_until : datetime, numpy.datetime64, str or int, optional
+        The newest version that was committed then or before (UTC); an int is nanoseconds since 1970. Not together
+        with `version`.
 
     Attributes
     ----------
@@ -57,10 +64,13 @@ class ResultDataset(Interop):
         As they were given.
     lance_dir : Path
         The directory that the table is in.
-    tensor_shape : list of int
-        The shape of the tensor of one row; `[]` for a scalar.
-    tensor_dtype : numpy.dtype
-        Its dtype, in the byte order of this machine. bfloat16 is that of `ml_dtypes` if it is
+    columns : tuple of str
+        The names of the tensors of a row, in the order of the table. Each is a `Column`, `dataset[name]`.
+    tensor_shape : list of int, or dict
+        The shape of the tensor of one row, `[]` for a scalar, if the only column is `data`; else a dict with
+        the shape of each column.
+    tensor_dtype : numpy.dtype, or dict
+        Its dtype, in the byte order of this machine; likewise. bfloat16 is that of `ml_dtypes` if it is
         installed, else its bits as uint16.
 
     Raises
@@ -68,7 +78,7 @@ class ResultDataset(Interop):
     FileNotFoundError
         There is no table, or no such version. Also a RuntimeError if there is no `lance_db` at all.
     RuntimeError
-        The table is none of results: a column or the metadata of the tensors is missing.
+        The table is none of results: it has no tensors, or no such column of ids.
     NotImplementedError
         This build cannot read the location, the dtype or the rows in that way.
     OSError
@@ -82,12 +92,7 @@ class ResultDataset(Interop):
     """
 
     def __new__(cls, *_args, **_options):
-        # In a process that has loaded Hyrax a dataset is one of Hyrax's too.
-        if cls is ResultDataset and "hyrax.datasets.result_dataset" in sys.modules:
-            from .hyrax import dataset_class
-
-            cls = dataset_class()
-        return super().__new__(cls)
+        return super().__new__(_kinds.dataset_class(cls) if cls is ResultDataset else cls)
 
     def __init__(
         self,
@@ -97,6 +102,8 @@ class ResultDataset(Interop):
         version: int | None = None,
         access: str = "auto",
         prefetch: bool = True,
+        id_column: str | None = None,
+        committed_until: Any = None,
     ):
         self._config = config
         self.data_location = data_location
@@ -104,12 +111,11 @@ class ResultDataset(Interop):
         self._place = absolute(data_location)
         self._path = path_bytes(self._place)
         self._version = version
-        self._options: dict[str, Any] = {"access": access, "prefetch": prefetch}
+        self._options: dict[str, Any] = {"access": access, "prefetch": prefetch, "id_column": id_column}
         # One lock for each process: a forked child may have a copy that stays locked.
         self._turns: dict[int, threading.Lock] = {}
-        self._snapshot = self._open(_options.positive("version", version))
-        self.tensor_dtype: np.dtype = self._snapshot.dtype
-        self.tensor_shape: list[int] = list(self._snapshot.shape)
+        until = 0 if committed_until is None else _options.nanoseconds("committed_until", committed_until)
+        self._snapshot = self._open(_options.positive("version", version), until)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -119,28 +125,63 @@ class ResultDataset(Interop):
     def lance_dir(self) -> Path:
         return table_path(self.data_location).parent
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._snapshot.columns
+
+    @property
+    def tensor_dtype(self) -> Any:
+        snapshot = self._snapshot
+        if snapshot.lone is not None:
+            return snapshot.lone.dtype
+        return {name: column.dtype for name, column in snapshot.stored.items()}
+
+    @property
+    def tensor_shape(self) -> Any:
+        snapshot = self._snapshot
+        if snapshot.lone is not None:
+            return list(snapshot.lone.shape)
+        return {name: list(column.shape) for name, column in snapshot.stored.items()}
+
+    @property
+    def run_metadata(self) -> dict[str, str]:
+        """What the writers of the table said of their runs, by their keys."""
+        return self._snapshot.handle.metadata()
+
+    def versions(self) -> list[Version]:
+        """The versions that the table has now, oldest first."""
+        return self._snapshot.handle.versions()
+
     def __len__(self) -> int:
         return self._snapshot.rows
 
-    def __getitem__(self, index) -> np.ndarray:
-        """The tensor of one row, or the tensors of many, stacked.
+    @overload
+    def __getitem__(self, index: str) -> Column: ...
+    @overload
+    def __getitem__(self, index) -> Any: ...
+    def __getitem__(self, index):
+        """The tensors of one row, or those of many, stacked; or a column by its name.
 
         Parameters
         ----------
-        index : int, slice, or sequence of int or of bool
-            A row, from 0 to len - 1; or rows in any order, also twice; or a mask of one bool per row.
+        index : int, slice, sequence of int or of bool, or str
+            A row, from 0 to len - 1; or rows in any order, also twice; or a mask of one bool per row; or the
+            name of a column.
 
         Returns
         -------
-        numpy.ndarray
-            Read-only, of `tensor_dtype`. Of one row: `tensor_shape`, the memory of the mapped file
-            itself where the row is mapped. Of k rows: `(k, *tensor_shape)`, a copy. Both stay valid
-            whatever becomes of the dataset and of the files.
+        numpy.ndarray, dict, or Column
+            If the only column is `data` an array, else a dict with an array for each column, in the order of
+            the table. Arrays are read-only. Of one row: of the shape of its tensor, the memory of the mapped
+            file itself where the row is mapped. Of k rows: `(k, *shape)`, a copy. Both stay valid whatever
+            becomes of the dataset and of the files.
 
         Raises
         ------
         IndexError
             There is no such row, or `index` is none of these.
+        KeyError
+            There is no such column.
         """
         snapshot = self._snapshot
         if type(index) is int:
@@ -151,69 +192,60 @@ class ResultDataset(Interop):
                 except (IndexError, OverflowError):
                     raise snapshot.out_of_range(index) from None
             return snapshot.row(index)
-        if isinstance(index, (np.ndarray, list)):
-            rows = index if isinstance(index, np.ndarray) else np.asarray(index)
-            if rows.ndim:
-                return snapshot.read(_select.rows(rows, snapshot.rows))
-        elif isinstance(index, slice):
-            run = _select.run(index, snapshot.rows)
-            if run is not None:
-                return snapshot.read_range(run.start, len(run))
-            return snapshot.read(np.arange(*index.indices(snapshot.rows)))
-        try:
-            row = operator.index(index)
-        except TypeError:
-            return snapshot.read(_select.rows(np.asarray(index), snapshot.rows))
-        return snapshot.row(row)
+        lone = snapshot.lone
+        if lone is not None and isinstance(index, np.ndarray) and index.ndim:
+            return lone.read(_select.rows(index, snapshot.rows))
+        if isinstance(index, str):
+            return Column(self, index)
+        return snapshot.get(index) if lone is None else lone.get(index)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Any]:
         snapshot = self._snapshot
-        return map(snapshot.row, range(snapshot.rows))
+        return map(snapshot.row if snapshot.lone is None else snapshot.lone.row, range(snapshot.rows))
 
-    def __getitems__(self, rows) -> list[np.ndarray]:
+    def __getitems__(self, rows) -> list:
         """The tensors of rows, one by one, for a `torch.utils.data.DataLoader`.
 
-        They lie in one block of memory of their own, which may be written.
+        Those of a column lie in one block of memory of their own, which may be written.
         """
-        return list(self.take(rows))
+        tensors = self.take(rows)
+        return _select.each(tensors) if isinstance(tensors, dict) else list(tensors)
 
-    def take(self, rows, out=None):
+    def take(self, rows, columns: str | Iterable[str] | None = None, out=None):
         """The tensors of rows, stacked, in memory that may be written.
 
         Parameters
         ----------
         rows : sequence of int or of bool
             Rows in any order, also twice; or a mask of one bool per row.
-        out : array, optional
+        columns : str or sequence of str, optional
+            The name of a column, whose tensors are one array; or names, whose tensors are a dict of arrays.
+            Default as `dataset[rows]`.
+        out : array or dict of arrays, optional
             Where to put them: an array of NumPy, or another that NumPy sees without a copy (a tensor
-            of torch, pinned or not), of `tensor_dtype`, `(len(rows), *tensor_shape)`, in C order.
+            of torch, pinned or not), of the dtype of the column, `(len(rows), *shape)`, in C order; or a dict
+            with one for each column.
 
         Returns
         -------
-        numpy.ndarray
-            `out`, or a new array `(len(rows), *tensor_shape)` of `tensor_dtype`.
+        numpy.ndarray or dict
+            `out`, or new arrays `(len(rows), *shape)`.
 
         Raises
         ------
         IndexError
             There is no such row; what `out` holds is unspecified then.
+        KeyError
+            There is no such column.
         ValueError
             `out` is of another dtype, shape or layout, or read-only.
         """
         snapshot = self._snapshot
-        if out is not None and type(rows) is list and len(rows) == 1 and type(rows[0]) is int:
-            # An array of one row would take as long as the row.
-            target = _select.target(out, (1, *snapshot.shape), snapshot.dtype)
-            if snapshot.copy(rows[0], target):
-                return out
-        chosen = _select.rows(np.asarray(rows), snapshot.rows)
-        shape = (len(chosen), *snapshot.shape)
-        if out is None:
-            target = out = np.empty(shape, snapshot.dtype)
-        else:
-            target = _select.target(out, shape, snapshot.dtype)
-        snapshot.read_into(chosen, target)
-        return out
+        if columns is None and snapshot.lone is not None:
+            return snapshot.lone.take(rows, out)
+        if isinstance(columns, str):
+            return snapshot.column(columns).take(rows, out)
+        return snapshot.take_into(rows, columns, out)
 
     def batch(self, rows, columns: str | Iterable[str] | None = None) -> Batch:
         """Rows as one Arrow record batch.
@@ -222,20 +254,20 @@ class ResultDataset(Interop):
         ----------
         rows : sequence of int or of bool
             Rows in any order, also twice; or a mask of one bool per row.
-        columns : {"object_id", "data"} or a sequence of these, optional
-            Default both.
+        columns : str or sequence of str, optional
+            Names of columns, and "object_id" for the ids, which come first; default all.
 
         Raises
         ------
         IndexError
             There is no such row.
-        ValueError
+        KeyError
             There is no such column.
         """
         snapshot = self._snapshot
         chosen = _select.rows(np.asarray(rows), snapshot.rows)
         snapshot.check(chosen)
-        return Batch(snapshot, _select.columns(columns), chosen)
+        return Batch(snapshot, snapshot.select(columns), chosen)
 
     def stream(
         self, columns: str | Iterable[str] | None = None, batch_size: int | None = None, rows=None
@@ -244,8 +276,8 @@ class ResultDataset(Interop):
 
         Parameters
         ----------
-        columns : {"object_id", "data"} or a sequence of these, optional
-            Default both.
+        columns : str or sequence of str, optional
+            Names of columns, and "object_id" for the ids, which come first; default all.
         batch_size : int, optional
             Rows in a batch at most; default 8192. Batches of mapped rows end with their file.
         rows : slice, range, or sequence of int or of bool, optional
@@ -256,8 +288,10 @@ class ResultDataset(Interop):
         ------
         IndexError
             There is no such row.
+        KeyError
+            There is no such column.
         ValueError
-            There is no such column, or `batch_size` is below 1.
+            `batch_size` is below 1.
         """
         snapshot = self._snapshot
         size = _options.positive("batch_size", batch_size) or _stream.BATCH_ROWS
@@ -269,89 +303,38 @@ class ResultDataset(Interop):
                 rows = range(*rows.indices(snapshot.rows))
             chosen = _select.rows(np.asarray(rows), snapshot.rows)
             snapshot.check(chosen)
-            return Stream(snapshot, _select.columns(columns), size, chosen)
+            return Stream(snapshot, snapshot.select(columns), size, chosen)
         if run:
             snapshot.check(np.array([run[0], run[-1]]))
-        return Stream(snapshot, _select.columns(columns), size, run)
+        return Stream(snapshot, snapshot.select(columns), size, run)
 
+    @DataGetter
     def get_data(self, index):
-        """As `dataset[index]`; but the tensor of one row is a number of NumPy if it has no dimensions, which is
-        what Hyrax takes for a scalar."""
-        tensors = self[index]
+        """The tensors of the column `data` of one row, or of many, stacked; but of one row a number of NumPy if it
+        has no dimensions, which is what Hyrax takes for a scalar. A dataset without that column does not have
+        this method."""
+        stored = self._snapshot.stored["data"]
+        tensors = stored.row(index) if type(index) is int else stored.get(index)
         return tensors if tensors.ndim else tensors[()]
 
-    def get_object_id(self, index) -> str:
-        """The id of one row; IndexError if there is no such row."""
-        snapshot = self._snapshot
-        row = operator.index(index)
-        if 0 <= row < snapshot.rows:
-            return snapshot.ids[row]
-        raise snapshot.out_of_range(row)
-
-    def ids(self) -> list[str]:
-        """The ids of all rows, in row order."""
-        return self._snapshot.ids.tolist()
-
-    def find(self, object_ids) -> np.ndarray:
-        """The rows that carry ids.
-
-        Parameters
-        ----------
-        object_ids : sequence of str, bytes or int
-            A list, or an array of NumPy of kind `U`, `S`, `i`, `u`, `O` or `T`.
-
-        Returns
-        -------
-        numpy.ndarray
-            int64, one row per id: the first one that carries it, -1 if none does.
-        """
-        return _ids.find(self._snapshot, object_ids)
-
-    def index_of(self, object_ids):
-        """The first row that carries an id, or the rows of many; KeyError if none carries one of them.
-
-        Parameters
-        ----------
-        object_ids : str, bytes, int, or a sequence of these
-            As for `find`.
-
-        Returns
-        -------
-        int or numpy.ndarray
-            The row of a single id; the rows of a sequence, int64.
-        """
-        snapshot = self._snapshot
-        if isinstance(object_ids, str):
-            row = _ids.find_one(snapshot, object_ids)
-        elif _ids.is_one(object_ids):
-            row = int(_ids.find(snapshot, [object_ids])[0])
-        else:
-            return _ids.rows_of(snapshot, object_ids)
-        if row < 0:
-            raise UnknownIdError(f"no row carries the id {object_ids!r}")
-        return row
+    def __dir__(self):
+        hidden = () if "data" in self._snapshot.stored else ("get_data",)
+        return [name for name in super().__dir__() if name not in hidden]
 
     def refresh(self) -> bool:
         """Moves to the newest version of the table, and tells whether that is another one.
 
-        Arrays that were read stay as they are. If the newest version has tensors of another dtype or
-        shape, or is no table of results, the error is a SchemaMismatchError; after any error the
-        dataset shows what it showed.
+        Arrays that were read stay as they are. If a column is of another dtype or shape in the newest
+        version, or gone, the error is a SchemaMismatchError; after any error the dataset shows what it
+        showed.
         """
         with self._turn():
             shown = self._snapshot
             if not shown.handle:
                 raise InvalidHandleError("the dataset is closed; open another one")
-            # Another reader, not `rds_reader_refresh`: other threads are in the middle of this one.
-            newest = self._open(version=0)
-            if newest.is_same(shown):
+            newest = shown.newest()
+            if newest is None:
                 return False
-            if newest.spec != shown.spec:
-                raise SchemaMismatchError(
-                    f"version {newest.info.version} of the table has tensors of {newest.dtype} "
-                    f"{list(newest.shape)}, this dataset has {self.tensor_dtype} {self.tensor_shape}; "
-                    "open another one"
-                )
             self._snapshot, self._version = newest, None
             for name in ("lance_dataset", "table"):
                 self.__dict__.pop(name, None)
@@ -369,8 +352,9 @@ class ResultDataset(Interop):
         self.close()
 
     def __repr__(self):
-        rows = f"{len(self)} rows of {self.tensor_dtype} {self.tensor_shape}"
-        return f"<ResultDataset {str(self.data_location)!r}, {rows}>"
+        columns = self._snapshot.stored.values()
+        specs = ", ".join(f"{column.name} {column.dtype} {list(column.shape)}" for column in columns)
+        return f"<ResultDataset {str(self.data_location)!r}, {len(self)} rows of {specs}>"
 
     def __reduce__(self):
         snapshot = self._snapshot
@@ -379,7 +363,7 @@ class ResultDataset(Interop):
         shown = snapshot.info.version, snapshot.info.committed_at
         return _reopen, (type(self), self.config, self.data_location, self._place, shown, self._options)
 
-    def _open(self, version: int) -> Snapshot:
+    def _open(self, version: int, until: int = 0) -> Snapshot:
         table = table_path(self._place)
         if is_local(self._place) and not table.parent.exists():
             raise MissingResultsError(
@@ -389,6 +373,8 @@ class ResultDataset(Interop):
             version=version,
             access=_options.choice("access", self._options["access"], c.ACCESSES),
             flags=0 if self._options["prefetch"] else c.READER_NO_PREFETCH,
+            id_column=_options.text("id_column", self._options["id_column"]),
+            committed_until=until,
         )
         try:
             return Snapshot.open(self._path, options)

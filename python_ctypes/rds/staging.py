@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from ctypes import byref
+from ctypes import byref, c_char_p, c_void_p, cast
 from typing import NamedTuple
 
 from . import _options, _waiting
@@ -71,7 +71,7 @@ def commit_staged(
     """
     if isinstance(tokens, bytes) or not all(isinstance(token, bytes) for token in tokens):
         raise InvalidTypeError("tokens is no sequence of bytes, as `stage` gives them")
-    given = (c.Token * len(tokens))(*(c.Token(token, len(token)) for token in tokens))
+    given = (c.Token * len(tokens))(*(c.Token(cast(c_char_p(token), c_void_p), len(token)) for token in tokens))
     options = c.CommitStagedOptions(mode=_options.choice("mode", mode, _MODES))
     info = c.CommitInfo()
     path, count = path_bytes(result_dir), len(tokens)

@@ -7,41 +7,23 @@ import signal
 import threading
 import warnings
 import weakref
-from collections.abc import KeysView, Mapping, Set, ValuesView
-from ctypes import byref, c_size_t, c_void_p, string_at
+from collections.abc import Mapping
+from ctypes import byref, c_void_p, string_at
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-
-from . import _arrow, _ids, _options, _schema, _tensors, _waiting
+from . import _arrow, _given, _ids, _options, _schema, _tensors, _waiting
 from . import _structs as c
-from ._errors import CancelledError, InvalidArgumentError, InvalidTypeError
+from ._errors import (
+    CancelledError,
+    InvalidArgumentError,
+    InvalidStateError,
+    InvalidTypeError,
+    NoRoomError,
+)
 from ._library import library, path_bytes
 from ._location import is_local, local_path, table_path
-
-
-class WriterStats(NamedTuple):
-    """What `ResultDatasetWriter.stats` tells, since the writer was opened.
-
-    `checkpoints` is how often rows were made durable, `versions` how often a version of the table was made
-    that shows them, `blocked_ns` how long calls waited because the queue was full. `state` is "running",
-    "retrying" (something fails that may pass: what was accepted is kept and tried again, and calls wait) or
-    "failed" (nothing more is accepted, and what was durable stays so); `failure` is what fails then, or None.
-    """
-
-    accepted_rows: int
-    accepted_bytes: int
-    durable_rows: int
-    durable_bytes: int
-    queued_rows: int
-    queued_bytes: int
-    checkpoints: int
-    blocked_ns: int
-    visible_rows: int
-    versions: int
-    state: str
-    failure: str | None
+from ._write_stats import WriterStats
 
 
 class ResultDatasetWriter:
@@ -81,15 +63,28 @@ class ResultDatasetWriter:
     alias_arrow : bool
         Whether tensors of Arrow batches are kept until they are written, instead of being copied before
         `write_batch` returns. Their memory must not change then.
+    columns : mapping, optional
+        The columns of the table, `{"embedding": ("float32", (512,)), "score": ("float64", ())}`: dtype and
+        shape of the tensor of a row, in the order of the table. With them the table is made even if no row is
+        written. Default: what the first batch has.
+
+    room_ms : int, optional
+        How many milliseconds `write_batch` waits for room in the queue at most, then it is a BlockingIOError, and
+        nothing is accepted; 0 never waits. Default as long as it takes.
+    metadata : mapping of str to str, optional
+        What the table is to say of this run: the model, its checkpoint, the configuration. It is visible with the
+        first version of the run, as `ResultDataset.run_metadata`; of several runs of a table the last one that
+        gave a key counts.
 
     Attributes
     ----------
     result_dir, lance_dir : Path
         The directory of the results, and the one that the table is in.
-    tensor_dtype : numpy.dtype or None
-        The dtype of the tensors written so far, in the byte order of this machine.
-    tensor_shape : list of int or None
-        The shape of one tensor; `[]` for a scalar.
+    tensor_dtype : numpy.dtype, dict or None
+        The dtype of the tensors written so far, in the byte order of this machine; a dict by column unless
+        the only one is `data`.
+    tensor_shape : list of int, dict or None
+        The shape of one tensor, `[]` for a scalar; likewise.
     batch_count : int
         How many batches were written; those without rows do not count.
 
@@ -107,7 +102,8 @@ class ResultDatasetWriter:
 
     Notes
     -----
-    A writer belongs to the process that opened it. Its methods may be called from any thread;
+    A writer belongs to the process that opened it. It may be pickled at any time, with whatever holds it:
+    the copy tells what it was, refuses every call and closes nothing. Its methods may be called from any thread;
     calls take turns. One that is still open when the interpreter ends, or that is forgotten, is
     closed as `close` does. If the process is killed, what was durable becomes visible with the next writer
     that appends, or by `rds.recover`. Every error is an `RdsError` too.
@@ -125,6 +121,9 @@ class ResultDatasetWriter:
         job: str | None = None,
         part: int | None = None,
         alias_arrow: bool = False,
+        columns: Mapping[str, tuple[Any, Any]] | None = None,
+        room_ms: int | None = None,
+        metadata: Mapping[str, str] | None = None,
     ):
         if (job is None) != (part is None):
             raise InvalidArgumentError(f"job is {job!r} and part is {part!r}; one goes with the other")
@@ -138,19 +137,25 @@ class ResultDatasetWriter:
             part=_options.number("part", part),
             flags=c.WRITER_WAITING_MAIN_THREAD | (c.WRITER_ALIAS_ARROW if alias_arrow else 0),
         )
+        if room_ms == 0:
+            options.flags |= c.WRITER_NO_WAIT
+        else:
+            options.room_ms = _options.positive("room_ms", room_ms)
+        options.metadata, options.metadata_count = _given.metadata(metadata)
+        self._specs = _given.declared(columns)
+        if self._specs is not None:
+            options.columns, options.column_count = _given.to_structs(self._specs), len(self._specs)
         self._waiting = _waiting.Waiting()
         options.waiting = self._waiting.callback
         self.result_dir = result_dir if "://" in os.fspath(result_dir) else Path(result_dir)
         self.lance_dir = table_path(result_dir).parent
-        self.tensor_dtype: np.dtype | None = None
-        self.tensor_shape: list[int] | None = None
         self.batch_count = 0
         self._staged = mode == "staged"
 
         lib = library()
         handle = c_void_p()
         lib.rds_writer_open(path_bytes(result_dir), byref(options), byref(handle))
-        self._handle = handle
+        self._handle: c_void_p | None = handle
         self._finalizer = weakref.finalize(self, _close_forgotten, handle, os.getpid(), self._waiting)
         if is_local(result_dir):
             # A path that names the table itself has no result directory of its own.
@@ -158,27 +163,40 @@ class ResultDatasetWriter:
             (made.parent if made.suffix == ".lance" else made).mkdir(parents=True, exist_ok=True)
 
     @property
+    def tensor_dtype(self) -> Any:
+        return self._told(lambda spec: spec[0])
+
+    @property
+    def tensor_shape(self) -> Any:
+        return self._told(lambda spec: list(spec[1]))
+
+    def _told(self, part) -> Any:
+        specs = self._specs
+        if specs is None:
+            return None
+        return part(specs["data"]) if tuple(specs) == ("data",) else {n: part(spec) for n, spec in specs.items()}
+
+    @property
     def schema(self):
         """The pyarrow schema of the table; None before the first batch."""
-        if self.tensor_dtype is None:
-            return None
-        return _schema.to_pyarrow(self.tensor_dtype, self.tensor_shape or [])
+        return None if self._specs is None else _schema.to_pyarrow(self._specs)
 
     def write_batch(self, object_ids, data=None) -> None:
-        """Writes one tensor per id, or whatever speaks Arrow.
+        """Writes one tensor per id, or several that have names, or whatever speaks Arrow.
 
         Parameters
         ----------
         object_ids : sequence of str, bytes or int, or an Arrow table, batch or stream
             One id per tensor: a list, or an array of NumPy of kind `U`, `S`, `i`, `u`, `O` or `T`.
             bytes are decoded as UTF-8, integers become decimal. Without `data`: anything with
-            `__arrow_c_stream__` or `__arrow_c_array__` that has the columns `object_id` and `data`
-            (a fixed-size list); a stream is written batch by batch. It is copied too, but with
-            `alias_arrow`.
-        data : sequence of array_like, or array_like of shape (len(object_ids), ...)
+            `__arrow_c_stream__` or `__arrow_c_array__` that has the column `object_id` and columns of
+            tensors (fixed-size lists, or numbers); a stream is written batch by batch. It is copied too,
+            but with `alias_arrow`.
+        data : sequence of array_like, array_like of shape (len(object_ids), ...), or a mapping of these
             Tensors of equal dtype and shape, or one array with the tensors stacked along its first
-            dimension, in any memory layout and byte order. It is copied. The first batch of a table
-            fixes dtype and shape.
+            dimension, in any memory layout and byte order: the column `data`. Or such for each of several
+            columns, by their names; what has `items()`, a DataFrame say, will do. It is copied. The first
+            batch of a table fixes names, dtypes and shapes; later ones may have the columns in another order.
 
         Ctrl-C ends the wait for room, and nothing of the batch is accepted; or, with durability "batch", the
         wait until the batch is durable, which it becomes all the same: `stats().accepted_rows` tells.
@@ -187,28 +205,29 @@ class ResultDatasetWriter:
         ------
         ValueError
             The numbers of ids and tensors differ; a tensor has another dtype or shape than earlier
-            ones, which names its index; a dimension is 0; an id is not UTF-8. The writer stays
+            ones, which names its index; a column is missing, not one of the table's, or of a name that a
+            table cannot have; a dimension is 0; an id is not UTF-8. The writer stays
             usable, and nothing of the batch is written; of a stream the batches before it stay.
         TypeError
-            The dtype cannot be stored, or an id is no text and no integer. The writer stays usable.
+            The dtype cannot be stored, an id is no text and no integer, or the name of a column no str. The
+            writer stays usable.
         OSError, RuntimeError
             Writing failed, perhaps that of an earlier batch: what was durable stays so, and the
             writer accepts nothing more. Also if the stream itself fails. With the `status` 15 it cannot be
             known whether the last version landed; the next writer that appends, or `rds.recover`, finds out.
         """
+        self._live()
         if data is None:
             self._write_arrow(object_ids)
             return
-        object_ids, data = _sized("object_ids", object_ids), _sized("data", data)
-        if len(object_ids) != len(data):
-            raise InvalidArgumentError("Length of object_ids must match length of data")
-        stacked = _tensors.stack(data, self._spec())
-        if not len(stacked):
+        object_ids = _given.sized("object_ids", object_ids)
+        stacks = _given.stacks(object_ids, data, self._specs or {})
+        if not stacks:
             return
-        ids, tensor = _ids.to_struct(object_ids), _tensors.to_struct(stacked)
-        self._call(library().rds_write_tensors, byref(ids), byref(tensor))
-        self.tensor_dtype, shape = _tensors.spec(stacked)
-        self.tensor_shape = list(shape)
+        ids, tensors = _ids.to_struct(object_ids), _tensors.to_structs(stacks)
+        self._call(library().rds_write_tensors, byref(ids), tensors, len(stacks))
+        if self._specs is None:
+            self._specs = {name: _tensors.spec(stacked) for name, stacked in stacks.items()}
         self.batch_count += 1
 
     def _write_arrow(self, batches) -> None:
@@ -221,7 +240,7 @@ class ResultDatasetWriter:
             rows = array.length
             self._call(library().rds_write_batch, byref(schema), byref(array))
             if rows:
-                self.tensor_dtype, self.tensor_shape = _schema.spec(schema)
+                self._specs = self._specs or _schema.specs(schema)
                 self.batch_count += 1
 
     def flush(self) -> None:
@@ -264,7 +283,7 @@ class ResultDatasetWriter:
         raised: list[BaseException] = []
         try:
             with _waiting.progress_of_thread(progress, raised) as options.progress:
-                library().rds_commit(self._handle, byref(options), byref(info))
+                library().rds_commit(self._live(), byref(options), byref(info))
         except CancelledError:
             if raised:
                 raise raised.pop() from None
@@ -277,23 +296,30 @@ class ResultDatasetWriter:
     def _rows_done(self) -> tuple[int, int]:
         """How many rows a commit is done with, and of how many."""
         stats = c.WriteStats()
-        library().rds_writer_stats(self._handle, byref(stats))
+        library().rds_writer_stats(self._live(), byref(stats))
         return stats.durable_rows + stats.merged_rows, stats.accepted_rows + stats.to_merge_rows
+
+    def _live(self) -> c_void_p:
+        """The handle of a writer that is no copy."""
+        if self._handle is None:
+            raise InvalidStateError(
+                f"this is a pickled copy of the writer of {self.result_dir}, which belongs to the process that "
+                "opened it; the copy writes nothing"
+            )
+        return self._handle
 
     def _call(self, function, *arguments) -> None:
         """Calls a function that may wait."""
         try:
-            function(self._handle, *arguments)
-        except CancelledError as error:
+            function(self._live(), *arguments)
+        except (CancelledError, NoRoomError) as error:
             raise self._waiting.cause(error) from None
 
     def stats(self) -> WriterStats:
         """How far the writer is: what was accepted, what of it is durable and visible, what waits."""
         stats = c.WriteStats()
-        library().rds_writer_stats(self._handle, byref(stats))
-        numbers = {name: getattr(stats, name) for name in WriterStats._fields[:-2]}
-        failure = stats.failure_message.decode("utf-8", "replace") if stats.failure else None
-        return WriterStats(**numbers, state=c.WRITER_STATES[stats.state], failure=failure)
+        library().rds_writer_stats(self._live(), byref(stats))
+        return WriterStats.of(stats)
 
     def stage(self) -> bytes:
         """Makes durable what was written since the last token, and gives the token for it.
@@ -302,21 +328,23 @@ class ResultDatasetWriter:
         `rds.commit_staged`, in any process that sees the same directory. The writer stays open; but if it
         writes a part of a job, it has one token, and a second call is a RuntimeError.
         """
-        token, length = c_void_p(), c_size_t()
-        self._call(library().rds_writer_stage, byref(token), byref(length))
-        return string_at(token, length.value)
+        token = c.Token()
+        self._call(library().rds_writer_stage, byref(token))
+        return string_at(token.data, token.length)
 
     def abort(self) -> None:
         """Drops what is not durable, makes visible what is, and frees the writer. After `close` it does
         nothing."""
+        self._live()
         if self._finalizer.detach() is not None:
-            self._end(library().rds_abort)
+            self._end(library().rds_writer_abort)
 
     def close(self) -> None:
         """Makes durable and visible what was accepted (with durability "commit": drops what was not
         committed), merges the files of this writer to one per 2^20 rows or GiB, and frees the writer. A second
         call does nothing. Ctrl-C ends the wait; it goes on in the background, and if the process ends before it
         is done, what was durable waits for `rds.recover` or the next writer that appends."""
+        self._live()
         if self._finalizer.detach() is not None:
             self._end(library().rds_writer_close)
 
@@ -324,10 +352,11 @@ class ResultDatasetWriter:
         handle, self._handle = self._handle, c_void_p()
         try:
             function(handle)
-        except CancelledError as error:
+        except (CancelledError, NoRoomError) as error:
             raise self._waiting.cause(error) from None
 
     def __enter__(self):
+        self._live()
         return self
 
     def __exit__(self, error_type, error, traceback):
@@ -339,32 +368,21 @@ class ResultDatasetWriter:
             self.close()
 
     def __reduce__(self):
-        raise InvalidTypeError("a writer belongs to the process that opened it; it cannot be pickled")
+        # Whoever pickles something that holds a writer has no use for the copy. It must do no harm.
+        names = ("result_dir", "lance_dir", "batch_count", "_specs", "_staged")
+        told = {name: getattr(self, name) for name in names}
+        return _copy, (type(self), told)
 
     def __repr__(self):
-        state = "open" if self._finalizer.alive else "closed"
+        state = "copy" if self._handle is None else "open" if self._finalizer.alive else "closed"
         return f"<ResultDatasetWriter {str(self.result_dir)!r}, {self.batch_count} batches, {state}>"
 
-    def _spec(self):
-        return None if self.tensor_dtype is None else (self.tensor_dtype, tuple(self.tensor_shape or ()))
 
-
-def _sized(name: str, values):
-    """What has a length, made of what can be iterated."""
-    if isinstance(values, (KeysView, ValuesView)):
-        # Those of a dict: in order, and of keys each once.
-        return list(values)
-    if isinstance(values, (Mapping, Set)):
-        raise InvalidTypeError(f"{name} is a {type(values).__name__}; a sequence is expected")
-    try:
-        len(values)
-        return values
-    except TypeError:
-        pass
-    try:
-        return list(values)
-    except TypeError as error:
-        raise InvalidTypeError(f"{name} is {values!r}; a sequence is expected") from error
+def _copy(cls: type[ResultDatasetWriter], told: dict[str, Any]) -> ResultDatasetWriter:
+    """What a pickled writer is read as."""
+    writer = cls.__new__(cls)
+    vars(writer).update(told, _handle=None)
+    return writer
 
 
 def _close_forgotten(handle: c_void_p, pid: int, waiting: _waiting.Waiting) -> None:

@@ -38,7 +38,7 @@ def numbered_ids(count, start=0):
 
 def mapped_rows(dataset):
     """How many rows are read without a call into Lance."""
-    return dataset._snapshot.info.mapped_rows
+    return min(column.mapped_rows for column in dataset._snapshot.stored.values())
 
 
 def write(result_dir, ids, data, **options):

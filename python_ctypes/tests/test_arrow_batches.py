@@ -144,12 +144,12 @@ def test_columns_are_chosen_by_name(dataset, columns):
 @pytest.mark.parametrize("columns", ["ids", ["data", "x"], []], ids=str)
 def test_an_unknown_column_is_refused(dataset, columns):
     for call in (lambda: dataset.batch([1], columns), lambda: dataset.stream(columns)):
-        with pytest.raises(ValueError, match="column"):
+        with pytest.raises((KeyError, ValueError), match="column"):
             call()
 
 
 def test_a_batch_without_tensors_is_no_array(dataset):
-    with pytest.raises(ValueError, match="no column data"):
+    with pytest.raises(ValueError, match="the batch has no tensors"):
         np.asarray(dataset.batch([1], "object_id"))
 
 

@@ -80,7 +80,7 @@ def test_a_mapped_row_makes_no_call(dataset, monkeypatch):
     def called(*_):
         raise AssertionError("librds was called")
 
-    monkeypatch.setattr(dataset._snapshot, "_read", called)
+    monkeypatch.setattr(dataset._snapshot.lone, "_read", called)
     monkeypatch.setattr(library(), "rds_reader_read_range", called)
     for row in range(ROWS):
         assert_same_bits(dataset.take([row], out=out), DATA[[row]])

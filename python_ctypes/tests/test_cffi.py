@@ -26,10 +26,10 @@ def lib(ffi):
 
 def test_the_declarations_are_those_that_a_preprocessor_leaves(ffi):
     """Comments and macros are taken out of the header with regular expressions; cc knows how."""
-    command = ["cc", "-E", "-P", "-DRDS_NODISCARD=", "-x", "c", HEADER]
+    command = ["cc", "-E", "-P", "-DRDS_API=", "-DRDS_NODISCARD=", "-x", "c", HEADER]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     # What the headers of the system declare comes first.
-    text = text[text.index("struct ArrowSchema {") :].replace("__attribute__((warn_unused_result))", "")
+    text = text[text.index("struct ArrowSchema {") :]
     preprocessed = cffi.FFI()
     preprocessed.cdef(text)
     names = [name for kind in ffi.list_types() for name in kind]
@@ -54,21 +54,23 @@ def test_rows_are_written_and_read(ffi, lib, tmp_path):
     path = str(tmp_path).encode()
     writer = ffi.new("rds_writer **")
     check(lib.rds_writer_open(path, ffi.NULL, writer))
-    check(lib.rds_write_tensors(writer[0], ids, tensor))
+    check(lib.rds_write_tensors(writer[0], ids, tensor, 1))
     check(lib.rds_writer_close(writer[0]))
     assert lib.rds_writer_close(writer[0]) == lib.RDS_ERR_INVALID_HANDLE
 
     reader, rows = ffi.new("rds_reader **"), ffi.new("uint64_t[]", [3, 1])
     check(lib.rds_reader_open(path, ffi.NULL, reader))
-    info = ffi.new("rds_table_info *", {"struct_size": size("rds_table_info")})
-    check(lib.rds_reader_info(reader[0], info))
-    assert (info.rows, ffi.string(info.dtype_name), list(info.shape[0 : info.ndim])) == (
-        4,
-        b"float32",
-        [2, 3],
-    )
+    table = ffi.new("rds_table_info *", {"struct_size": size("rds_table_info")})
+    check(lib.rds_reader_info(reader[0], table))
+    assert (table.rows, table.column_count, table.has_ids) == (4, 1, 1)
+    column = ffi.new("uint32_t *")
+    check(lib.rds_reader_column(reader[0], b"data", column))
+    info = ffi.new("rds_column_info *", {"struct_size": size("rds_column_info")})
+    check(lib.rds_reader_column_info(reader[0], column[0], info))
+    assert ffi.unpack(info.name, info.name_length) == b"data"
+    assert (ffi.string(info.dtype_name), list(info.shape[0 : info.ndim])) == (b"float32", [2, 3])
     got = np.empty((2, 2, 3), np.float32)
-    check(lib.rds_reader_read(reader[0], rows, 2, ffi.from_buffer(got), got.nbytes))
+    check(lib.rds_reader_read(reader[0], column[0], rows, 2, ffi.from_buffer(got), got.nbytes))
     assert got.tolist() == array[[3, 1]].tolist()
     check(lib.rds_reader_close(reader[0]))
     assert rds.ResultDataset({}, tmp_path).ids() == numbered_ids(4)

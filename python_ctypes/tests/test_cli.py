@@ -42,6 +42,8 @@ def test_info_as_json(results):
         "rows": 20,
         "dtype": "float32",
         "shape": [2],
+        "columns": [{"name": "data", "dtype": "float32", "shape": [2], "mapped_rows": 20}],
+        "has_ids": True,
         "version": rds.ResultDataset({}, results)._snapshot.info.version,
         "mapped_rows": 20,
         "tensor_bytes": 160,
@@ -234,15 +236,15 @@ def test_verify_finds_a_table_that_is_not_of_these_batches(legacy, results):
 
 
 def test_verify_finds_what_lance_reads_otherwise(results, monkeypatch):
-    original = rds.ResultDataset.__getitem__
+    original = rds.Column.__getitem__
 
     def getitem(self, index):
         tensors = np.array(original(self, index))
-        if self._options["access"] == "lance":
+        if self._dataset._options["access"] == "lance":
             tensors[13] += 1
         return tensors
 
-    monkeypatch.setattr(rds.ResultDataset, "__getitem__", getitem)
+    monkeypatch.setattr(rds.Column, "__getitem__", getitem)
     failed = run("verify", results)
     assert failed[0] == _exit_codes.MISMATCH
     assert "row 13: the tensor is not the one that Lance reads" in one_line(*failed)

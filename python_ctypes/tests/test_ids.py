@@ -233,3 +233,24 @@ def test_what_is_no_id_is_refused_and_leaves_the_writer_usable(result_dir, ids, 
         assert writer.batch_count == 0
         writer.write_batch(["good"], np.ones((1, 3)))
     assert rds.ResultDataset({}, result_dir).ids() == ["good"]
+
+
+@pytest.mark.parametrize("one", ["a", b"a", np.str_("a"), np.bytes_(b"a")], ids=repr)
+def test_all_rows_of_an_id(result_dir, one):
+    ids = ["a" if row % 3 == 0 else f"b-{row}" for row in range(200)]
+    dataset = write(result_dir, ids)
+    rows = dataset.find_all(one)
+    assert rows.dtype == np.int64
+    assert rows.tolist() == list(range(0, 200, 3))
+    assert dataset.find_all("b-7").tolist() == [7]
+    assert dataset.find_all("absent").tolist() == []
+
+
+def test_all_rows_of_a_number(result_dir):
+    dataset = write(result_dir, [5, 7, 5])
+    assert dataset.find_all(5).tolist() == dataset.find_all(np.int64(5)).tolist() == [0, 2]
+    for wrong in (["a"], np.array(["a"]), None, 1.5):
+        with pytest.raises(TypeError):
+            dataset.find_all(wrong)
+    with pytest.raises(ValueError):
+        dataset.find_all("\ud800")

@@ -311,7 +311,7 @@ READS = {
     "ids": lambda dataset: dataset.ids(),
     "get_object_id": lambda dataset: dataset.get_object_id(3),
     "batch": lambda dataset: np.asarray(dataset.batch([1])),
-    "iteration": lambda dataset: next(iter(dataset.stream(rows=[2, 1])))._tensors(),
+    "iteration": lambda dataset: next(iter(dataset.stream(rows=[2, 1])))["data"],
 }
 
 

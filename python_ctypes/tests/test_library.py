@@ -2,18 +2,28 @@
 
 import ctypes
 import re
+import struct
 from pathlib import Path
 
 import cffi
 import pytest
 
-from rds import _dtypes, _errors, _library, _structs
+from rds import _dtypes, _errors, _gather, _library, _structs
 
 HEADER = Path(__file__).parents[2] / "include" / "rds.h"
 
 STRUCTS = {
+    "rds_error": _structs.Error,
+    "rds_string": _structs.String,
+    "rds_metadata": _structs.Metadata,
+    "rds_version_info": _structs.VersionInfo,
     "rds_ids": _structs.Ids,
     "rds_tensor": _structs.Tensor,
+    "rds_column_spec": _structs.ColumnSpec,
+    "rds_column_info": _structs.ColumnInfo,
+    "rds_rows": _structs.Rows,
+    "rds_target": _structs.Target,
+    "rds_select_options": _structs.SelectOptions,
     "rds_writer_options": _structs.WriterOptions,
     "rds_commit_options": _structs.CommitOptions,
     "rds_commit_info": _structs.CommitInfo,
@@ -40,10 +50,10 @@ def declarations():
     """The header without comments and preprocessor, which cffi does not read."""
     text = HEADER.read_text()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    macros = dict(re.findall(r"^#define (\w+) (\d+)\s*$", text, flags=re.MULTILINE))
+    macros = dict(re.findall(r"^#define (\w+) (\d+)u?\s*$", text, flags=re.MULTILINE))
     text = re.sub(r"^#ifdef __cplusplus.*?^#endif.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
-    text = text.replace("RDS_NODISCARD", "")
+    text = re.sub(r"\b(RDS_API|RDS_NODISCARD)\b", "", text)
     for length in ("RDS_MAX_NDIM", "RDS_FAILURE_BYTES"):
         text = text.replace(length, macros[length])
     return text, macros
@@ -62,7 +72,7 @@ def function_names():
 
 def struct_names():
     text = declarations()[0]
-    named = re.findall(r"^typedef struct \{.*?^\} (\w+);", text, flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"^typedef struct \w+ \{.*?^\} (\w+);", text, flags=re.DOTALL | re.MULTILINE)
     return named + [f"struct {name}" for name in re.findall(r"^struct (\w+) \{", text, flags=re.MULTILINE)]
 
 
@@ -138,7 +148,8 @@ def test_constants_have_the_values_of_the_header(header):
     for name in (
         "TENSOR_BYTE_SWAPPED",
         "READER_NO_PREFETCH",
-        "STREAM_FIXED_SHAPE_TENSOR",
+        "SELECT_NO_IDS",
+        "SELECT_NO_TENSORS",
         "COMMIT_MERGE_ALL",
         "WRITER_ALIAS_ARROW",
         "WRITER_WAITING_MAIN_THREAD",
@@ -154,9 +165,20 @@ def test_constants_have_the_values_of_the_header(header):
     kinds = header.typeof("rds_ids_kind").relements
     for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):
         assert getattr(_structs, name) == kinds[f"RDS_{name}"]
-    columns = header.typeof("rds_columns").relements
-    for name in ("COLUMN_OBJECT_ID", "COLUMN_DATA"):
-        assert getattr(_structs, name) == columns[f"RDS_{name}"]
+    forms = header.typeof("rds_table_form").relements
+    for name in ("FORM_DATA", "FORM_NAMED", "FORM_TYPES"):
+        assert getattr(_structs, name) == forms[f"RDS_{name}"]
+
+
+def test_what_is_packed_by_hand_has_the_layout_of_the_header(header):
+    assert struct.calcsize(_gather._ROWS.format) == header.sizeof("rds_rows")
+    for count in (1, 3):
+        assert struct.calcsize("@" + count * _gather._TARGET) == count * header.sizeof("rds_target")
+    packed = struct.pack("@" + _gather._TARGET, *range(1, 7))
+    target = _structs.Target.from_buffer_copy(packed)
+    assert [getattr(target, name) for name, *_ in _structs.Target._fields_] == [1, 2, 3, 4, 5, 6]
+    rows = _structs.Rows.from_buffer_copy(_gather._ROWS.pack(1, 2, 3, 4, 5))
+    assert [getattr(rows, name) for name, *_ in _structs.Rows._fields_] == [1, 2, 3, 4, 5]
 
 
 def test_every_status_of_the_header_has_an_exception(header):

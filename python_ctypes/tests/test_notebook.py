@@ -29,10 +29,13 @@ def test_every_digit_is_stored_and_reduced(ran):
     output, printed = ran
     count = len(load_digits().data)
     results, points = (rds.load_results_dataset({}, output / name) for name in ("infer", "reduce"))
-    assert results.tensor_shape == [32] and points.tensor_shape == [2]
+    assert results.tensor_shape == {"latent": [32], "probability": [10]}
+    assert points.tensor_shape == {"point": [2], "probability": [10]}
     assert len(results) == len(points) == count
     assert results.ids() == points.ids() == [f"digit-{number:04d}" for number in range(count)]
-    assert np.isfinite(points).all() and np.std(points, axis=0).min() > 0.1
+    point = np.asarray(points["point"])
+    assert np.isfinite(point).all() and np.std(point, axis=0).min() > 0.1
+    assert np.allclose(np.asarray(points["probability"]).sum(axis=1), 1)
     assert repr(results) in printed
 
 
@@ -40,6 +43,7 @@ def test_an_object_is_looked_up_and_those_like_it_are_of_its_kind(ran):
     _, printed = ran
     labels = load_digits().target
     assert f"digit-0042 is a {labels[42]}, at [" in printed
+    assert f"by the model a {labels[42]}." in printed
     (alike,) = (line for line in printed.splitlines() if line.startswith("Most like it are"))
     assert alike.count("digit-") == 5
     assert alike.count(f"(a {labels[42]})") >= 4

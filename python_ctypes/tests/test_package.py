@@ -116,6 +116,7 @@ def test_package_and_library_have_the_same_version():
 
 def test_public_names_are_exactly_the_contract():
     assert sorted(rds.__all__) == [
+        "Column",
         "InferenceDataset",
         "RdsError",
         "ResultDataset",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, numbered_ids, random_array, write
+from samples import assert_same_bits, mapped_rows, numbered_ids, random_array, write
 
 import rds
 from rds import _library
@@ -47,11 +47,11 @@ def test_it_is_pickled_as_its_location(dataset, protocol):
 
 
 def test_options_and_config_are_pickled_too(dataset):
-    one = rds.ResultDataset({"a": [1]}, dataset.data_location, access="lance", prefetch=False)
+    one = rds.ResultDataset({"a": [1]}, dataset.data_location, access="lance", prefetch=False, id_column="object_id")
     again = pickle.loads(pickle.dumps(one))
-    assert again._options == {"access": "lance", "prefetch": False}
+    assert again._options == {"access": "lance", "prefetch": False, "id_column": "object_id"}
     assert again.config == {"a": [1]}
-    assert again._snapshot.info.mapped_rows == 0
+    assert mapped_rows(again) == 0
     check(again)
 
 
@@ -115,10 +115,22 @@ def test_a_closed_dataset_is_not_pickled(dataset):
         pickle.dumps(dataset)
 
 
-def test_a_writer_is_not_pickled(result_dir):
+def test_a_pickled_writer_in_another_process_leaves_the_table_alone(result_dir):
     with rds.ResultDatasetWriter(result_dir) as writer:
-        with pytest.raises(TypeError, match="belongs to the process"):
-            pickle.dumps(writer)
+        writer.write_batch(IDS, DATA)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert pool.apply(refused, (writer,)) is True
+        writer.write_batch(IDS, DATA)
+    assert len(rds.ResultDataset({}, result_dir)) == 2 * ROWS
+
+
+def refused(writer):
+    """Whether a writer that came from another process refuses to write; it is forgotten then."""
+    try:
+        writer.write_batch(IDS, DATA)
+    except RuntimeError as error:
+        return "belongs to the process that opened it" in str(error)
+    return False
 
 
 def work(dataset, rows):

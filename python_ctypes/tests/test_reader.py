@@ -147,7 +147,7 @@ def test_ids_out_of_range_are_an_index_error(dataset, index):
         dataset.get_object_id(index)
 
 
-@pytest.mark.parametrize("index", [1.0, "a", [1.0], [[1]], [True, False], None, {}], ids=repr)
+@pytest.mark.parametrize("index", [1.0, b"a", [1.0], [[1]], [True, False], None, {}], ids=repr)
 def test_what_is_no_row_is_an_index_error(dataset, index):
     with pytest.raises(IndexError):
         dataset[index]

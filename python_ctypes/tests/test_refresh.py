@@ -10,6 +10,7 @@ import pytest
 from samples import assert_same_bits, mapped_rows, numbered_ids, random_array, store, to_arrow, write
 
 import rds
+from rds import _snapshot
 
 DATA = random_array("f4", (40, 6))
 IDS = numbered_ids(40)
@@ -112,7 +113,7 @@ def test_other_tensors_are_refused_and_the_dataset_stays(dataset, result_dir, da
     view = dataset[3]
     write(result_dir, IDS, data)
     for _ in range(2):
-        with pytest.raises(ValueError, match="open another one") as caught:
+        with pytest.raises(ValueError, match="open another reader") as caught:
             dataset.refresh()
         assert isinstance(caught.value, rds._errors.SchemaMismatchError)
         check(dataset, 10)
@@ -121,10 +122,43 @@ def test_other_tensors_are_refused_and_the_dataset_stays(dataset, result_dir, da
 
 
 def test_a_table_that_is_none_of_results_is_refused_and_the_dataset_stays(dataset, result_dir):
-    store(result_dir, to_arrow(IDS, DATA).replace_schema_metadata(None), mode="overwrite")
-    with pytest.raises(rds._errors.SchemaMismatchError, match="no tensor metadata"):
+    store(result_dir, to_arrow(IDS, DATA).select(["object_id"]).replace_schema_metadata(None), mode="overwrite")
+    with pytest.raises(rds._errors.SchemaMismatchError, match="no tensors"):
         dataset.refresh()
     check(dataset, 10)
+
+
+def test_one_id_after_a_refresh_does_not_load_all(dataset, result_dir, monkeypatch):
+    dataset.ids()
+    append(result_dir, 10, 40)
+    assert dataset.refresh() is True
+
+    def strings(_array):
+        raise AssertionError("the ids of all rows were exported")
+
+    monkeypatch.setattr(_snapshot, "Strings", strings)
+    for row in (39, 3, 10):
+        assert dataset.get_object_id(row) == IDS[row]
+    monkeypatch.undo()
+    for _ in range(3):
+        assert [dataset.get_object_id(row) for row in range(40)] == IDS[:40]
+    assert dataset._snapshot._ids is not None
+
+
+def test_what_was_mapped_and_loaded_is_kept(dataset, result_dir):
+    view, handle = dataset[3], dataset._snapshot.handle
+    assert dataset.index_of(IDS[3]) == 3
+    append(result_dir, 10, 40)
+    assert dataset.refresh() is True
+    assert dataset._snapshot.handle.value != handle.value
+    assert dataset[3].ctypes.data == view.ctypes.data
+    assert dataset.index_of(IDS[30]) == 30 and dataset.find_all(IDS[3]).tolist() == [3]
+
+
+def test_a_table_that_lost_its_metadata_shows_the_same_tensors(dataset, result_dir):
+    store(result_dir, to_arrow(IDS, DATA).replace_schema_metadata(None), mode="overwrite")
+    assert dataset.refresh() is True
+    check(dataset, 40)
 
 
 def test_a_table_that_is_gone_is_an_error_and_mapped_rows_stay(dataset, result_dir):

@@ -135,3 +135,14 @@ def test_stats_tell_how_far_a_writer_is(result_dir):
         assert (stats.visible_rows, stats.versions, stats.state, stats.failure) == (90, 1, "running", None)
     with pytest.raises(ValueError, match="rds_writer_stats"):
         writer.stats()
+
+
+def test_tokens_without_a_job_stay_where_they_were_given(result_dir):
+    tokens = []
+    for number, part in enumerate([1, 0, None, None]):
+        job = {} if part is None else {"job": "j", "part": part}
+        with rds.ResultDatasetWriter(result_dir, mode="staged", **job) as writer:
+            writer.write_batch([f"{number}"], np.zeros((1, 2), "f4"))
+            tokens.append(writer.stage())
+    rds.commit_staged(result_dir, [tokens[2], *tokens[:2], tokens[3]])
+    assert rds.ResultDataset({}, result_dir).ids() == ["2", "1", "0", "3"]

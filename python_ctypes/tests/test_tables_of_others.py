@@ -29,16 +29,12 @@ def with_data(column):
 
 
 REFUSED = {
-    "no metadata": (with_metadata(), "no tensor metadata"),
-    "no shape": (with_metadata(tensor_dtype="float32"), "tensor_shape"),
-    "no dtype": (with_metadata(tensor_shape="[4]"), "tensor_dtype"),
     "shape that is no JSON": (with_metadata(tensor_shape="4;", tensor_dtype="float32"), "4;"),
     "shape that is no list": (with_metadata(tensor_shape="4", tensor_dtype="float32"), "JSON list"),
     "shape of another size": (with_metadata(tensor_shape="[5]", tensor_dtype="float32"), '"data"'),
     "shape with a zero": (with_metadata(tensor_shape="[0]", tensor_dtype="float32"), "dimension 0"),
     "dtype of other storage": (with_metadata(tensor_shape="[4]", tensor_dtype="int32"), '"data"'),
     "no data": (GOOD.drop(["data"]), '"data"'),
-    "no ids": (GOOD.drop(["object_id"]), '"object_id"'),
     "data of single numbers": (with_data(pa.array(np.ones(10, "f4"))), '"data"'),
     "data of variable lists": (with_data(pa.array(DATA.tolist(), pa.list_(pa.float32()))), '"data"'),
     "data of text": (with_data(pa.array(["x"] * 10)), '"data"'),
@@ -53,6 +49,18 @@ def test_a_table_that_is_none_of_results_is_a_runtime_error_with_the_reason(resu
     assert isinstance(caught.value, ValueError)
     assert text in str(caught.value)
     assert "results.lance" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"tensor_dtype": "float32"}, {"tensor_shape": "[4]"}, {"data": "{}"}, {"other": "x"}],
+    ids=str,
+)
+def test_without_whole_metadata_a_list_is_a_vector(result_dir, metadata):
+    store(result_dir, with_metadata(**metadata))
+    dataset = rds.ResultDataset({}, result_dir)
+    assert (dataset.columns, dataset.tensor_shape) == (("data",), [4])
+    assert_same_bits(np.asarray(dataset), DATA)
 
 
 def test_an_unknown_dtype_is_refused_by_name(result_dir):
@@ -147,10 +155,11 @@ def test_large_utf8_ids_are_read(result_dir):
     assert dataset.find(["object-00009"]).tolist() == [9]
 
 
-def test_integer_ids_are_refused_clearly(result_dir):
-    store(result_dir, GOOD.set_column(0, "object_id", pa.array(range(10))))
-    with pytest.raises(RuntimeError, match="object_id"):
-        rds.ResultDataset({}, result_dir)
+def test_integer_ids_are_decimal(result_dir):
+    store(result_dir, GOOD.set_column(0, "object_id", pa.array(range(10, 20))))
+    dataset = rds.ResultDataset({}, result_dir)
+    assert dataset.ids() == [str(number) for number in range(10, 20)]
+    assert dataset.index_of(13) == dataset.index_of("13") == 3
 
 
 DAMAGE = {
@@ -179,5 +188,5 @@ def test_a_damaged_data_file_is_an_error_not_a_crash(make_dataset, result_dir, d
 def test_ids_that_are_no_strings_are_not_appended_to(result_dir):
     numbers = pa.table({"object_id": pa.array(range(10)), "data": GOOD["data"]})
     store(result_dir, numbers.replace_schema_metadata(GOOD.schema.metadata))
-    with pytest.raises(rds.RdsError, match='column "object_id": expected strings, got int64'):
+    with pytest.raises(rds.RdsError, match='column "object_id" of the table: the ids are no strings'):
         rds.ResultDatasetWriter(result_dir, mode="append").write_batch(["x"], DATA[:1])

@@ -221,10 +221,10 @@ def test_tables_as_pylance_writes_them_by_default(result_dir, width, mapped):
 def test_an_export_that_is_a_copy_is_not_kept(dataset):
     """A table would lie in memory twice."""
     handle = dataset._snapshot.handle
-    _, (span,) = _spans.find(handle, ROWS)
-    assert _spans.memory(handle, span).tobytes() == DATA.tobytes()
+    _, (span,) = _spans.find(handle, 0, ROWS)
+    assert _spans.memory(handle, 0, span).tobytes() == DATA.tobytes()
     elsewhere = Span(first_row=0, row_count=ROWS, data=span.data + 8, stride=span.stride)
-    assert _spans.memory(handle, elsewhere) is None
+    assert _spans.memory(handle, 0, elsewhere) is None
 
 
 def test_rows_of_bool_are_read_and_read_only(make_dataset):

@@ -103,3 +103,30 @@ def test_tensors_are_written(tmp_path, data):
         writer.write_batch(IDS, data)
     expected = torch.stack(data).numpy() if isinstance(data, list) else data.numpy()
     assert np.array_equal(np.asarray(rds.ResultDataset({}, tmp_path)), expected)
+
+
+@pytest.fixture
+def columns(tmp_path):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(IDS, {"embedding": torch.from_numpy(DATA), "score": torch.arange(ROWS) / 7})
+    return rds.ResultDataset({}, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_loader_gives_columns_by_name(columns, method, workers):
+    options = {"num_workers": workers, "multiprocessing_context": method, "timeout": 60} if workers else {}
+    batches = list(DataLoader(columns, batch_size=50, **options))
+    assert [set(batch) for batch in batches] == [{"embedding", "score"}] * 6
+    assert torch.equal(torch.cat([batch["embedding"] for batch in batches]), torch.from_numpy(DATA))
+    assert torch.equal(torch.cat([batch["score"] for batch in batches]), torch.arange(ROWS) / 7)
+    batches = list(DataLoader(columns["embedding"], batch_size=50, **options))
+    assert torch.equal(torch.cat(batches), torch.from_numpy(DATA))
+
+
+def test_columns_are_put_into_memory_of_torch(columns):
+    out = {"embedding": torch.zeros(4, 2, 3), "score": torch.zeros(4)}
+    assert columns.take([5, 1, 5, 255], out=out) is out
+    assert np.array_equal(out["embedding"].numpy(), DATA[[5, 1, 5, 255]])
+    assert torch.equal(out["score"], torch.tensor([5, 1, 5, 255]) / 7)
+    assert torch.equal(torch.from_dlpack(columns["embedding"]), torch.from_numpy(DATA))

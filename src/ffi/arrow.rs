@@ -142,7 +142,7 @@ impl StreamIn {
             // SAFETY: a NUL-terminated string, by the Arrow C stream interface.
             false => unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned(),
         };
-        Err(Error::io(format!("the stream failed with error {code}: {text}")))
+        Err(Error::stream(format!("the stream failed with error {code}: {text}")))
     }
 }
 
@@ -197,7 +197,7 @@ impl Iterator for Guarded {
 
 fn told(error: Error) -> ArrowError {
     let status = error.status;
-    let text = boundary::set_last_error("rds_reader_stream", error);
+    let text = boundary::set_last_error("rds_reader_stream()", error);
     // What arrow-rs makes of these: EIO, ENOSYS, EINVAL.
     match status {
         Status::RDS_ERR_IO | Status::RDS_ERR_NOT_FOUND | Status::RDS_ERR_CORRUPT => {

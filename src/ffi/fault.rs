@@ -22,8 +22,8 @@ mod armed {
     }
 
     pub fn trip(function: &str) {
-        if ARMED.get() == Some(function) {
-            panic!("injected into {function}");
+        if ARMED.get() == Some(crate::ffi::boundary::name(function)) {
+            panic!("injected into {}", crate::ffi::boundary::name(function));
         }
     }
 }

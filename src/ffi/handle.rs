@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
-use crate::ffi::boundary::{Scope, refuse_while_logging};
+use crate::ffi::boundary::{self, Scope, refuse_while_logging};
 use crate::ffi::pin::{self, Pin};
 
 const CHUNK: usize = 64;
@@ -43,7 +43,7 @@ impl<T> Entry<T> {
 /// poisoned.
 pub struct Held<T: Send + Sync> {
     entry: *const Entry<T>,
-    function: &'static str,
+    signature: &'static str,
     /// Whether the thread was unwinding before: then that panic is not this call's.
     unwinding: bool,
     _pin: Pin,
@@ -71,7 +71,7 @@ impl<T: Send + Sync> Drop for Held<T> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.unwinding {
             // The first panic is the one to name.
-            let _ = self.entry().poisoned_by.set(Box::new(self.function));
+            let _ = self.entry().poisoned_by.set(Box::new(self.signature));
         }
     }
 }
@@ -155,16 +155,17 @@ impl<T: Send + Sync + 'static> Registry<T> {
         if entry.is_null() || slot.state.load(Ordering::Acquire) != live {
             return Err(self.unknown(token));
         }
-        let (function, unwinding) = (scope.function(), std::thread::panicking());
-        let held = Held { entry, function, unwinding, _pin: pin };
+        let (signature, unwinding) = (scope.signature(), std::thread::panicking());
+        let held = Held { entry, signature, unwinding, _pin: pin };
         let poisoned_by = held.entry().poisoned_by.get();
         if let Some(function) = poisoned_by {
             return Err(Error::panic(format!(
-                "the {} is unusable since a panic in {function}; close it and open another",
-                self.name
+                "the {} is unusable since a panic in {}; close it and open another",
+                self.name,
+                boundary::name(function)
             )));
         }
-        super::fault::trip(held.function);
+        super::fault::trip(held.signature);
         Ok(held)
     }
 

@@ -1,6 +1,6 @@
 //! Log messages of librds and of the crates it is made of, handed to a callback of the caller.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ use crate::ffi::boundary::{call, refuse_while_logging, while_logging};
 use crate::ffi::types::rds_log_callback;
 
 struct Sink {
-    callback: unsafe extern "C" fn(c_int, *const c_char, *const c_char, *mut c_void),
+    callback: unsafe extern "C" fn(*mut c_void, u32, *const c_char, *const c_char),
     user_data: *mut c_void,
 }
 
@@ -38,10 +38,10 @@ impl Log for Forward {
         let text = |s: String| CString::new(s.replace('\0', "\\0")).unwrap_or_default();
         let target = text(record.target().to_string());
         let message = text(record.args().to_string());
-        let level = record.level() as c_int;
+        let level = record.level() as u32;
         // SAFETY: the caller vouches for the callback until it sets another; the strings live here.
         while_logging(|| unsafe {
-            (sink.callback)(level, target.as_ptr(), message.as_ptr(), sink.user_data);
+            (sink.callback)(sink.user_data, level, target.as_ptr(), message.as_ptr());
         });
     }
 
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn rds_set_log_callback(
     callback: rds_log_callback,
     user_data: *mut c_void,
 ) -> Status {
-    call("rds_set_log_callback", |_| {
+    call("rds_set_log_callback(level, callback, user_data)", |_| {
         refuse_while_logging()?;
         let filter = LevelFilter::iter().nth(level as usize).ok_or_else(|| {
             Error::invalid_argument(format!("level is {level}; 0 (off) to 5 (trace) are possible"))

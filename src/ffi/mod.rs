@@ -27,6 +27,7 @@ mod pin;
 #[cfg(test)]
 mod pin_model;
 pub mod reader;
+pub mod reader_history;
 pub mod reader_ids;
 pub mod reader_rows;
 pub mod runtime;

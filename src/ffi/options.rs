@@ -55,6 +55,50 @@ pub unsafe fn read<T: SizedStruct>(_: &Scope, pointer: *const T, name: &str) -> 
     Ok(value)
 }
 
+/// An array of sized structs, stepped by the size in the first one, which is that of all.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to `count` structs of as many initialised bytes as the first field of each says.
+pub unsafe fn read_all<T: SizedStruct>(
+    scope: &Scope,
+    pointer: *const T,
+    count: usize,
+    name: &str,
+) -> Result<Vec<T>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: as this function's own contract.
+    let step = unsafe { size::<T>(pointer, name) }?;
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).map_err(|_| {
+        Error::invalid_argument(format!("{name}: {count} structs do not fit in memory"))
+    })?;
+    for index in 0..count {
+        let one = pointer.wrapping_byte_add(index * step);
+        let name = format!("{name}[{index}]");
+        // SAFETY: as this function's own contract.
+        unsafe {
+            same_size(one, step, &name)?;
+            all.push(read(scope, one, &name)?);
+        }
+    }
+    Ok(all)
+}
+
+/// # Safety
+/// As `size`.
+unsafe fn same_size<T: SizedStruct>(pointer: *const T, step: usize, name: &str) -> Result<()> {
+    // SAFETY: as this function's own contract.
+    let own = unsafe { size::<T>(pointer, name) }?;
+    match own == step {
+        true => Ok(()),
+        false => Err(Error::invalid_argument(format!(
+            "{name}: struct_size is {own}, that of the first one is {step}; all must be equal"
+        ))),
+    }
+}
+
 /// A sized struct of the caller to be written, checked before the work whose result it takes: a
 /// malformed struct must not hide that the work was done.
 pub struct Out<'a, T> {
@@ -97,6 +141,33 @@ pub unsafe fn required_out<'a, T: SizedStruct>(
     unsafe { out(scope, pointer, name) }
 }
 
+/// An array of outputs, stepped by the size in the first one, which is that of all.
+///
+/// # Safety
+/// If not NULL, `pointer` must point to `count` structs of as many writable bytes as the first field of each says.
+pub unsafe fn out_all<'a, T: SizedStruct>(
+    scope: &'a Scope,
+    pointer: *mut T,
+    count: usize,
+    name: &str,
+) -> Result<Vec<Out<'a, T>>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: as this function's own contract.
+    let step = unsafe { size::<T>(pointer, name) }?;
+    let one = |index: usize| {
+        let place = pointer.wrapping_byte_add(index.wrapping_mul(step));
+        let name = format!("{name}[{index}]");
+        // SAFETY: as above.
+        unsafe {
+            same_size(place.cast_const(), step, &name)?;
+            required_out(scope, place, &name)
+        }
+    };
+    (0..count).map(one).collect()
+}
+
 impl<T: SizedStruct> Out<'_, T> {
     /// Writes as much of `value` as the caller's version of the struct has. The caller's size stays
     /// in the first field.
@@ -118,7 +189,10 @@ impl<T: SizedStruct> Out<'_, T> {
 /// # Safety
 /// If not NULL, `pointer` must point to a `usize`.
 unsafe fn size<T: SizedStruct>(pointer: *const T, name: &str) -> Result<usize> {
-    if pointer.is_null() || !pointer.is_aligned() {
+    if pointer.is_null() {
+        return Err(Error::invalid_argument(format!("{name} is NULL")));
+    }
+    if !pointer.is_aligned() {
         return Err(Error::invalid_argument(format!(
             "{name} is {pointer:p}; it must be a valid pointer"
         )));
@@ -149,9 +223,11 @@ macro_rules! sized {
 }
 
 sized! {
+    rds_error: 32;
     rds_ids: 48;
-    rds_tensor: 48;
-    rds_writer_options: 32;
+    rds_tensor: 56;
+    rds_column_spec: 32;
+    rds_writer_options: 120;
     rds_commit_options: 32;
     rds_commit_info: 40;
     rds_write_stream_options: 24;
@@ -161,9 +237,14 @@ sized! {
     rds_vacuum_info: 32;
     rds_recover_options: 24;
     rds_recover_info: 72;
-    rds_reader_options: 16;
+    rds_reader_options: 56;
     rds_span: 40;
-    rds_table_info: 568;
-    rds_stream_options: 40;
+    rds_table_info: 48;
+    rds_column_info: 568;
+    rds_version_info: 32;
+    rds_rows: 40;
+    rds_target: 40;
+    rds_select_options: 32;
+    rds_stream_options: 64;
     rds_runtime_options: 16;
 }

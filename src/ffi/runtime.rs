@@ -23,12 +23,12 @@ use crate::runtime;
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_runtime_configure(options: *const rds_runtime_options) -> Status {
-    call("rds_runtime_configure", |scope| {
+    call("rds_runtime_configure(options)", |scope| {
         refuse_while_logging()?;
         // SAFETY: NULL and sizes are checked; the struct has the bytes that its size says.
         let options = unsafe { options::read(scope, options, "options") }?;
         let threads = usize::try_from(options.worker_threads)
-            .map_err(|_| Error::invalid_argument("worker_threads is too large"))?;
+            .map_err(|_| Error::invalid_argument("options.worker_threads is too large"))?;
         runtime::configure(threads)
     })
 }

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn rds_commit_staged(
     options: *const rds_commit_staged_options,
     out_info: *mut rds_commit_info,
 ) -> Status {
-    call("rds_commit_staged", |scope| {
+    call("rds_commit_staged(path, tokens, token_count, options, out_info)", |scope| {
         // SAFETY: NULL and sizes are checked; what is not NULL is as the header asks.
         let (path, tokens, options, out) = unsafe {
             let path = args::text(scope, path, "path")?;
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn rds_recover(
     options: *const rds_recover_options,
     out_info: *mut rds_recover_info,
 ) -> Status {
-    call("rds_recover", |scope| {
+    call("rds_recover(path, options, out_info)", |scope| {
         // SAFETY: NULL and sizes are checked; what is not NULL is as the header asks.
         let (path, options, out) = unsafe {
             let path = args::text(scope, path, "path")?;
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn rds_vacuum(
     options: *const rds_vacuum_options,
     out_info: *mut rds_vacuum_info,
 ) -> Status {
-    call("rds_vacuum", |scope| {
+    call("rds_vacuum(path, options, out_info)", |scope| {
         // SAFETY: NULL and sizes are checked; what is not NULL is as the header asks.
         let (path, options, out) = unsafe {
             let path = args::text(scope, path, "path")?;

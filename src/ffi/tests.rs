@@ -28,6 +28,11 @@ fn open_writer(path: &CStr, mode: u32) -> (Status, *mut types::rds_writer) {
         reserved: 0,
         waiting: None,
         user_data: null_mut(),
+        columns: null(),
+        column_count: 0,
+        room_ms: 0,
+        metadata: null(),
+        metadata_count: 0,
     };
     let mut handle = null_mut();
     // SAFETY: all pointers are to live values.
@@ -49,15 +54,17 @@ fn write_rows(handle: *mut types::rds_writer) -> Status {
     let shape = [2_i64];
     let tensor = types::rds_tensor {
         struct_size: size_of::<types::rds_tensor>(),
+        name: null(),
         dtype: crate::tensor::DType::RDS_DTYPE_INT64 as u32,
-        flags: 0,
         ndim: 1,
         shape: shape.as_ptr(),
         strides: null(),
         data: numbers.as_ptr().cast(),
+        flags: 0,
+        reserved: 0,
     };
     // SAFETY: all pointers are to live values.
-    unsafe { writer_batches::rds_write_tensors(handle, &ids, &tensor) }
+    unsafe { writer_batches::rds_write_tensors(handle, &ids, &tensor, 1) }
 }
 
 #[test]
@@ -108,7 +115,10 @@ fn a_panic_in_a_reader_leaves_outputs_empty_and_the_reader_closable() {
 
     let mut schema = FFI_ArrowSchema::empty();
     arm(Some("rds_reader_schema"));
-    assert_eq!(unsafe { reader::rds_reader_schema(snapshot, &mut schema) }, Status::RDS_ERR_PANIC);
+    assert_eq!(
+        unsafe { reader::rds_reader_schema(snapshot, null(), &mut schema) },
+        Status::RDS_ERR_PANIC
+    );
     arm(None);
     assert!(schema.name().is_none());
     drop(schema);

@@ -7,9 +7,9 @@ use crate::ffi::boundary::call;
 
 /// The version of the interface: major * 1000 + minor. Within one major version functions, fields
 /// and values are only added.
-pub const RDS_ABI_VERSION: u32 = 1;
+pub const RDS_ABI_VERSION: u32 = 1000;
 
-/// Returns the version of the library, `0.1.0`.
+/// Returns the version of the library, `0.2.0`.
 ///
 /// @return a static string, never NULL.
 ///
@@ -49,14 +49,14 @@ pub extern "C" fn rds_abi_version() -> u32 {
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn rds_check_abi(abi_version: u32) -> Status {
-    call("rds_check_abi", |_| {
+    call("rds_check_abi(abi_version)", |_| {
         let same_major = abi_version / 1000 == RDS_ABI_VERSION / 1000;
         if same_major && abi_version <= RDS_ABI_VERSION && abi_version != 0 {
             return Ok(());
         }
         Err(Error::not_supported(format!(
-            "the caller was built for version {abi_version} of the interface, the library has {RDS_ABI_VERSION}; \
-             build against the header of the library"
+            "abi_version is {abi_version}: the caller was built for that of the interface, the library has \
+             {RDS_ABI_VERSION}; build against the header of the library"
         )))
     })
 }

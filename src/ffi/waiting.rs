@@ -1,12 +1,12 @@
-//! The callback that calls on a writer ask while they wait.
+//! The callback that calls on a writer or a reader ask while they wait.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ffi::types::{RDS_WRITER_WAITING_MAIN_THREAD, rds_writer_options};
-use crate::writer::Patience;
+use crate::ffi::types::rds_waiting_callback;
+use crate::patience::Patience;
 
 struct Waiting {
     callback: unsafe extern "C" fn(*mut c_void) -> c_int,
@@ -37,6 +37,10 @@ impl Patience for Waiting {
         !is_asked && (!self.main_thread_only || is_main_thread())
     }
 
+    fn is_asking(&self) -> bool {
+        ASKED.try_with(Cell::get).unwrap_or(false)
+    }
+
     fn lasts(&self) -> bool {
         let _ = ASKED.try_with(|asked| asked.set(true));
         // SAFETY: the contract of the header; called on the thread of the caller, during its call.
@@ -52,11 +56,10 @@ fn is_main_thread() -> bool {
 }
 
 /// What the options ask for.
-pub fn patience(options: &rds_writer_options) -> Option<Arc<dyn Patience>> {
-    let waiting = Waiting {
-        callback: options.waiting?,
-        user_data: options.user_data,
-        main_thread_only: options.flags & RDS_WRITER_WAITING_MAIN_THREAD != 0,
-    };
-    Some(Arc::new(waiting))
+pub fn patience(
+    callback: rds_waiting_callback,
+    user_data: *mut c_void,
+    main_thread_only: bool,
+) -> Option<Arc<dyn Patience>> {
+    Some(Arc::new(Waiting { callback: callback?, user_data, main_thread_only }))
 }

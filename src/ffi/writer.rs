@@ -6,7 +6,7 @@ use crate::error::{Result, Status};
 use crate::ffi::boundary::{Scope, call, refuse_while_logging};
 use crate::ffi::handle::{Held, Registry};
 use crate::ffi::types::{
-    rds_commit_info, rds_commit_options, rds_write_stats, rds_writer, rds_writer_options,
+    rds_commit_info, rds_commit_options, rds_token, rds_write_stats, rds_writer, rds_writer_options,
 };
 use crate::ffi::{args, convert, options};
 use crate::location::Location;
@@ -35,7 +35,7 @@ pub fn writer(scope: &Scope, token: *const rds_writer) -> Result<Held<Writer>> {
 /// @return RDS_ERR_ALREADY_EXISTS mode is RDS_MODE_CREATE and the table exists, or durable rows of another run wait
 /// there to become visible.
 /// @return RDS_ERR_NOT_FOUND mode is RDS_MODE_APPEND and there is no table.
-/// @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and the table lacks the columns or the
+/// @return RDS_ERR_SCHEMA_MISMATCH mode is RDS_MODE_APPEND and options.columns are not those of the table, or it lacks columns or
 /// tensor metadata, or has other columns too.
 /// @return RDS_ERR_NOT_SUPPORTED the scheme of path or a field of options is not known to this build,
 /// or the table is one that this version cannot add to.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn rds_writer_open(
     options: *const rds_writer_options,
     out_writer: *mut *mut rds_writer,
 ) -> Status {
-    call("rds_writer_open", |scope| {
+    call("rds_writer_open(path, options, out_writer)", |scope| {
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (out, path, options) = unsafe {
             let out = args::out(scope, out_writer, std::ptr::null_mut(), "out_writer")?;
@@ -91,7 +91,6 @@ pub unsafe extern "C" fn rds_writer_open(
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
 /// another process; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -104,7 +103,7 @@ pub unsafe extern "C" fn rds_writer_open(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
-    call("rds_flush", |scope| self::writer(scope, writer)?.flush())
+    call("rds_flush(writer)", |scope| self::writer(scope, writer)?.flush())
 }
 
 /// Makes everything accepted durable and visible, whatever the durability of the writer is, and merges small data files
@@ -119,7 +118,7 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 /// @param[in] options NULL means all defaults. Borrowed during the call.
 /// @param[out] out_info NULL if the caller does not want it; else initialised with
 /// RDS_COMMIT_INFO_INIT. Written on success only.
-/// @return RDS_OK everything accepted is durable and visible. If nothing was ever accepted there is still no table.
+/// @return RDS_OK everything accepted is durable and visible. If nothing was ever accepted, and no columns were declared, there is still no table.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT options or out_info are malformed; nothing changed.
 /// @return RDS_ERR_NOT_SUPPORTED options have a field this version does not know; nothing changed.
@@ -134,7 +133,6 @@ pub unsafe extern "C" fn rds_flush(writer: *mut rds_writer) -> Status {
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
 /// another process; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -151,7 +149,7 @@ pub unsafe extern "C" fn rds_commit(
     options: *const rds_commit_options,
     out_info: *mut rds_commit_info,
 ) -> Status {
-    call("rds_commit", |scope| {
+    call("rds_commit(writer, options, out_info)", |scope| {
         let writer = self::writer(scope, writer)?;
         // SAFETY: NULL and sizes are checked; the structs have the bytes that their sizes say.
         let (options, out) = unsafe {
@@ -185,7 +183,7 @@ pub unsafe extern "C" fn rds_writer_stats(
     writer: *mut rds_writer,
     out_stats: *mut rds_write_stats,
 ) -> Status {
-    call("rds_writer_stats", |scope| {
+    call("rds_writer_stats(writer, out_stats)", |scope| {
         let writer = self::writer(scope, writer)?;
         // SAFETY: NULL and size are checked; the struct has the bytes that its size says.
         let out = unsafe { options::required_out(scope, out_stats, "out_stats") }?;
@@ -202,11 +200,10 @@ pub unsafe extern "C" fn rds_writer_stats(
 /// stays open, and may stage again.
 ///
 /// @param[in] writer a writer whose mode is RDS_MODE_STAGED.
-/// @param[out] out_token the token: bytes to be stored or sent as they are. NULL on failure.
-/// @param[out] out_length how many bytes; below 64 KiB but for the list of data files. 0 on failure.
+/// @param[out] out_token the token; below 64 KiB but for the list of data files. NULL and 0 on failure.
 /// @return RDS_OK the rows are on disk, waiting to be published.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
-/// @return RDS_ERR_INVALID_ARGUMENT an output is NULL; nothing changed.
+/// @return RDS_ERR_INVALID_ARGUMENT out_token is NULL; nothing changed.
 /// @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
 /// writer, or another thread closed the writer meanwhile; nothing changed.
 /// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
@@ -225,20 +222,14 @@ pub unsafe extern "C" fn rds_writer_stats(
 #[must_use]
 pub unsafe extern "C" fn rds_writer_stage(
     writer: *mut rds_writer,
-    out_token: *mut *const u8,
-    out_length: *mut usize,
+    out_token: *mut rds_token,
 ) -> Status {
-    call("rds_writer_stage", |scope| {
+    call("rds_writer_stage(writer, out_token)", |scope| {
+        let none = rds_token { data: std::ptr::null(), length: 0 };
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let (token, length) = unsafe {
-            // Both are set to nothing, also if one of them is NULL.
-            let token = args::out(scope, out_token, std::ptr::null(), "out_token");
-            (token, args::out(scope, out_length, 0, "out_length")?)
-        };
-        let token = token?;
+        let token = unsafe { args::out(scope, out_token, none, "out_token") }?;
         let bytes = self::writer(scope, writer)?.stage()?;
-        token.set(bytes.as_ptr());
-        length.set(bytes.len());
+        token.set(rds_token { data: bytes.as_ptr(), length: bytes.len() });
         Ok(())
     })
 }
@@ -262,7 +253,6 @@ pub unsafe extern "C" fn rds_writer_stage(
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
 /// another process; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed so that the rows do not fit; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -275,7 +265,7 @@ pub unsafe extern "C" fn rds_writer_stage(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
-    call("rds_writer_close", |_| WRITERS.remove(writer as u64)?.close())
+    call("rds_writer_close(writer)", |_| WRITERS.remove(writer as u64)?.close())
 }
 
 /// Closes a writer and drops what is not durable.
@@ -294,7 +284,6 @@ pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
 /// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, or the run taken over; as above.
-/// @return RDS_ERR_SCHEMA_MISMATCH the columns of the table changed; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -306,6 +295,6 @@ pub unsafe extern "C" fn rds_writer_close(writer: *mut rds_writer) -> Status {
 /// @since 0.1
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn rds_abort(writer: *mut rds_writer) -> Status {
-    call("rds_abort", |_| WRITERS.remove(writer as u64)?.abort())
+pub unsafe extern "C" fn rds_writer_abort(writer: *mut rds_writer) -> Status {
+    call("rds_writer_abort(writer)", |_| WRITERS.remove(writer as u64)?.abort())
 }

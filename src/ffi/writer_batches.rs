@@ -10,14 +10,14 @@ use crate::ffi::{args, arrow, convert, options, writer};
 
 /// Writes a batch that is an Arrow record batch.
 ///
-/// The batch is checked whole before any of it is accepted. The first batch of a table fixes dtype
-/// and shape: from the schema metadata `tensor_shape` and `tensor_dtype` if it has them, else from
-/// the extension type `arrow.fixed_shape_tensor`, else the length of the list. An empty batch does
-/// nothing.
+/// The batch is checked whole before any of it is accepted. The first batch of a table fixes the names, dtypes and
+/// shapes of its tensors: from the schema metadata that a table of librds has, else from
+/// the extension type `arrow.fixed_shape_tensor`, else the length of the list; a column of numbers is of scalars. Later
+/// batches have the same columns, in any order. An empty batch does nothing.
 ///
 /// @param[in] writer a writer.
 /// @param[in] schema of the batch: a struct with `object_id` (utf8, large_utf8, utf8_view, binary, or
-/// an integer type) and `data` (fixed_size_list), in any order. Borrowed.
+/// an integer type), and tensors (fixed_size_list, or numbers), in any order. Borrowed.
 /// @param[in,out] array the batch. Moved: marked released on return, and released by the library, whether
 /// the call succeeds or fails. It is copied and released before the return; with RDS_WRITER_ALIAS_ARROW its tensors
 /// are kept, and its release callback may run after the return, on another thread.
@@ -25,21 +25,21 @@ use crate::ffi::{args, arrow, convert, options, writer};
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, array or schema are released or malformed, or an id
 /// or a tensor is null.
-/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
-/// dtype or shape are not those of the table. After these four the writer is as it was; but if the columns of the
-/// table itself changed so that earlier rows do not fit, it accepts nothing more, as rds_write_stats.state tells.
+/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing, occurs twice, is no tensor or none of the table's, or its
+/// dtype or shape are not those of the table. After these four the writer is as it was.
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds; the writer is as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
-/// accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
-/// durable in the background.
+/// @return RDS_ERR_NO_ROOM the queue is full, and options say not to wait, or the time of room_ms is over, or
+/// rds_writer_options.waiting asked to stop waiting: nothing is accepted, and the writer is as it was.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting until the batch is durable: it is accepted,
+/// and becomes durable in the background.
 /// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
 /// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
-/// another process; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or its columns changed so that
+/// the rows do not fit, or the run was taken over by another process; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn rds_write_batch(
     schema: *const FFI_ArrowSchema,
     array: *mut FFI_ArrowArray,
 ) -> Status {
-    call("rds_write_batch", |scope| {
+    call("rds_write_batch(writer, schema, array)", |scope| {
         // First of all, so that the array is released on every path.
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let array = unsafe { arrow::take_array(array) };
@@ -68,41 +68,44 @@ pub unsafe extern "C" fn rds_write_batch(
     })
 }
 
-/// Writes a batch that lies in plain memory: ids, and a stack of as many tensors.
+/// Writes a batch that lies in plain memory: ids, and for each column a stack of as many tensors.
 ///
 /// The batch is checked whole before any of it is accepted, then copied: the memory is the caller's
-/// again when the call returns. The first batch of a table fixes dtype and shape. An empty batch does
-/// nothing.
+/// again when the call returns. The first batch of a table fixes the names, dtypes and shapes of its columns; later
+/// ones have the same columns, in any order. An empty batch does nothing.
 ///
 /// @param[in] writer a writer.
 /// @param[in] ids one id per row. Copied.
-/// @param[in] tensor shape[0] rows. Copied.
+/// @param[in] tensors shape[0] rows of each column, initialised with RDS_TENSOR_INIT. Copied.
+/// @param[in] tensor_count how many columns, at least 1.
 /// @return RDS_OK the batch is accepted; durable as the durability of the writer says.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct is malformed, the numbers of ids and
-/// rows differ, an id is not UTF-8, or a dimension is below 1.
-/// @return RDS_ERR_SCHEMA_MISMATCH dtype or shape are not those of the table. After these three the
-/// writer is as it was; but if the columns of the table itself changed so that earlier rows do not fit, it
-/// accepts nothing more, as rds_write_stats.state tells.
-/// @return RDS_ERR_NOT_SUPPORTED a field of ids or tensor is not known to this version; the writer is
+/// rows differ, an id is not UTF-8, a dimension is below 1, Lance cannot store a column of that name, or there are
+/// more columns than the process may have descriptors.
+/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing, occurs twice or is none of the table's, or its dtype or shape
+/// are not those of the table. After these three the
+/// writer is as it was.
+/// @return RDS_ERR_NOT_SUPPORTED a field of ids or tensors is not known to this version; the writer is
 /// as it was.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting. A batch that waited for room is not
-/// accepted. One that waited to be durable is, as rds_write_stats.accepted_rows tells: it stays accepted, and becomes
-/// durable in the background.
+/// @return RDS_ERR_NO_ROOM the queue is full, and options say not to wait, or the time of room_ms is over, or
+/// rds_writer_options.waiting asked to stop waiting: nothing is accepted, and the writer is as it was.
+/// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting until the batch is durable: it is accepted,
+/// and becomes durable in the background.
 /// @return RDS_ERR_IO writing failed in a way that does not pass, perhaps that of an earlier batch: what was durable
 /// stays so, and the writer accepts nothing more. Its durable rows wait for rds_recover() or the next writer that appends.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
-/// another process; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or its columns changed so that
+/// the rows do not fit, or the run was taken over by another process; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether the version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
 /// @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
 ///
-/// Ownership: ids, tensor and what they point to stay the caller's.
+/// Ownership: ids, tensors and what they point to stay the caller's.
 /// Thread safety: any thread; calls on one writer take turns.
 /// Blocking: while more than max_queued_bytes wait to be written; with RDS_DURABILITY_BATCH until the
 /// batch is durable.
@@ -112,13 +115,15 @@ pub unsafe extern "C" fn rds_write_batch(
 pub unsafe extern "C" fn rds_write_tensors(
     writer: *mut rds_writer,
     ids: *const rds_ids,
-    tensor: *const rds_tensor,
+    tensors: *const rds_tensor,
+    tensor_count: usize,
 ) -> Status {
-    call("rds_write_tensors", |scope| {
+    call("rds_write_tensors(writer, ids, tensors, tensor_count)", |scope| {
         let writer = writer::writer(scope, writer)?;
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let (ids, tensor) = unsafe { (convert::ids(scope, ids)?, convert::tensor(scope, tensor)?) };
-        writer.write_tensors(&ids, &tensor)
+        let (ids, tensors) =
+            unsafe { (convert::ids(scope, ids)?, convert::tensors(scope, tensors, tensor_count)?) };
+        writer.write_tensors(&ids, &tensors)
     })
 }
 
@@ -137,21 +142,23 @@ pub unsafe extern "C" fn rds_write_tensors(
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, the stream is released or malformed, an id or a tensor
 /// is null, or options are malformed.
-/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing or of another type, there is another column, or
+/// @return RDS_ERR_SCHEMA_MISMATCH a column is missing, occurs twice, is no tensor or none of the table's, or its
 /// dtype or shape are not those of the table.
 /// @return RDS_ERR_NOT_SUPPORTED the dtype is not one of librds, or options have a field this version does not
 /// know. After these four the writer has what it had and the batches before, and goes on.
-/// @return RDS_ERR_CANCELLED options.progress asked to stop; as above. Or rds_writer_options.waiting did: the batch
-/// that was waited with is accepted or not as rds_write_batch() says.
+/// @return RDS_ERR_STREAM the stream failed, as its message says; as above.
+/// @return RDS_ERR_NO_ROOM as of rds_write_batch(): nothing of the batch at hand is accepted; as above.
+/// @return RDS_ERR_CANCELLED options.progress asked to stop, or rds_writer_options.waiting asked not to wait until the batch
+/// at hand is durable, which it becomes in the background: it is accepted; as above.
 /// @return RDS_ERR_INVALID_STATE the process is a fork of the one that opened the writer, or another
 /// thread closed the writer meanwhile; nothing of the batch is written.
-/// @return RDS_ERR_IO the stream failed, as its message says: as above. Or writing failed, perhaps that of an
-/// earlier batch: what was durable stays so, and the writer accepts nothing more.
+/// @return RDS_ERR_IO writing failed, perhaps that of an earlier batch: what was durable stays so, and the writer
+/// accepts nothing more.
 /// @return RDS_ERR_NOT_FOUND the directory of the table is gone: what was durable stays so, and the writer
 /// accepts nothing more.
 /// @return RDS_ERR_ALREADY_EXISTS another writer made the table first; as above.
-/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or the run taken over by
-/// another process; as above.
+/// @return RDS_ERR_COMMIT_CONFLICT the table was replaced, restored to before this run, or its columns changed so that
+/// the rows do not fit, or the run was taken over by another process; as above.
 /// @return RDS_ERR_COMMIT_UNKNOWN whether a version landed cannot be known; as above.
 /// @return RDS_ERR_CORRUPT the table cannot be read any more; as above.
 /// @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
@@ -169,7 +176,7 @@ pub unsafe extern "C" fn rds_write_stream(
     options: *const rds_write_stream_options,
     out_rows: *mut u64,
 ) -> Status {
-    call("rds_write_stream", |scope| {
+    call("rds_write_stream(writer, stream, options, out_rows)", |scope| {
         // First of all, so that the stream is released on every path.
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let stream = unsafe { arrow::StreamIn::take(stream) };

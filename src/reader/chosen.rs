@@ -22,7 +22,7 @@ impl ChosenRows {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let rest = self.rows.get(self.done..).unwrap_or_default();
         let Some(part) = rest.chunks(self.batch_rows.max(1)).next() else { return Ok(None) };
-        let batch = self.reader.take(part, self.columns)?;
+        let batch = self.reader.take(part, &self.columns)?;
         self.done += part.len();
         rows::under_schema(batch, self.schema.clone()).map(Some)
     }

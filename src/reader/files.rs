@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use lance_file::reader::CachedFileMetadata;
 use lance_file::version::ConcreteFileVersion;
-use lance_table::format::{DataFile as Named, Fragment as FragmentOf, Manifest};
+use lance_table::format::{DataFile as Named, DeletionFile, Fragment as FragmentOf, Manifest};
 use url::Url;
 
 use crate::error::{Error, Result, Status};
 use crate::location::{DATA, RUNS, run_of};
+use crate::patience::Wait;
 use crate::process::ProcessOnce;
 use crate::reader::deletions::Deleted;
 use crate::reader::file::{DataFile, Identity, Opened};
 use crate::reader::footer::Footer;
 use crate::runtime;
 
+/// After so many a caller is asked whether to go on.
+const FRAGMENTS_AT_ONCE: usize = 64;
 /// Fewer fragments are not worth another thread.
 const FRAGMENTS_PER_THREAD: usize = 32;
 
@@ -41,6 +44,7 @@ pub struct Fragment {
     /// Rows in its files.
     pub physical: u64,
     pub deleted: Option<Arc<Deleted>>,
+    deletion_file: Option<DeletionFile>,
     files: Vec<(Arc<TableFile>, Named)>,
 }
 
@@ -48,6 +52,18 @@ impl Fragment {
     /// Rows that are left.
     pub fn rows(&self) -> u64 {
         self.physical - self.deleted.as_ref().map_or(0, |deleted| deleted.len())
+    }
+
+    /// Whether the other one has the same rows in the same places.
+    pub fn is(&self, other: &Self) -> bool {
+        let files = self.files.iter().zip(&other.files);
+        let mut files = files
+            .map(|((file, named), (other, others))| Arc::ptr_eq(file, other) && named == others);
+        let deleted = (&self.deletion_file, &other.deletion_file);
+        self.physical == other.physical
+            && deleted.0 == deleted.1
+            && self.files.len() == other.files.len()
+            && files.all(|same| same)
     }
 
     pub fn files(&self) -> impl Iterator<Item = &Arc<TableFile>> {
@@ -72,22 +88,27 @@ pub struct Source<'a> {
     /// The directory of the table.
     pub table: &'a Path,
     pub manifest: &'a Manifest,
-    /// The field whose file is to be mapped, if any is.
-    pub mapped: Option<i32>,
+    /// The fields whose files are to be mapped.
+    pub mapped: Vec<i32>,
     /// Of an earlier version of the same table.
     pub known: Option<&'a Files>,
 }
 
 impl Source<'_> {
     /// Opens the fragments, several at once.
-    pub fn open(&self) -> Result<(Vec<Fragment>, Files)> {
-        let fragments = &self.manifest.fragments;
-        let parts = runtime::parts(fragments.len(), FRAGMENTS_PER_THREAD);
-        let parts: Vec<_> = fragments.chunks(fragments.len().div_ceil(parts).max(1)).collect();
-        let opened = runtime::in_parallel(parts, |part: &[FragmentOf]| {
-            part.iter().map(|fragment| self.fragment(fragment)).collect::<Vec<_>>()
-        });
-        let opened = opened.into_iter().flatten().collect::<Result<Vec<_>>>()?;
+    pub fn open(&self, wait: &mut Wait) -> Result<(Vec<Fragment>, Files)> {
+        let mut opened = Vec::new();
+        for fragments in self.manifest.fragments.chunks(FRAGMENTS_AT_ONCE) {
+            wait.ask_if_due()?;
+            let parts = runtime::parts(fragments.len(), FRAGMENTS_PER_THREAD);
+            let parts: Vec<_> = fragments.chunks(fragments.len().div_ceil(parts).max(1)).collect();
+            let part = runtime::in_parallel(parts, |part: &[FragmentOf]| {
+                part.iter().map(|fragment| self.fragment(fragment)).collect::<Vec<_>>()
+            });
+            for fragment in part.into_iter().flatten() {
+                opened.push(fragment?);
+            }
+        }
         let files = opened.iter().flat_map(Fragment::files);
         let files = files.map(|file| (file.file.path().to_path_buf(), file.clone())).collect();
         Ok((opened, files))
@@ -134,7 +155,8 @@ impl Source<'_> {
             let root = self.root(file.base_id)?;
             Deleted::read(&root, fragment.id, file, physical).map(Arc::new)
         });
-        Ok(Fragment { physical, deleted: deleted.transpose().map_err(of)?, files })
+        let deleted = deleted.transpose().map_err(of)?;
+        Ok(Fragment { physical, deleted, deletion_file: fragment.deletion_file.clone(), files })
     }
 
     fn file(&self, named: &Named) -> Result<Arc<TableFile>> {
@@ -185,7 +207,7 @@ impl Source<'_> {
                 "the manifest says that its version is {major}.{minor}"
             )));
         }
-        let map = self.mapped.is_some_and(|field| column(named, field).is_some());
+        let map = self.mapped.iter().any(|field| column(named, *field).is_some());
         let file = Arc::new(opened.keep(map));
         Ok(Arc::new(TableFile { file, footer, metadata: ProcessOnce::new() }))
     }

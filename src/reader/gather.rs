@@ -63,12 +63,14 @@ pub struct Gather<'a> {
     pub form: Form,
     /// Bytes of a row in memory.
     pub row_bytes: usize,
+    /// From one row to the next in memory.
+    pub stride: usize,
     /// Whether rows that are not in memory are asked for all at once.
     pub prefetch: bool,
 }
 
 impl Gather<'_> {
-    /// Copies rows one after the other; returns the positions of those that no span holds, whose
+    /// Copies rows to places that are a stride apart; returns the positions of those that no span holds, whose
     /// places are left as they are.
     pub fn run(&self, rows: &[u64], out: &mut [u8]) -> Vec<usize> {
         let parts = runtime::parts(out.len(), BYTES_PER_THREAD);
@@ -76,7 +78,7 @@ impl Gather<'_> {
             return self.part(rows, out);
         }
         let part_rows = rows.len().div_ceil(parts);
-        let parts = rows.chunks(part_rows).zip(out.chunks_mut(part_rows * self.row_bytes));
+        let parts = rows.chunks(part_rows).zip(out.chunks_mut(part_rows * self.stride));
         let unmapped = runtime::in_parallel(parts.collect(), |(rows, out)| self.part(rows, out));
         let starts = (0..).step_by(part_rows);
         let shift = |(start, part): (usize, Vec<usize>)| part.into_iter().map(move |i| start + i);
@@ -86,7 +88,7 @@ impl Gather<'_> {
     fn part(&self, rows: &[u64], out: &mut [u8]) -> Vec<usize> {
         let mut unmapped = Vec::new();
         let mut copy = |range: Range<usize>| {
-            let places = range.start * self.row_bytes..range.end * self.row_bytes;
+            let places = range.start * self.stride..out.len().min(range.end * self.stride);
             if let (Some(rows), Some(out)) = (rows.get(range.clone()), out.get_mut(places)) {
                 self.copy(rows, out, |i| unmapped.push(range.start + i));
             }
@@ -129,7 +131,10 @@ impl Gather<'_> {
             *found = find(row);
         }
         let mut later = rows.get(ahead..).unwrap_or_default().iter();
-        for (i, place) in out.chunks_exact_mut(self.row_bytes).enumerate() {
+        // The last place has nothing behind the row.
+        let places =
+            out.chunks_mut(self.stride).filter_map(|place| place.get_mut(..self.row_bytes));
+        for (i, place) in places.enumerate() {
             let stored = found.get(i % ROWS_AHEAD).copied().unwrap_or_default();
             let free = found.get_mut((i + ahead) % ROWS_AHEAD);
             if let (Some(row), Some(free)) = (later.next(), free) {

@@ -8,6 +8,7 @@ use prost::Message;
 use super::*;
 use crate::error::Status;
 use crate::ids::Ids;
+use crate::tensor::DType;
 use crate::writer::{Mode, TensorView, Writer, WriterOptions};
 
 /// A table of two files with ten rows each, whose values are the number of the row.
@@ -22,7 +23,7 @@ fn table() -> (tempfile::TempDir, PathBuf) {
         let layout = TensorView::layout(DType::RDS_DTYPE_FLOAT32, &[10], None).unwrap();
         let dtype = DType::RDS_DTYPE_FLOAT32;
         let view = TensorView::new(dtype, &[10], layout, &bytes, false).unwrap();
-        writer.write_tensors(&Ids::Int64(&ids), &view).unwrap();
+        writer.write_tensors(&Ids::Int64(&ids), &[("data", view)]).unwrap();
         writer.close().unwrap();
     }
     (place, path)
@@ -33,7 +34,7 @@ fn location(path: &Path) -> Location {
 }
 
 fn open(path: &Path, access: Access) -> Result<Reader> {
-    Reader::open(location(path), ReaderOptions { access, ..Default::default() })
+    Reader::open(location(path), &ReaderOptions { access, ..Default::default() })
 }
 
 fn status(path: &Path) -> Status {
@@ -65,7 +66,7 @@ fn each_file(manifest: &mut pb::Manifest, change: impl Fn(&mut pb::DataFile)) {
 
 fn values(reader: &Reader, rows: &[u64]) -> Vec<f32> {
     let mut bytes = vec![0; 4 * rows.len()];
-    reader.read(rows, &mut bytes).unwrap();
+    reader.read(reader.column(0).unwrap(), rows, &mut bytes).unwrap();
     bytes.chunks_exact(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect()
 }
 
@@ -116,7 +117,7 @@ fn an_open_reader_is_what_it_was_whatever_becomes_of_names() {
         assert_eq!(values(&reader, &[0, 19, 7]), [0.0, 19.0, 7.0]);
         assert_eq!(reader.id(12).unwrap(), "12");
         let all = StreamOptions {
-            columns: Columns::ALL,
+            columns: Columns { id: true, tensors: vec![0] },
             first_row: 0,
             row_count: None,
             batch_rows: 3,
@@ -154,7 +155,7 @@ fn a_damaged_newest_manifest_is_named_and_so_is_what_still_opens() {
         assert!(error.message.contains("version 1 can be opened"), "{error}");
     }
     let first = ReaderOptions { version: Some(1), ..Default::default() };
-    assert_eq!(Reader::open(location(&path), first).unwrap().rows(), 10);
+    assert_eq!(Reader::open(location(&path), &first).unwrap().rows(), 10);
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! The ids of a table: loaded whole on first use, and indexed on the first look-up.
+//! The ids of a table: loaded whole on first use, and indexed on the first look-up. A later version keeps what it
+//! shares with an earlier one.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{
@@ -11,57 +10,209 @@ use arrow::array::{
     UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{cast, take};
+use arrow::compute::{cast, concat, interleave, take};
 use arrow::datatypes::DataType;
-use hashbrown::DefaultHashBuilder;
 
 use crate::error::{Error, Result};
+use crate::process::ProcessOnce;
+use crate::reader::id_index::IdIndex;
 use crate::reader::snapshot::Snapshot;
-use crate::runtime;
-use crate::tensor::ID_COLUMN;
 
 /// Ids are decoded in parts of so many rows, and several parts at once: what is decoded and not yet put with the
 /// others is memory that nobody keeps.
 const ROWS_AT_ONCE: u64 = 1 << 16;
 
-/// The id of each row, in row order.
-pub struct IdColumn {
-    ids: LargeStringArray,
-    /// As the table has it: 32-bit offsets, 64-bit ones, or views.
-    data_type: DataType,
+/// The ids of all rows, in parts that follow each other: of a version that was opened one, of those that rows were
+/// added to a few.
+pub struct Ids {
+    parts: Vec<Arc<Part>>,
 }
 
-impl IdColumn {
-    pub fn load(snapshot: &Snapshot) -> Result<Self> {
-        let rows = snapshot.spans.rows();
-        let mut ids = Growing::new(rows)?;
-        for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
-            for part in snapshot.parts(ID_COLUMN, first..rows.min(first + ROWS_AT_ONCE))? {
-                ids.append(&part)?;
+struct Part {
+    rows: Range<u64>,
+    column: ProcessOnce<IdColumn>,
+    index: ProcessOnce<IdIndex>,
+}
+
+impl Part {
+    fn new(rows: Range<u64>) -> Arc<Self> {
+        Arc::new(Self { rows, column: ProcessOnce::new(), index: ProcessOnce::new() })
+    }
+
+    fn len(&self) -> u64 {
+        self.rows.end - self.rows.start
+    }
+
+    fn column(&self, snapshot: &Snapshot) -> Result<&IdColumn> {
+        if let Some(column) = self.column.get() {
+            return Ok(column);
+        }
+        let (mut wait, load) = (snapshot.wait(), || IdColumn::load(snapshot, self.rows.clone()));
+        self.column.get_or_init_unless(load, || wait.for_another())
+    }
+
+    fn index(&self, snapshot: &Snapshot) -> Result<(&IdColumn, &IdIndex)> {
+        let column = self.column(snapshot)?;
+        if let Some(index) = self.index.get() {
+            return Ok((column, index));
+        }
+        let (mut wait, make) = (snapshot.wait(), || IdIndex::new(column, &mut snapshot.wait()));
+        Ok((column, self.index.get_or_init_unless(make, || wait.for_another())?))
+    }
+}
+
+impl Ids {
+    pub fn new(rows: u64) -> Self {
+        Self { parts: vec![Part::new(0..rows)] }
+    }
+
+    /// Those of a later version of so many rows, of which the first `shared` are the same. A part that is not larger
+    /// than what follows it is loaded anew with that: so parts stay few, and an id is loaded again seldom.
+    pub fn later(&self, shared: u64, rows: u64) -> Self {
+        let kept = self.parts.iter();
+        let kept = kept.take_while(|part| part.rows.end <= shared && part.column.get().is_some());
+        let mut parts: Vec<_> = kept.cloned().collect();
+        while parts.last().is_some_and(|last| last.len() <= rows - last.rows.end) {
+            parts.pop();
+        }
+        let known = parts.last().map_or(0, |last| last.rows.end);
+        if known < rows || parts.is_empty() {
+            parts.push(Part::new(known..rows));
+        }
+        Self { parts }
+    }
+
+    /// The part that has a row, which the table has.
+    fn part(&self, row: u64) -> Result<&Part> {
+        let after = self.parts.partition_point(|part| part.rows.start <= row);
+        let part = self.parts.get(after.saturating_sub(1));
+        part.map(AsRef::as_ref).ok_or_else(|| Error::internal("a row without a part"))
+    }
+
+    pub fn get(&self, snapshot: &Snapshot, row: u64) -> Result<&str> {
+        let part = self.part(row)?;
+        let id = part.column(snapshot)?.at(row - part.rows.start);
+        id.ok_or_else(|| Error::not_supported(format!("the id of row {row} is null")))
+    }
+
+    /// The ids of a range of rows: no copy of those of one part.
+    pub fn range(&self, snapshot: &Snapshot, rows: Range<u64>) -> Result<LargeStringArray> {
+        let mut ids = Vec::new();
+        for part in &self.parts {
+            let (start, end) = (rows.start.max(part.rows.start), rows.end.min(part.rows.end));
+            // Of no rows too, the ids are those of a part.
+            if start < end || start == end && ids.is_empty() {
+                let column = part.column(snapshot)?;
+                let first = (start - part.rows.start) as usize;
+                ids.push(column.ids.slice(first, (end - start) as usize));
             }
         }
-        Ok(Self { ids: ids.finish()?, data_type: snapshot.id_type().clone() })
-    }
-
-    pub fn get(&self, row: u64) -> Result<&str> {
-        self.at(row).ok_or_else(|| Error::not_supported(format!("the id of row {row} is null")))
-    }
-
-    #[inline]
-    fn at(&self, row: u64) -> Option<&str> {
-        let row = usize::try_from(row).ok().filter(|row| *row < self.ids.len())?;
-        self.ids.is_valid(row).then(|| self.ids.value(row))
-    }
-
-    /// The ids of a range of rows, which are the table's: no copy.
-    pub fn range(&self, rows: Range<u64>) -> LargeStringArray {
-        self.ids.slice(rows.start as usize, (rows.end - rows.start) as usize)
+        if let [one] = ids.as_slice() {
+            return Ok(one.clone());
+        }
+        let parts: Vec<&dyn Array> = ids.iter().map(|ids| ids as &dyn Array).collect();
+        Ok(concat(&parts)?.as_string::<i64>().clone())
     }
 
     /// The ids of rows, of the type that the table has.
-    pub fn take(&self, rows: &[u64]) -> Result<ArrayRef> {
-        let rows = UInt64Array::from(rows.to_vec());
-        Ok(cast(&take(&self.ids, &rows, None)?, &self.data_type)?)
+    pub fn take(&self, snapshot: &Snapshot, rows: &[u64]) -> Result<ArrayRef> {
+        let columns = self.parts.iter().map(|part| part.column(snapshot));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let taken = match columns.as_slice() {
+            [one] => take(&one.ids, &UInt64Array::from(rows.to_vec()), None)?,
+            _ => {
+                let arrays: Vec<&dyn Array> =
+                    columns.iter().map(|column| &column.ids as &dyn Array).collect();
+                let place = |row: &u64| {
+                    let part = self.parts.partition_point(|part| part.rows.start <= *row) - 1;
+                    let first = self.parts.get(part).map_or(0, |part| part.rows.start);
+                    (part, (row - first) as usize)
+                };
+                interleave(&arrays, &rows.iter().map(place).collect::<Vec<_>>())?
+            }
+        };
+        Ok(cast(&taken, snapshot.id()?.data_type())?)
+    }
+
+    /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
+    /// how many do.
+    pub fn find(
+        &self,
+        snapshot: &Snapshot,
+        ids: &StringArray,
+        mut found: impl FnMut(usize, Option<u64>, u64),
+    ) -> Result<()> {
+        if let [part] = self.parts.as_slice() {
+            let (column, index) = part.index(snapshot)?;
+            index.find(column, ids, found);
+            return Ok(());
+        }
+        let mut all = vec![(None, 0); ids.len()];
+        for part in &self.parts {
+            let (column, index) = part.index(snapshot)?;
+            index.find(column, ids, |i, row, count| {
+                if let Some((first, counted)) = all.get_mut(i) {
+                    *first = first.or(row.map(|row| part.rows.start + row));
+                    *counted += count;
+                }
+            });
+        }
+        all.into_iter().enumerate().for_each(|(i, (row, count))| found(i, row, count));
+        Ok(())
+    }
+
+    /// As `find`, of one id.
+    #[inline]
+    pub fn find_one(&self, snapshot: &Snapshot, id: &str) -> Result<(Option<u64>, u64)> {
+        let (mut first, mut count) = (None, 0);
+        for part in &self.parts {
+            let (column, index) = part.index(snapshot)?;
+            let row = index.first(column, id);
+            first = first.or(row.map(|row| part.rows.start + row));
+            count += index.count(row);
+        }
+        Ok((first, count))
+    }
+
+    /// All rows that carry an id, in order.
+    pub fn rows_of(&self, snapshot: &Snapshot, id: &str) -> Result<Vec<u64>> {
+        let mut rows = Vec::new();
+        for part in &self.parts {
+            let (column, index) = part.index(snapshot)?;
+            let of_part = index.rows(index.first(column, id));
+            rows.extend(of_part.into_iter().map(|row| part.rows.start + row));
+        }
+        Ok(rows)
+    }
+}
+
+/// The id of each row of a part, in row order.
+pub struct IdColumn {
+    ids: LargeStringArray,
+}
+
+impl IdColumn {
+    fn load(snapshot: &Snapshot, rows: Range<u64>) -> Result<Self> {
+        let field = snapshot.id()?;
+        let mut ids = Growing::new(rows.end - rows.start)?;
+        let mut wait = snapshot.wait();
+        for first in rows.clone().step_by(ROWS_AT_ONCE as usize) {
+            let rows = first..rows.end.min(first + ROWS_AT_ONCE);
+            for part in snapshot.parts(field, rows, &mut wait)? {
+                ids.append(&part)?;
+            }
+        }
+        Ok(Self { ids: ids.finish()? })
+    }
+
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    #[inline]
+    pub fn at(&self, row: u64) -> Option<&str> {
+        let row = usize::try_from(row).ok().filter(|row| *row < self.ids.len())?;
+        self.ids.is_valid(row).then(|| self.ids.value(row))
     }
 }
 
@@ -114,152 +265,5 @@ impl Growing {
     fn finish(mut self) -> Result<LargeStringArray> {
         let offsets = OffsetBuffer::new(self.offsets.into());
         Ok(LargeStringArray::try_new(offsets, self.bytes.into(), self.nulls.finish())?)
-    }
-}
-
-/// From an id to the rows that carry it: a hash table with open addressing. The ids themselves stay in
-/// the column. Twelve bytes a row: there are half as many slots again as rows.
-pub struct IdIndex {
-    hasher: DefaultHashBuilder,
-    /// In each slot the low bits of an id's hash above the first row with that id; or `EMPTY`.
-    slots: Vec<AtomicU64>,
-    /// How many rows carry the id of a first row, where it is more than one.
-    repeated: HashMap<u64, u64>,
-}
-
-const EMPTY: u64 = u64::MAX;
-const ROW_BITS: u32 = 40;
-const ROW_MASK: u64 = (1 << ROW_BITS) - 1;
-/// Fewer are not worth another thread.
-const ROWS_PER_THREAD: u64 = 1 << 16;
-/// Ids looked up at once, so that their cache misses overlap.
-const BATCH: usize = 32;
-
-/// Where an id is searched for.
-#[derive(Clone, Copy, Default)]
-struct Probe {
-    slot: usize,
-    /// The hash as it stands in a slot, above the row.
-    tag: u64,
-    /// What was in the slot.
-    found: u64,
-}
-
-impl IdIndex {
-    pub fn new(column: &IdColumn) -> Result<Self> {
-        let rows = column.ids.len() as u64;
-        // The last value would look like an empty slot.
-        if rows >= ROW_MASK {
-            return Err(Error::not_supported(format!("{rows} ids are too many to be indexed")));
-        }
-        let length = column.ids.len() + column.ids.len() / 2 + 1;
-        let mut slots = Vec::new();
-        let reserved = slots.try_reserve_exact(length);
-        reserved.map_err(|_| Error::io(format!("there is no memory to index {rows} ids")))?;
-        slots.resize_with(length, || AtomicU64::new(EMPTY));
-        let mut index =
-            Self { hasher: DefaultHashBuilder::default(), slots, repeated: HashMap::new() };
-        let parts = runtime::parts(rows as usize, ROWS_PER_THREAD as usize) as u64;
-        let part_rows = rows.div_ceil(parts).max(1);
-        let parts = (0..rows).step_by(part_rows as usize);
-        let parts = parts.map(|start| start..rows.min(start + part_rows)).collect();
-        let later = runtime::in_parallel(parts, |part: Range<u64>| {
-            part.filter_map(|row| index.insert(column, row)).collect::<Vec<_>>()
-        });
-        for row in later.into_iter().flatten() {
-            let first = column.at(row).and_then(|id| index.first(column, id));
-            *index.repeated.entry(first.unwrap_or(row)).or_insert(1) += 1;
-        }
-        Ok(index)
-    }
-
-    fn probe(&self, id: &str) -> Probe {
-        let hash = self.hasher.hash_one(id);
-        // The high bits choose the slot, without a division; the low ones tell ids apart.
-        let slot = (u128::from(hash) * self.slots.len() as u128) >> 64;
-        let slot = slot as usize;
-        let found = self.slots.get(slot).map_or(EMPTY, |slot| slot.load(Ordering::Relaxed));
-        Probe { slot, tag: hash << ROW_BITS, found }
-    }
-
-    fn slots_from(&self, slot: usize) -> impl Iterator<Item = &AtomicU64> {
-        let (before, after) = self.slots.split_at(slot.min(self.slots.len()));
-        after.iter().chain(before)
-    }
-
-    /// Gives the row its slot, or the slot of its id to whichever row comes first; returns the one that
-    /// got none. Rows without an id have no slot.
-    fn insert(&self, column: &IdColumn, row: u64) -> Option<u64> {
-        let id = column.at(row)?;
-        let probe = self.probe(id);
-        let value = probe.tag | row;
-        for slot in self.slots_from(probe.slot) {
-            let mut found = slot.load(Ordering::Relaxed);
-            while found == EMPTY || self.is(column, found, probe, id) {
-                // A row beyond any other gives way to every row.
-                let other = if found == EMPTY { ROW_MASK } else { found & ROW_MASK };
-                if other <= row {
-                    return Some(row);
-                }
-                match slot.compare_exchange(found, value, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(EMPTY) => return None,
-                    Ok(_) => return Some(other),
-                    Err(changed) => found = changed,
-                }
-            }
-        }
-        // There are more slots than rows.
-        None
-    }
-
-    #[inline]
-    fn is(&self, column: &IdColumn, found: u64, probe: Probe, id: &str) -> bool {
-        found & !ROW_MASK == probe.tag && column.at(found & ROW_MASK) == Some(id)
-    }
-
-    fn at(&self, column: &IdColumn, probe: Probe, id: &str) -> Option<u64> {
-        if probe.found == EMPTY || self.is(column, probe.found, probe, id) {
-            return (probe.found != EMPTY).then_some(probe.found & ROW_MASK);
-        }
-        self.slots_from(probe.slot)
-            .map(|slot| slot.load(Ordering::Relaxed))
-            .take_while(|found| *found != EMPTY)
-            .find(|found| self.is(column, *found, probe, id))
-            .map(|found| found & ROW_MASK)
-    }
-
-    /// The first row that carries an id, if any does.
-    pub fn first(&self, column: &IdColumn, id: &str) -> Option<u64> {
-        self.at(column, self.probe(id), id)
-    }
-
-    /// How many rows carry the id whose first row this is.
-    #[inline]
-    pub fn count(&self, first: Option<u64>) -> u64 {
-        let more = || first.and_then(|row| self.repeated.get(&row).copied());
-        let count = if self.repeated.is_empty() { None } else { more() };
-        count.unwrap_or(u64::from(first.is_some()))
-    }
-
-    /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
-    /// how many do.
-    pub fn find(
-        &self,
-        column: &IdColumn,
-        ids: &StringArray,
-        mut found: impl FnMut(usize, Option<u64>, u64),
-    ) {
-        let mut probes = [Probe::default(); BATCH];
-        let id = |i: usize| if i < ids.len() { ids.value(i) } else { "" };
-        for start in (0..ids.len()).step_by(BATCH) {
-            let places = start..ids.len().min(start + BATCH);
-            for (probe, i) in probes.iter_mut().zip(places.clone()) {
-                *probe = self.probe(id(i));
-            }
-            for (probe, i) in probes.iter().zip(places) {
-                let row = self.at(column, *probe, id(i));
-                found(i, row, self.count(row));
-            }
-        }
     }
 }

@@ -12,11 +12,28 @@ use lance_file::version::LanceFileVersion;
 use super::*;
 use crate::error::Status;
 use crate::ids::Ids;
+use crate::tensor::{DType, TensorSpec, schema as schema_of_columns};
 use crate::writer::{CommitScope, Durability, Mode, TensorView, Writer, WriterOptions};
+
+fn all() -> Columns {
+    Columns { id: true, tensors: vec![0] }
+}
+
+fn data() -> Columns {
+    Columns::tensor(0)
+}
+
+fn ids() -> Columns {
+    Columns { id: true, tensors: Vec::new() }
+}
+
+fn schema_of(spec: &TensorSpec) -> Schema {
+    schema_of_columns([("data", spec)].into_iter())
+}
 
 fn open(path: &Path, access: Access) -> Reader {
     let location = Location::parse(path.to_str().unwrap()).unwrap();
-    Reader::open(location, ReaderOptions { access, ..Default::default() }).unwrap()
+    Reader::open(location, &ReaderOptions { access, ..Default::default() }).unwrap()
 }
 
 /// Bytes that look random, and are valid values of every dtype but bool.
@@ -41,14 +58,14 @@ fn append(path: &Path, dtype: DType, shape: &[i64], rows: usize, mode: Mode) {
     let options = WriterOptions { mode, durability, ..WriterOptions::default() };
     let writer = Writer::open(location, options).unwrap();
     let ids: Vec<u64> = (0..rows as u64).collect();
-    writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
+    writer.write_tensors(&Ids::Uint64(&ids), &[("data", tensors)]).unwrap();
     writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
 }
 
-fn whole(reader: &Reader, columns: Columns, batch_rows: usize) -> RecordBatch {
+fn whole(reader: &Reader, columns: &Columns, batch_rows: usize) -> RecordBatch {
     let options = StreamOptions {
-        columns,
+        columns: columns.clone(),
         first_row: 0,
         row_count: None,
         batch_rows,
@@ -56,59 +73,66 @@ fn whole(reader: &Reader, columns: Columns, batch_rows: usize) -> RecordBatch {
     };
     let batches: Vec<_> = reader.stream(&options).unwrap().map(|batch| batch.unwrap()).collect();
     assert!(batches.iter().all(|batch| batch.num_rows() <= batch_rows));
-    concat_batches(&reader.schema(columns), &batches).unwrap()
+    concat_batches(&reader.schema(&columns, false).unwrap(), &batches).unwrap()
 }
 
 /// Every way of reading gives what Lance gives; returns how many rows are mapped.
 fn assert_reads_as_lance(path: &Path) -> u64 {
     let (reader, lance) = (open(path, Access::Auto), open(path, Access::Lance));
-    assert_eq!((lance.mapped_rows(), reader.rows()), (0, lance.rows()));
-    let (rows, row_bytes) = (reader.rows(), reader.row_bytes());
+    assert_eq!((lance.column(0).unwrap().spans.mapped_rows(), reader.rows()), (0, lance.rows()));
+    let (rows, row_bytes) = (reader.rows(), reader.column(0).unwrap().row_bytes);
     // Backwards, and the first one twice.
     let wanted: Vec<u64> = (0..rows).rev().chain([0]).collect();
     let read = |reader: &Reader| {
         let mut out = vec![0xaa; wanted.len() * row_bytes];
-        reader.read(&wanted, &mut out).unwrap();
+        reader.read(reader.column(0).unwrap(), &wanted, &mut out).unwrap();
         let mut one_by_one = vec![0xaa; wanted.len() * row_bytes];
         for (row, out) in wanted.iter().zip(one_by_one.chunks_exact_mut(row_bytes)) {
-            reader.read(&[*row], out).unwrap();
+            reader.read(reader.column(0).unwrap(), &[*row], out).unwrap();
         }
         assert_eq!(out, one_by_one);
         let mut range = vec![0xaa; (rows - 1) as usize * row_bytes];
-        reader.read_range(1, rows - 1, &mut range).unwrap();
-        let (tensor, _) = reader.tensor(1, rows - 1).unwrap();
+        reader.read_range(reader.column(0).unwrap(), 1, rows - 1, &mut range).unwrap();
+        let (tensor, _) = reader.tensor(reader.column(0).unwrap(), 1, rows - 1).unwrap();
         assert_eq!(tensor.as_slice(), range);
         (out, range)
     };
     assert_eq!(read(&reader), read(&lance));
-    for columns in [Columns::ALL, Columns::DATA, Columns::ID] {
-        let expected = whole(&lance, columns, 7);
-        assert_eq!(expected, lance.take(&(0..rows).collect::<Vec<_>>(), columns).unwrap());
-        assert_eq!(whole(&reader, columns, 7), expected);
-        assert_eq!(whole(&reader, columns, 1 << 20), expected);
-        assert_eq!(reader.take(&wanted, columns).unwrap(), lance.take(&wanted, columns).unwrap());
+    for columns in [all(), data(), ids()] {
+        let expected = whole(&lance, &columns, 7);
+        assert_eq!(expected, lance.take(&(0..rows).collect::<Vec<_>>(), &columns).unwrap());
+        assert_eq!(whole(&reader, &columns, 7), expected);
+        assert_eq!(whole(&reader, &columns, 1 << 20), expected);
+        assert_eq!(reader.take(&wanted, &columns).unwrap(), lance.take(&wanted, &columns).unwrap());
     }
     for row in [0, rows / 2, rows - 1] {
-        assert_eq!(&reader.row(row).unwrap(), &lance.row(row).unwrap());
+        assert_eq!(&reader.row(0, row).unwrap(), &lance.row(0, row).unwrap());
         assert_eq!(reader.id(row).unwrap(), lance.id(row).unwrap());
     }
     // The spans and the gaps between them cover the table.
     let (mut next, mut mapped) = (0, 0);
     while next < rows {
-        let (span, bytes) = reader.span(next).unwrap();
+        let (span, bytes) = reader.span(reader.column(0).unwrap(), next).unwrap();
         assert_eq!(span.start, next);
         if let Some(bytes) = bytes {
             let mut expected = vec![0; bytes.len()];
-            lance.read_range(span.start, span.end - span.start, &mut expected).unwrap();
+            lance
+                .read_range(
+                    lance.column(0).unwrap(),
+                    span.start,
+                    span.end - span.start,
+                    &mut expected,
+                )
+                .unwrap();
             assert_eq!(bytes, expected);
         }
         mapped += bytes.map_or(0, |_| span.end - span.start);
         next = span.end;
     }
-    if reader.spec().dtype != DType::RDS_DTYPE_BOOL {
-        assert_eq!(mapped, reader.mapped_rows());
+    if reader.column(0).unwrap().spec.dtype != DType::RDS_DTYPE_BOOL {
+        assert_eq!(mapped, reader.column(0).unwrap().spans.mapped_rows());
     }
-    reader.mapped_rows()
+    reader.column(0).unwrap().spans.mapped_rows()
 }
 
 #[test]
@@ -129,7 +153,7 @@ fn every_dtype_is_mapped_and_reads_as_lance_reads_it() {
 fn constant_rows_are_mapped() {
     let dir = tempfile::tempdir().unwrap();
     let spec = TensorSpec::new(DType::RDS_DTYPE_FLOAT32, &[2]).unwrap();
-    foreign(dir.path(), &spec.schema(), |_| 0.5, WriteParams::default());
+    foreign(dir.path(), &schema_of(&spec), |_| 0.5, WriteParams::default());
     assert_eq!(assert_reads_as_lance(dir.path()), ROWS as u64);
 }
 
@@ -162,7 +186,7 @@ fn lance<T: Send>(work: impl Future<Output = lance::Result<T>> + Send) -> T {
 /// The schema of others: no word of encodings.
 fn plain_schema(width: i64) -> Schema {
     let spec = TensorSpec::new(DType::RDS_DTYPE_FLOAT32, &[width]).unwrap();
-    let schema = spec.schema();
+    let schema = schema_of(&spec);
     let fields = schema
         .fields()
         .iter()
@@ -235,9 +259,9 @@ fn a_column_that_some_fragments_lack_is_null_there() {
         dataset.add_columns(NewColumnTransform::AllNulls(data), None, None).await
     });
     let reader = open(dir.path(), Access::Auto);
-    assert_eq!(reader.mapped_rows(), 0);
-    assert!(reader.row(3).unwrap().is_null(0));
-    let error = reader.read(&[3], &mut [0; 2048]).unwrap_err();
+    assert_eq!(reader.column(0).unwrap().spans.mapped_rows(), 0);
+    assert!(reader.row(0, 3).unwrap().is_null(0));
+    let error = reader.read(reader.column(0).unwrap(), &[3], &mut [0; 2048]).unwrap_err();
     assert_eq!(error.status, Status::RDS_ERR_NOT_SUPPORTED);
     assert!(error.message.contains("row 3"), "{error}");
 }
@@ -277,11 +301,11 @@ fn access_mapped_refuses_what_is_not() {
     let dir = foreign_default(2, WriteParams::default());
     let location = Location::parse(dir.path().to_str().unwrap()).unwrap();
     let options = ReaderOptions { access: Access::Mapped, ..Default::default() };
-    let error = Reader::open(location, options).err().unwrap();
+    let error = Reader::open(location, &options).err().unwrap();
     assert_eq!(error.status, Status::RDS_ERR_NOT_SUPPORTED);
     assert!(error.message.contains("0 of 60 rows"), "{error}");
     let dir = foreign_default(512, WriteParams::default());
-    assert_eq!(open(dir.path(), Access::Mapped).mapped_rows(), 60);
+    assert_eq!(open(dir.path(), Access::Mapped).column(0).unwrap().spans.mapped_rows(), 60);
 }
 
 #[test]
@@ -292,12 +316,12 @@ fn a_large_gather_of_mapped_and_other_rows_puts_each_in_its_place() {
         dataset.delete("object_id in ('id-20')").await
     });
     let reader = open(dir.path(), Access::Auto);
-    assert_eq!((reader.rows(), reader.mapped_rows()), (59, 40));
+    assert_eq!((reader.rows(), reader.column(0).unwrap().spans.mapped_rows()), (59, 40));
     // More than one thread copies.
     let rows: Vec<u64> =
         (0..2 * gather::BYTES_PER_THREAD as u64 / 2048).map(|i| i * 17 % 59).collect();
     let mut out = vec![0xaa; rows.len() * 2048];
-    reader.read(&rows, &mut out).unwrap();
+    reader.read(reader.column(0).unwrap(), &rows, &mut out).unwrap();
     for (row, tensor) in rows.iter().zip(out.chunks_exact(2048)) {
         let written = if *row < 20 { *row } else { *row + 1 };
         let first = (written * 512) as f32;
@@ -314,8 +338,12 @@ fn refreshing_keeps_the_maps_of_files_that_did_not_change() {
     assert!(reader.refreshed().unwrap().is_none());
     append(dir.path(), DType::RDS_DTYPE_FLOAT32, &[3], 5, Mode::Append);
     let newer = reader.refreshed().unwrap().unwrap();
-    assert_eq!((reader.rows(), newer.rows(), newer.mapped_rows()), (30, 35, 35));
-    let start = |reader: &Reader| reader.span(7).unwrap().1.unwrap().as_ptr();
+    assert_eq!(
+        (reader.rows(), newer.rows(), newer.column(0).unwrap().spans.mapped_rows()),
+        (30, 35, 35)
+    );
+    let start =
+        |reader: &Reader| reader.span(reader.column(0).unwrap(), 7).unwrap().1.unwrap().as_ptr();
     assert_eq!(start(&reader), start(&newer));
     append(dir.path(), DType::RDS_DTYPE_FLOAT32, &[4], 5, Mode::Overwrite);
     let error = newer.refreshed().err().unwrap();
@@ -335,7 +363,7 @@ fn a_table_made_anew_with_the_same_version_is_another_one() {
     assert_eq!((newer.version(), newer.rows()), (reader.version(), 8));
     // The old files are gone, and mapped still.
     let mut out = [0; 12];
-    reader.read(&[29], &mut out).unwrap();
+    reader.read(reader.column(0).unwrap(), &[29], &mut out).unwrap();
     assert_eq!(out, noise(30 * 12)[29 * 12..]);
 }
 
@@ -356,7 +384,7 @@ fn the_first_of_many_equal_ids_is_found_by_any_number_of_threads() {
     let values = vec![1; ids.len()];
     let layout = TensorView::layout(dtype, &shape, None).unwrap();
     let tensors = TensorView::new(dtype, &shape, layout, &values, false).unwrap();
-    writer.write_tensors(&Ids::Uint64(&ids), &tensors).unwrap();
+    writer.write_tensors(&Ids::Uint64(&ids), &[("data", tensors)]).unwrap();
     writer.commit(CommitScope::Run, &mut |_, _| true).unwrap();
     writer.close().unwrap();
     let reader = open(dir.path(), Access::Auto);

@@ -1,46 +1,50 @@
 //! The way out: a snapshot of a table, read by row, by id, in gathers and as a stream.
 //!
-//! `snapshot` is one version of a table, all of whose files are open: `files` of which each is one `file`, with a
+//! `snapshot` is one of the `versions` of a table, all of whose files are open: `files` of which each is one `file`, with a
 //! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
-//! from them, `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
-//! through both, `chosen` any rows in any order, `ids` maps rows to ids and back.
+//! from them (`copy` into memory of the caller), `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
+//! through both, `chosen` any rows in any order, `ids` maps rows to ids, and by
+//! `id_index` back.
 
 #![forbid(unsafe_code)]
 
 mod chosen;
 mod columns;
+mod copy;
 mod decode;
 mod deletions;
 mod file;
 mod files;
 mod footer;
 mod gather;
+mod id_index;
 mod ids;
 mod rows;
 mod snapshot;
 mod spans;
 mod stream;
 mod tail;
+mod versions;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, LargeStringArray, RecordBatch, RecordBatchReader, StringArray};
-use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::location::Location;
-use crate::process::ProcessOnce;
-use crate::tensor::{DType, TensorSpec};
+use crate::patience::Patience;
 
 use chosen::ChosenRows;
-pub use columns::Columns;
+pub use columns::{Column, Columns};
+pub use copy::Target;
 use gather::{Form, Gather};
-use ids::{IdColumn, IdIndex};
-use snapshot::Snapshot;
+use ids::Ids;
+use snapshot::{Snapshot, Wanted};
 use spans::Run;
 pub use stream::StreamOptions;
+pub use versions::VersionOf;
 
 /// How rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,18 +58,31 @@ pub enum Access {
     Lance,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReaderOptions {
     /// The newest if not given.
     pub version: Option<u64>,
+    /// The newest that was committed then or before, in nanoseconds since 1970.
+    pub until: Option<i64>,
     pub access: Access,
+    /// What the ids are called; `object_id`, if there is one, if not given.
+    pub id_column: Option<String>,
     /// Whether rows of a gather that are not in memory are asked for all at once.
     pub prefetch: bool,
+    /// What calls that take long ask.
+    pub patience: Option<Arc<dyn Patience>>,
 }
 
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { version: None, access: Access::Auto, prefetch: true }
+        Self {
+            version: None,
+            until: None,
+            access: Access::Auto,
+            id_column: None,
+            prefetch: true,
+            patience: None,
+        }
     }
 }
 
@@ -74,63 +91,90 @@ impl Default for ReaderOptions {
 #[derive(Clone)]
 pub struct Reader {
     snapshot: Arc<Snapshot>,
-    options: ReaderOptions,
-    row_bytes: usize,
-    ids: Arc<ProcessOnce<IdColumn>>,
-    index: Arc<ProcessOnce<IdIndex>>,
+    access: Access,
+    prefetch: bool,
+    ids: Arc<Ids>,
 }
 
 impl Reader {
-    pub fn open(location: Location, options: ReaderOptions) -> Result<Self> {
-        Self::of(Snapshot::open(location, options.version, options.access, None)?, options)
-    }
-
-    fn of(snapshot: Snapshot, options: ReaderOptions) -> Result<Self> {
-        let (rows, mapped) = (snapshot.spans.rows(), snapshot.spans.mapped_rows());
-        if options.access == Access::Mapped && mapped != rows {
-            return Err(Error::not_supported(format!(
-                "only {mapped} of {rows} rows can be mapped; open with access AUTO to read the others \
-                 through Lance"
-            )));
-        }
-        Ok(Self {
-            row_bytes: snapshot.spec.row_bytes(),
+    pub fn open(location: Location, options: &ReaderOptions) -> Result<Self> {
+        let wanted = Wanted {
+            version: options.version,
+            until: options.until,
+            access: options.access,
+            id_column: options.id_column.as_deref(),
+            patience: options.patience.clone(),
+        };
+        let snapshot = Snapshot::open(location, &wanted, None)?;
+        let ids = Ids::new(snapshot.rows);
+        Self {
             snapshot: Arc::new(snapshot),
-            options,
-            ids: Arc::new(ProcessOnce::new()),
-            index: Arc::new(ProcessOnce::new()),
-        })
-    }
-
-    /// A reader of the newest version; none if this is it. The rows must still be of one kind.
-    pub fn refreshed(&self) -> Result<Option<Self>> {
-        let Some(newest) = self.snapshot.newer(self.options.access)? else { return Ok(None) };
-        if newest.spec != *self.spec() {
-            return Err(Error::schema_mismatch(format!(
-                "version {} of the table has rows of {} {:?}, this reader has rows of {} {:?}; open \
-                 another reader",
-                newest.version(),
-                newest.spec.dtype.name(),
-                newest.spec.shape,
-                self.spec().dtype.name(),
-                self.spec().shape
-            )));
+            access: options.access,
+            prefetch: options.prefetch,
+            ids: Arc::new(ids),
         }
-        Self::of(newest, self.options).map(Some)
+        .checked()
     }
 
-    pub fn spec(&self) -> &TensorSpec {
-        &self.snapshot.spec
+    fn checked(self) -> Result<Self> {
+        if self.access == Access::Mapped {
+            for column in &self.snapshot.columns {
+                let (rows, mapped) = (self.rows(), column.spans.mapped_rows());
+                if mapped != rows {
+                    return Err(Error::not_supported(format!(
+                        "column \"{}\": only {mapped} of {rows} rows can be mapped; open with access AUTO to \
+                         read the others through Lance",
+                        column.name
+                    )));
+                }
+            }
+        }
+        Ok(self)
     }
 
-    /// Bytes of a row in the caller's memory.
+    /// A reader of the newest version; none if this is it. The columns must still be of one kind.
+    pub fn refreshed(&self) -> Result<Option<Self>> {
+        let Some(newest) = self.snapshot.newer(self.access)? else { return Ok(None) };
+        let ids = self.ids.later(self.snapshot.shared_rows(&newest), newest.rows);
+        let newest = Self { snapshot: Arc::new(newest), ids: Arc::new(ids), ..*self };
+        newest.checked().map(Some)
+    }
+
+    /// By their numbers.
+    pub fn columns(&self) -> &[Column] {
+        &self.snapshot.columns
+    }
+
     #[inline]
-    pub fn row_bytes(&self) -> usize {
-        self.row_bytes
+    pub fn column(&self, number: usize) -> Result<&Column> {
+        self.snapshot.column(number)
     }
 
+    pub fn number(&self, name: &str) -> Result<usize> {
+        self.snapshot.number(name)
+    }
+
+    pub fn form(&self) -> crate::tensor::Form {
+        self.snapshot.form
+    }
+
+    /// What runs said of themselves, sorted by their keys.
+    pub fn metadata(&self) -> &[(String, String)] {
+        &self.snapshot.metadata
+    }
+
+    /// The versions that the table has now, oldest first.
+    pub fn versions(&self) -> Result<Vec<VersionOf>> {
+        self.snapshot.versions()
+    }
+
+    pub fn has_ids(&self) -> bool {
+        self.snapshot.has_ids()
+    }
+
+    #[inline]
     pub fn rows(&self) -> u64 {
-        self.snapshot.spans.rows()
+        self.snapshot.rows
     }
 
     pub fn version(&self) -> u64 {
@@ -142,120 +186,89 @@ impl Reader {
         i64::try_from(self.snapshot.committed_at()).unwrap_or(i64::MAX)
     }
 
-    /// Rows that are read without a call into Lance.
-    pub fn mapped_rows(&self) -> u64 {
-        self.snapshot.spans.mapped_rows()
-    }
-
-    pub fn schema(&self, columns: Columns) -> SchemaRef {
-        self.snapshot.schema(columns)
+    pub fn schema(&self, columns: &Columns, fixed_shape_tensor: bool) -> Result<SchemaRef> {
+        let schema = self.snapshot.schema(columns)?;
+        if !fixed_shape_tensor {
+            return Ok(schema);
+        }
+        let ids = usize::from(columns.id);
+        let fields = schema.fields().iter().enumerate().map(|(i, field)| {
+            let number = i.checked_sub(ids).and_then(|i| columns.tensors.get(i));
+            let column = number.and_then(|number| self.columns().get(*number));
+            let is_list = matches!(field.data_type(), DataType::FixedSizeList(..));
+            match column.filter(|_| is_list) {
+                Some(column) => column.spec.with_fixed_shape(field),
+                None => field.as_ref().clone(),
+            }
+        });
+        let fields: Vec<Field> = fields.collect();
+        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
     }
 
     /// The rows around `row` that lie one after the other in memory, as the caller has them, or that do
     /// not: then without bytes. Those of bool are packed bits, which no caller's are.
-    pub fn span(&self, row: u64) -> Result<(Range<u64>, Option<&[u8]>)> {
+    #[inline]
+    pub fn span<'a>(&self, column: &'a Column, row: u64) -> Result<(Range<u64>, Option<&'a [u8]>)> {
         self.check(&[row])?;
-        Ok(match self.snapshot.spans.run(row) {
+        Ok(match column.spans.run(row) {
             Run::Unmapped(rows) => (rows, None),
             Run::Mapped(span) => {
                 let rows = span.rows.clone();
-                (rows.clone(), (self.form() == Form::AsStored).then(|| span.bytes(rows)))
+                (rows.clone(), (column.form == Form::AsStored).then(|| span.bytes(rows)))
             }
         })
     }
 
-    /// One row of `data`, as an array of length 1: no copy of a mapped row.
-    pub fn row(&self, row: u64) -> Result<ArrayRef> {
-        if let Some(span) = self.snapshot.spans.find(row) {
-            return columns::data(self.snapshot.data_type(), 1, span.buffer(row..row + 1));
+    /// One row of a column, as an array of length 1: no copy of a mapped row.
+    pub fn row(&self, column: usize, row: u64) -> Result<ArrayRef> {
+        let column = self.column(column)?;
+        if let Some(span) = column.spans.find(row) {
+            return column.array(1, span.buffer(row..row + 1));
         }
-        let batch = self.take(&[row], Columns::DATA)?;
-        let column = batch.columns().first().cloned();
-        column.ok_or_else(|| Error::internal("a take without a column"))
+        self.check(&[row])?;
+        self.snapshot.take(&column.field, &[row], &mut self.snapshot.wait())
     }
 
     /// Rows in the order given; one may be asked for more than once.
-    pub fn take(&self, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
+    pub fn take(&self, rows: &[u64], columns: &Columns) -> Result<RecordBatch> {
         self.check(rows)?;
-        let spans = &self.snapshot.spans;
-        let unmapped = || rows.iter().any(|row| spans.find(*row).is_none());
-        if rows.is_empty() || columns.data && unmapped() {
-            return rows::take(&self.snapshot, rows, columns);
-        }
+        let schema = self.schema(columns, false)?;
         let mut taken = Vec::new();
         if columns.id {
-            taken.push(self.id_column()?.take(rows)?);
+            taken.push(self.ids.take(&self.snapshot, rows)?);
         }
-        if columns.data {
-            let mut stored = zeros(rows.len() * spans.stride())?;
-            self.gather(Form::AsStored, spans.stride()).run(rows, &mut stored);
-            taken.push(columns::data(self.snapshot.data_type(), rows.len(), stored.into())?);
-        }
-        Ok(RecordBatch::try_new(self.schema(columns), taken)?)
-    }
-
-    /// The tensors of rows, one after the other; `out` is as long as they are.
-    #[inline]
-    pub fn read(&self, rows: &[u64], out: &mut [u8]) -> Result<()> {
-        if let [row] = rows
-            && let Some(span) = self.snapshot.spans.find(*row)
-        {
-            self.form().copy(span.row(*row), out);
-            return Ok(());
-        }
-        let unmapped = self.gather(self.form(), self.row_bytes).run(rows, out);
-        if unmapped.is_empty() {
-            return Ok(());
-        }
-        self.check(rows)?;
-        rows::read(&self.snapshot, rows, &unmapped, out)
-    }
-
-    /// The tensors of a range of rows, one after the other; `out` is as long as they are.
-    pub fn read_range(&self, first: u64, count: u64, mut out: &mut [u8]) -> Result<()> {
-        let rows = self.range(first, count)?;
-        let mut next = rows.start;
-        while next < rows.end {
-            let run = self.snapshot.spans.run(next);
-            let end = rows.end.min(match &run {
-                Run::Mapped(span) => span.rows.end,
-                Run::Unmapped(rows) => rows.end,
+        for number in &columns.tensors {
+            let column = self.column(*number)?;
+            let stride = column.spans.stride();
+            let is_mapped =
+                !rows.is_empty() && rows.iter().all(|row| column.spans.find(*row).is_some());
+            taken.push(match is_mapped {
+                false => self.snapshot.take(&column.field, rows, &mut self.snapshot.wait())?,
+                true => {
+                    let mut stored = zeros(rows.len() * stride)?;
+                    let gather = self.gather_of(column);
+                    let gather =
+                        Gather { form: Form::AsStored, row_bytes: stride, stride, ..gather };
+                    self.gather_all(&gather, rows, &mut stored)?;
+                    column.array(rows.len(), stored.into())?
+                }
             });
-            let (part, rest) = out.split_at_mut((end - next) as usize * self.row_bytes);
-            match run {
-                Run::Mapped(span) => self.form().copy(span.bytes(next..end), part),
-                Run::Unmapped(_) => self.read_decoded(next..end, part)?,
-            }
-            (next, out) = (end, rest);
         }
-        Ok(())
-    }
-
-    /// The tensors of a range of rows as the caller has them, and whether they are the table's own
-    /// memory: no copy if one span holds them.
-    pub fn tensor(&self, first: u64, count: u64) -> Result<(Buffer, bool)> {
-        let rows = self.range(first, count)?;
-        if self.form() == Form::AsStored
-            && let Some(span) = self.snapshot.spans.find(rows.start)
-            && rows.end <= span.rows.end
-        {
-            return Ok((span.buffer(rows), true));
-        }
-        let mut copy = zeros(count as usize * self.row_bytes)?;
-        self.read_range(first, count, &mut copy)?;
-        Ok((copy.into(), false))
+        // Without a column an array does not say how many rows it has.
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(schema, taken, &options)?)
     }
 
     /// Borrowed from the reader, which keeps all ids from the first call on.
     pub fn id(&self, row: u64) -> Result<&str> {
         self.check(&[row])?;
-        self.id_column()?.get(row)
+        self.ids.get(&self.snapshot, row)
     }
 
-    /// The ids of a range of rows: no copy.
+    /// The ids of a range of rows: no copy, but of those that a refresh added with others.
     pub fn ids(&self, first: u64, count: u64) -> Result<LargeStringArray> {
         let rows = self.range(first, count)?;
-        Ok(self.id_column()?.range(rows))
+        self.ids.range(&self.snapshot, rows)
     }
 
     /// Tells `found` of each id, in order: its place, the first row that carries it, if any does, and
@@ -265,26 +278,27 @@ impl Reader {
         ids: &StringArray,
         found: impl FnMut(usize, Option<u64>, u64),
     ) -> Result<()> {
-        let column = self.id_column()?;
-        let index = self.index.get_or_try_init(|| IdIndex::new(column))?;
-        index.find(column, ids, found);
-        Ok(())
+        self.ids.find(&self.snapshot, ids, found)
     }
 
     /// As `find`, of one id.
     pub fn find_one(&self, id: &str, found: impl FnOnce(usize, Option<u64>, u64)) -> Result<()> {
-        let column = self.id_column()?;
-        let index = self.index.get_or_try_init(|| IdIndex::new(column))?;
-        let row = index.first(column, id);
-        found(0, row, index.count(row));
+        let (row, count) = self.ids.find_one(&self.snapshot, id)?;
+        found(0, row, count);
         Ok(())
+    }
+
+    /// All rows that carry an id, in order.
+    pub fn rows_of(&self, id: &str) -> Result<Vec<u64>> {
+        self.ids.rows_of(&self.snapshot, id)
     }
 
     pub fn stream(&self, options: &StreamOptions) -> Result<impl RecordBatchReader + use<>> {
         let first = options.first_row;
         let count = options.row_count.unwrap_or(self.rows().saturating_sub(first));
         self.range(first, count)?;
-        Ok(stream::Stream::new(self.snapshot.clone(), options, count))
+        let schema = self.schema(&options.columns, options.fixed_shape_tensor)?;
+        Ok(stream::Stream::new(self.snapshot.clone(), options, count, schema))
     }
 
     /// Rows in the order given, as `take` has them; of `options` the range does not count.
@@ -294,54 +308,17 @@ impl Reader {
         options: &StreamOptions,
     ) -> Result<impl RecordBatchReader + use<>> {
         self.check(&rows)?;
-        let schema = self.schema(options.columns);
         Ok(ChosenRows {
             reader: self.clone(),
-            columns: options.columns,
-            schema: match options.fixed_shape_tensor {
-                true => self.spec().with_fixed_shape(&schema),
-                false => schema,
-            },
+            columns: options.columns.clone(),
+            schema: self.schema(&options.columns, options.fixed_shape_tensor)?,
             rows,
             done: 0,
             batch_rows: options.batch_rows,
         })
     }
 
-    fn id_column(&self) -> Result<&IdColumn> {
-        self.ids.get_or_try_init(|| IdColumn::load(&self.snapshot))
-    }
-
     #[inline]
-    fn form(&self) -> Form {
-        match self.spec().dtype {
-            DType::RDS_DTYPE_BOOL => Form::Unpacked,
-            _ => Form::AsStored,
-        }
-    }
-
-    fn gather(&self, form: Form, row_bytes: usize) -> Gather<'_> {
-        Gather { spans: &self.snapshot.spans, form, row_bytes, prefetch: self.options.prefetch }
-    }
-
-    fn read_decoded(&self, rows: Range<u64>, mut out: &mut [u8]) -> Result<()> {
-        let options = StreamOptions {
-            columns: Columns::DATA,
-            first_row: rows.start,
-            row_count: Some(rows.end - rows.start),
-            batch_rows: (rows::PART_BYTES / self.row_bytes).max(1),
-            fixed_shape_tensor: false,
-        };
-        let mut first = rows.start;
-        for batch in self.stream(&options)? {
-            let batch = batch?;
-            let part = out.split_at_mut(batch.num_rows() * self.row_bytes);
-            rows::copy_values(&batch, self.spec(), |i| Some(first + i as u64), part.0)?;
-            (first, out) = (first + batch.num_rows() as u64, part.1);
-        }
-        Ok(())
-    }
-
     fn check(&self, rows: &[u64]) -> Result<()> {
         match rows.iter().find(|row| **row >= self.rows()) {
             None => Ok(()),

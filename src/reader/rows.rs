@@ -1,84 +1,81 @@
 //! Rows by number, decoded by Lance.
 
-use std::ops::Range;
-
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
-use crate::reader::Columns;
+use crate::reader::columns::Column;
 use crate::reader::snapshot::Snapshot;
-use crate::tensor::{DATA_COLUMN, DType, TensorSpec, first_null};
+use crate::tensor::{DType, first_null};
 
 /// A gather into the caller's memory is decoded in parts of about this size.
-pub(super) const PART_BYTES: usize = 32 << 20;
+const PART_BYTES: usize = 16 << 20;
+const PART_ROWS: usize = 1 << 16;
 
-pub fn take(snapshot: &Snapshot, rows: &[u64], columns: Columns) -> Result<RecordBatch> {
-    batch(snapshot.schema(columns), |name| snapshot.take(name, rows))
-}
-
-pub fn range(snapshot: &Snapshot, rows: Range<u64>, columns: Columns) -> Result<RecordBatch> {
-    batch(snapshot.schema(columns), |name| snapshot.range(name, rows.clone()))
-}
-
-fn batch(schema: SchemaRef, column: impl Fn(&str) -> Result<ArrayRef>) -> Result<RecordBatch> {
-    let columns = schema.fields().iter().map(|field| column(field.name()));
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
+/// How many rows are decoded at once: then a caller is asked whether to go on.
+pub fn part_rows(row_bytes: usize) -> usize {
+    (PART_BYTES / row_bytes.max(1)).clamp(1, PART_ROWS)
 }
 
 /// The columns of `batch` in the order and with the metadata of `schema`.
 pub fn under_schema(batch: RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
-    let column = |name: &String| {
-        let column = batch.column_by_name(name).cloned();
-        column.ok_or_else(|| Error::internal(format!("Lance gave no column \"{name}\"")))
-    };
-    let columns = schema.fields().iter().map(|field| column(field.name()));
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(schema, columns)?)
+    Ok(RecordBatch::try_new(schema, batch.columns().to_vec())?)
 }
 
-/// Reads the rows at `positions` of `rows` into their places in `out`.
-pub fn read(snapshot: &Snapshot, rows: &[u64], positions: &[usize], out: &mut [u8]) -> Result<()> {
-    let row_bytes = snapshot.spec.row_bytes();
-    for positions in positions.chunks((PART_BYTES / row_bytes).max(1)) {
+/// Reads the rows at `positions` of `rows` into their places in `out`, which are `stride` bytes apart.
+pub fn read(
+    snapshot: &Snapshot,
+    column: &Column,
+    rows: &[u64],
+    positions: &[usize],
+    out: &mut [u8],
+    stride: usize,
+) -> Result<()> {
+    let row_bytes = column.row_bytes;
+    let mut wait = snapshot.wait();
+    for positions in positions.chunks(part_rows(row_bytes)) {
         let wanted = positions.iter().filter_map(|i| rows.get(*i).copied()).collect::<Vec<_>>();
-        let batch = take(snapshot, &wanted, Columns::DATA)?;
+        let decoded = snapshot.take(&column.field, &wanted, &mut wait)?;
         let mut values = vec![0; wanted.len() * row_bytes];
-        copy_values(&batch, &snapshot.spec, |i| wanted.get(i).copied(), &mut values)?;
+        copy_values(&decoded, column, |i| wanted.get(i).copied(), &mut values)?;
         for (i, values) in positions.iter().zip(values.chunks_exact(row_bytes)) {
-            let place = out.get_mut(i * row_bytes..(i + 1) * row_bytes);
+            let place = out.get_mut(i * stride..i * stride + row_bytes);
             place.unwrap_or_default().copy_from_slice(values);
         }
     }
     Ok(())
 }
 
-/// Copies the values of the column `data`; `row` numbers its rows, for messages.
+/// Copies the values of a column; `row` numbers its rows, for messages.
 pub fn copy_values(
-    batch: &RecordBatch,
-    spec: &TensorSpec,
+    decoded: &ArrayRef,
+    column: &Column,
     row: impl Fn(usize) -> Option<u64>,
     out: &mut [u8],
 ) -> Result<()> {
-    let data = batch.column_by_name(DATA_COLUMN);
-    let list = data.ok_or_else(|| Error::internal("a batch without data"))?.as_fixed_size_list();
-    let values = list.values();
-    if let Some(index) = first_null(list) {
+    let list = decoded.as_fixed_size_list_opt();
+    let null = match list {
+        Some(list) => first_null(list),
+        // A column of numbers.
+        None => (0..decoded.len()).find(|i| decoded.null_count() > 0 && decoded.is_null(*i)),
+    };
+    if let Some(index) = null {
         return Err(Error::not_supported(format!(
-            "the tensor of row {} is null or has a null in it, which plain memory cannot say; \
+            "column \"{}\": the tensor of row {} is null or has a null in it, which plain memory cannot say; \
              read it as Arrow",
+            column.name,
             row(index).unwrap_or_default()
         )));
     }
-    if spec.dtype == DType::RDS_DTYPE_BOOL {
+    let values = list.map_or(decoded, |list| list.values());
+    if column.spec.dtype == DType::RDS_DTYPE_BOOL {
         for (out, bit) in out.iter_mut().zip(values.as_boolean().values()) {
             *out = u8::from(bit);
         }
         return Ok(());
     }
     let values = values.to_data();
-    let start = values.offset() * spec.dtype.word_bytes();
+    let start = values.offset() * column.spec.dtype.word_bytes();
     let bytes = values.buffers().first().and_then(|buffer| buffer.get(start..start + out.len()));
     let bytes = bytes.ok_or_else(|| Error::corrupt("Lance gave fewer values than rows need"))?;
     out.copy_from_slice(bytes);

@@ -6,30 +6,27 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, UInt64Array, new_null_array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use lance_core::datatypes::Schema as LanceSchema;
-use lance_table::format::{Manifest, is_detached_version};
+use lance_table::format::Manifest;
 
 use crate::error::{Error, Result, Status, caught};
-use crate::location::{Location, VERSIONS, manifests};
-use crate::plain::RowLayout;
+use crate::location::{Location, METADATA};
+use crate::patience::{Patience, Wait};
+use crate::reader::columns::{Column, Field};
 use crate::reader::decode::{self, Rows};
 use crate::reader::files::{Files, Fragment, Source};
+use crate::reader::rows::part_rows;
 use crate::reader::spans::Spans;
+use crate::reader::versions::{self, VersionOf, read_manifest};
 use crate::reader::{Access, Columns};
-use crate::tensor::{DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column};
-use crate::{manifest, map, runtime};
+use crate::tensor::{Form, ID_COLUMN, TableColumns, TensorColumn};
+use crate::{map, runtime};
 
 /// Rows that are decoded at once, by one thread.
 const ROWS_AT_ONCE: u64 = 1 << 15;
+/// So many parts are decoded before the caller is asked whether to go on.
+const PARTS_AT_ONCE: usize = 4;
 /// Fewer are not worth another thread.
 const ROWS_PER_THREAD: usize = 1 << 13;
-
-/// A column, as Lance knows it.
-struct Field {
-    id: i32,
-    schema: Arc<LanceSchema>,
-    data_type: DataType,
-}
 
 pub struct Snapshot {
     location: Location,
@@ -37,33 +34,48 @@ pub struct Snapshot {
     /// In nanoseconds since 1970. Two tables at one place, one after the other, may have the same version.
     committed_at: u128,
     schema: SchemaRef,
-    id: Field,
-    data: Field,
+    /// How the table says which columns are tensors.
+    pub form: Form,
+    /// By their numbers.
+    pub columns: Vec<Column>,
+    id: Option<Field>,
+    /// What the ids are called that were asked for; none takes those that there are.
+    id_column: Option<String>,
+    pub rows: u64,
+    /// What runs said of themselves, by their keys.
+    pub metadata: Vec<(String, String)>,
     fragments: Vec<Fragment>,
     /// The first row of each fragment.
     firsts: Vec<u64>,
     files: Files,
-    pub spec: TensorSpec,
-    pub spans: Spans,
+    patience: Option<Arc<dyn Patience>>,
+}
+
+/// Which version of a table to open, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The newest if none.
+    pub version: Option<u64>,
+    /// The newest that was committed then or before, in nanoseconds since 1970.
+    pub until: Option<i64>,
+    pub access: Access,
+    /// `object_id`, if there is one, if none.
+    pub id_column: Option<&'a str>,
+    /// What calls that take long ask.
+    pub patience: Option<Arc<dyn Patience>>,
 }
 
 impl Snapshot {
-    /// Opens a version, the newest if none is given. What `known` has of files that did not change is
-    /// kept.
-    pub fn open(
-        location: Location,
-        version: Option<u64>,
-        access: Access,
-        known: Option<&Snapshot>,
-    ) -> Result<Self> {
+    /// Opens a version. What `known` has of files that did not change is kept, and so are the numbers of its columns.
+    pub fn open(location: Location, wanted: &Wanted, known: Option<&Snapshot>) -> Result<Self> {
         if !location.exists()? {
             return Err(Error::not_found(format!("there is no table at {location}")));
         }
         let mut last = None;
         loop {
-            let (tried, manifest) = read_manifest(&location, version)?;
+            let (tried, manifest) = read_manifest(&location, wanted)?;
             let opened =
-                manifest.and_then(|manifest| Self::of(&location, &manifest, access, known));
+                manifest.and_then(|manifest| Self::of(&location, &manifest, wanted, known));
             match opened {
                 // A clean-up may remove a version while it is opened: then there is a newer one.
                 Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && last != Some(tried) => {
@@ -77,30 +89,39 @@ impl Snapshot {
     fn of(
         location: &Location,
         manifest: &Manifest,
-        access: Access,
+        wanted: &Wanted,
         known: Option<&Snapshot>,
     ) -> Result<Self> {
         let schema = caught(|| Ok(Arc::new(Schema::from(&manifest.schema))))?;
-        let spec =
-            check_id_column(&schema).and_then(|()| TensorSpec::from_table_schema(&schema))?;
-        let (id, data) = (field(manifest, ID_COLUMN)?, field(manifest, DATA_COLUMN)?);
-        let layout = match access {
-            Access::Lance => None,
-            Access::Auto | Access::Mapped => RowLayout::new(&spec),
-        };
+        let mut table = TableColumns::new(&schema, wanted.id_column)?;
+        if let Some(known) = known {
+            if known.has_ids() && table.id.is_none() {
+                return Err(Error::schema_mismatch(format!(
+                    "version {} of the table has no column of ids any more; open another reader",
+                    manifest.version
+                )));
+            }
+            table.tensors = known.numbered(table.tensors, manifest.version)?;
+        }
+        let columns = table.tensors.into_iter().map(|tensor| Column::new(manifest, tensor));
+        let mut columns = columns.collect::<Result<Vec<_>>>()?;
+        let id = table.id.map(|name| Field::of(manifest, &name)).transpose()?;
+        let layout = |column: &Column| column.layout().filter(|_| wanted.access != Access::Lance);
+        let mapped = columns.iter().filter(|column| layout(column).is_some());
         let source = Source {
             table: location.path(),
             manifest,
-            mapped: layout.map(|_| data.id),
+            mapped: mapped.map(|column| column.field.id).collect(),
             known: known.map(|known| &known.files),
         };
         let refused = map::refused();
-        let mut opened = source.open();
+        let mut wait = Wait::new(wanted.patience.as_deref());
+        let mut opened = source.open(&mut wait);
         if map::refused() != refused {
             // The process needs maps for other things, too.
             drop(opened);
             map::leave_to_others();
-            opened = source.open();
+            opened = source.open(&mut wait);
         }
         let (fragments, files) = opened?;
         let mut rows = 0_u64;
@@ -110,26 +131,80 @@ impl Snapshot {
             let end = rows.checked_add(fragment.rows());
             rows = end.ok_or_else(|| Error::corrupt("more rows than can be counted"))?;
         }
+        for column in &mut columns {
+            column.spans = Spans::new(&fragments, rows, column.field.id, layout(column))?;
+        }
         Ok(Self {
             version: manifest.version,
             committed_at: manifest.timestamp_nanos,
-            spans: Spans::new(&fragments, rows, data.id, layout)?,
             location: location.clone(),
             schema,
-            spec,
+            form: table.form,
+            columns,
             id,
-            data,
+            id_column: wanted.id_column.map(str::to_string),
+            rows,
+            metadata: said_of_runs(manifest),
             fragments,
             firsts,
             files,
+            patience: wanted.patience.clone(),
         })
     }
 
     /// The newest version of the table; none if it is this one.
     pub fn newer(&self, access: Access) -> Result<Option<Self>> {
-        let newest = Self::open(self.location.clone(), None, access, Some(self))?;
+        let id_column = self.id_column.as_deref();
+        let patience = self.patience.clone();
+        let wanted = Wanted { version: None, until: None, access, id_column, patience };
+        let newest = Self::open(self.location.clone(), &wanted, Some(self))?;
         let same = (newest.version, newest.committed_at) == (self.version, self.committed_at);
         Ok((!same).then_some(newest))
+    }
+
+    /// The tensors of a later version by their numbers here; new ones follow.
+    fn numbered(&self, mut tensors: Vec<TensorColumn>, version: u64) -> Result<Vec<TensorColumn>> {
+        let mut numbered = Vec::with_capacity(tensors.len());
+        for column in &self.columns {
+            let at = tensors.iter().position(|tensor| tensor.name == column.name);
+            let tensor = at.map(|at| tensors.remove(at));
+            let why = match &tensor {
+                Some(tensor) if tensor.spec == column.spec => None,
+                Some(tensor) => {
+                    Some(format!("is of {}, and not of {} any more", tensor.spec, column.spec))
+                }
+                None => Some("is not there any more".to_string()),
+            };
+            if let Some(why) = why {
+                return Err(Error::schema_mismatch(format!(
+                    "column \"{}\" {why} in version {version}; open another reader",
+                    column.name
+                )));
+            }
+            numbered.extend(tensor);
+        }
+        numbered.extend(tensors);
+        Ok(numbered)
+    }
+
+    /// Rows at the beginning whose ids another version of the table has in the same places of the same files.
+    pub fn shared_rows(&self, other: &Self) -> u64 {
+        let id = |of: &Self| of.id.as_ref().map(|id| id.id);
+        if id(self) != id(other) {
+            return 0;
+        }
+        let fragments = self.fragments.iter().zip(&other.fragments);
+        let same = fragments.take_while(|(own, others)| own.is(others));
+        same.map(|(own, _)| own.rows()).sum()
+    }
+
+    /// A call that may take long begins.
+    pub fn wait(&self) -> Wait<'_> {
+        Wait::new(self.patience.as_deref())
+    }
+
+    pub fn versions(&self) -> Result<Vec<VersionOf>> {
+        versions::versions(&self.location)
     }
 
     pub fn version(&self) -> u64 {
@@ -140,22 +215,66 @@ impl Snapshot {
         self.committed_at
     }
 
-    /// The schema of chosen columns, with the metadata of the table.
-    pub fn schema(&self, columns: Columns) -> SchemaRef {
-        columns.of(&self.schema)
+    #[inline]
+    pub fn column(&self, number: usize) -> Result<&Column> {
+        self.columns.get(number).ok_or_else(|| self.no_column(number))
     }
 
-    /// The type of the column `data`.
-    pub fn data_type(&self) -> &DataType {
-        &self.data.data_type
+    #[cold]
+    fn no_column(&self, number: usize) -> Error {
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        Error::invalid_argument(format!(
+            "column is {number}; the tensor columns are {names:?}, from 0 on"
+        ))
     }
 
-    pub fn id_type(&self) -> &DataType {
-        &self.id.data_type
+    pub fn number(&self, name: &str) -> Result<usize> {
+        let at = self.columns.iter().position(|column| column.name == name);
+        at.ok_or_else(|| {
+            let fields = self.schema.fields().iter().map(|field| field.name().as_str());
+            let others: Vec<&str> = fields.filter(|other| *other == name).collect();
+            let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+            let hint = if others.is_empty() { "" } else { "; it is there, and no tensor" };
+            Error::not_found(format!(
+                "no tensor column {name:?}; those of the table are {names:?}{hint}"
+            ))
+        })
     }
 
-    fn field(&self, column: &str) -> &Field {
-        if column == ID_COLUMN { &self.id } else { &self.data }
+    pub fn id(&self) -> Result<&Field> {
+        self.id.as_ref().ok_or_else(|| {
+            let names: Vec<&str> =
+                self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::schema_mismatch(format!(
+                "the table has no ids: none of its columns {names:?} is called \"{ID_COLUMN}\" and has strings \
+                 or integers; name another one when it is opened"
+            ))
+        })
+    }
+
+    pub fn has_ids(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The schema of chosen columns, with the metadata of the table, but of columns that are not chosen.
+    pub fn schema(&self, columns: &Columns) -> Result<SchemaRef> {
+        let mut fields = Vec::new();
+        if columns.id {
+            fields.push(self.id()?.arrow.clone());
+        }
+        for number in &columns.tensors {
+            fields.push(self.column(*number)?.field.arrow.clone());
+        }
+        let mut metadata = self.schema.metadata().clone();
+        if self.form == Form::Named {
+            let chosen = |number: &usize| columns.tensors.contains(number);
+            for (number, column) in self.columns.iter().enumerate() {
+                if !chosen(&number) {
+                    metadata.remove(&column.name);
+                }
+            }
+        }
+        Ok(Arc::new(Schema::new_with_metadata(fields, metadata)))
     }
 
     fn fragment_of(&self, row: u64) -> usize {
@@ -163,19 +282,19 @@ impl Snapshot {
     }
 
     /// Values of a column in a range of rows, decoded.
-    pub fn range(&self, column: &str, rows: Range<u64>) -> Result<ArrayRef> {
-        joined(&self.parts(column, rows)?, &self.field(column).data_type)
+    pub fn range(&self, field: &Field, rows: Range<u64>, wait: &mut Wait) -> Result<ArrayRef> {
+        joined(&self.parts(field, rows, wait)?, field.data_type())
     }
 
     /// The same in parts that follow each other.
-    pub fn parts(&self, column: &str, rows: Range<u64>) -> Result<Vec<ArrayRef>> {
-        let field = self.field(column);
+    pub fn parts(&self, field: &Field, rows: Range<u64>, wait: &mut Wait) -> Result<Vec<ArrayRef>> {
         let mut parts = Vec::new();
+        let most = (part_rows(bytes_of(field.data_type())) as u64).min(ROWS_AT_ONCE);
         let mut next = rows.start;
         while next < rows.end {
             let at = self.fragment_of(next);
             let (fragment, first) = self.fragment(at)?;
-            let end = rows.end.min(first + fragment.rows()).min(next + ROWS_AT_ONCE);
+            let end = rows.end.min(first + fragment.rows()).min(next + most);
             if end <= next {
                 return Err(Error::internal("a row without a fragment"));
             }
@@ -189,16 +308,17 @@ impl Snapshot {
                 self.values(fragment, field, Rows::List(rows.collect()))
             }
         };
-        decoded(parts, rows.end - rows.start, read)
+        self.decoded(parts, |(_, rows)| rows.end - rows.start, read, wait)
     }
 
     /// Values of a column in rows, in the order given.
-    pub fn take(&self, column: &str, rows: &[u64]) -> Result<ArrayRef> {
-        let field = self.field(column);
+    pub fn take(&self, field: &Field, rows: &[u64], wait: &mut Wait) -> Result<ArrayRef> {
         let mut sorted = rows.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         let mut parts = Vec::new();
+        // Of wide rows few are decoded before the caller is asked.
+        let most = part_rows(bytes_of(field.data_type())).min(ROWS_AT_ONCE as usize);
         let mut rest = sorted.as_slice();
         while let Some(row) = rest.first() {
             let (fragment, first) = self.fragment(self.fragment_of(*row))?;
@@ -206,7 +326,7 @@ impl Snapshot {
             if end == 0 {
                 return Err(Error::internal("a row without a fragment"));
             }
-            let (part, later) = rest.split_at(end);
+            let (part, later) = rest.split_at(end.min(most));
             let physical = part.iter().map(|row| match &fragment.deleted {
                 Some(deleted) => deleted.physical(row - first) as u32,
                 None => (row - first) as u32,
@@ -217,14 +337,38 @@ impl Snapshot {
         let read = |(fragment, rows): &(&Fragment, Vec<u32>)| {
             self.values(fragment, field, Rows::List(rows.clone()))
         };
-        let parts = decoded(parts, sorted.len() as u64, read)?;
-        let values = joined(&parts, &field.data_type)?;
+        let parts = self.decoded(parts, |(_, rows)| rows.len() as u64, read, wait)?;
+        let values = joined(&parts, field.data_type())?;
         if sorted == rows {
             return Ok(values);
         }
         let place = |row: &u64| sorted.binary_search(row).unwrap_or_default() as u64;
         let places = UInt64Array::from_iter_values(rows.iter().map(place));
         Ok(take(&values, &places, None)?)
+    }
+
+    /// Decodes parts, several at once if they have many rows, and asks the caller now and then.
+    fn decoded<P: Send + Sync>(
+        &self,
+        parts: Vec<P>,
+        rows: impl Fn(&P) -> u64,
+        read: impl Fn(&P) -> Result<ArrayRef> + Sync,
+        wait: &mut Wait,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut arrays = Vec::with_capacity(parts.len());
+        for parts in parts.chunks(PARTS_AT_ONCE) {
+            wait.ask_if_due()?;
+            let rows: u64 = parts.iter().map(&rows).sum();
+            let threads = runtime::parts(rows as usize, ROWS_PER_THREAD).min(parts.len()).max(1);
+            let shares: Vec<&[P]> = parts.chunks(parts.len().div_ceil(threads).max(1)).collect();
+            let shares = runtime::in_parallel(shares, |share: &[P]| {
+                share.iter().map(&read).collect::<Vec<_>>()
+            });
+            for array in shares.into_iter().flatten() {
+                arrays.push(array?);
+            }
+        }
+        Ok(arrays)
     }
 
     fn fragment(&self, at: usize) -> Result<(&Fragment, u64)> {
@@ -235,22 +379,19 @@ impl Snapshot {
     fn values(&self, fragment: &Fragment, field: &Field, rows: Rows) -> Result<ArrayRef> {
         match fragment.column(field.id) {
             Some((file, column)) => decode::values(file, &field.schema, column, rows),
-            None => Ok(new_null_array(&field.data_type, rows.len() as usize)),
+            None => Ok(new_null_array(field.data_type(), rows.len() as usize)),
         }
     }
 }
 
-/// Decodes parts of so many rows, several at once if they are many.
-fn decoded<P: Send + Sync>(
-    parts: Vec<P>,
-    rows: u64,
-    read: impl Fn(&P) -> Result<ArrayRef> + Sync,
-) -> Result<Vec<ArrayRef>> {
-    let threads = runtime::parts(rows as usize, ROWS_PER_THREAD).min(parts.len()).max(1);
-    let shares: Vec<&[P]> = parts.chunks(parts.len().div_ceil(threads).max(1)).collect();
-    let shares =
-        runtime::in_parallel(shares, |share: &[P]| share.iter().map(&read).collect::<Vec<_>>());
-    shares.into_iter().flatten().collect()
+/// About how many bytes a value has.
+fn bytes_of(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeList(item, length) => {
+            bytes_of(item.data_type()) * usize::try_from(*length).unwrap_or(1)
+        }
+        other => other.primitive_width().unwrap_or(1),
+    }
 }
 
 fn joined(parts: &[ArrayRef], data_type: &DataType) -> Result<ArrayRef> {
@@ -262,44 +403,12 @@ fn joined(parts: &[ArrayRef], data_type: &DataType) -> Result<ArrayRef> {
     }
 }
 
-fn field(manifest: &Manifest, name: &str) -> Result<Field> {
-    let field = manifest.schema.field(name);
-    let field = field.ok_or_else(|| Error::internal("a checked column is not there"))?;
-    let schema = LanceSchema { fields: vec![field.clone()], metadata: Default::default() };
-    Ok(Field { id: field.id, schema: Arc::new(schema), data_type: field.data_type() })
+fn said_of_runs(manifest: &Manifest) -> Vec<(String, String)> {
+    let said = manifest
+        .config
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(METADATA)?.to_string(), value.clone())));
+    let mut said: Vec<_> = said.collect();
+    said.sort();
+    said
 }
-
-/// The manifest of a version, the newest if none is given, and which one that is.
-fn read_manifest(location: &Location, version: Option<u64>) -> Result<(u64, Result<Manifest>)> {
-    let manifests = match manifests(location.path()) {
-        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Default::default(),
-        found => found?,
-    };
-    let newest = manifests.last_key_value().map(|(newest, _)| *newest);
-    let wanted = version.or(newest);
-    let wanted =
-        wanted.ok_or_else(|| Error::not_found(format!("there is no table at {location}")))?;
-    let detached = location.path().join(VERSIONS).join(format!("d{wanted}.manifest"));
-    let path = match manifests.get(&wanted) {
-        Some(path) => path,
-        None if is_detached_version(wanted) && detached.exists() => &detached,
-        None => {
-            return Err(Error::not_found(format!(
-                "there is no version {wanted} of a table at {location}"
-            )));
-        }
-    };
-    let read = manifest::read(path).map_err(|error| match error.status {
-        Status::RDS_ERR_CORRUPT => {
-            let mut older = manifests.range(..wanted).rev().take(OLDER_TRIED);
-            let good = older.find(|(_, path)| manifest::read(path).is_ok());
-            let hint = good.map(|(good, _)| format!("; version {good} can be opened"));
-            Error::corrupt(format!("{}{}", error.message, hint.unwrap_or_default()))
-        }
-        _ => error,
-    });
-    Ok((wanted, read))
-}
-
-/// How many versions before a damaged one are looked at for one that is not.
-const OLDER_TRIED: usize = 8;

@@ -53,6 +53,7 @@ pub enum Run<'a> {
     Unmapped(Range<u64>),
 }
 
+#[derive(Default)]
 pub struct Spans {
     /// The first row of each span: what a look-up walks.
     firsts: Vec<u64>,
@@ -87,10 +88,6 @@ impl Spans {
         }
         let firsts = spans.iter().map(|span| span.rows.start).collect();
         Ok(Self { firsts, spans, rows, stride })
-    }
-
-    pub fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// Bytes of a row as it is stored.

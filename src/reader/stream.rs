@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use crate::error::{Error, Result};
-use crate::reader::columns::{self, Columns};
-use crate::reader::rows;
+use crate::reader::columns::{Columns, Field};
 use crate::reader::snapshot::Snapshot;
 use crate::reader::spans::Run;
 
@@ -17,15 +16,15 @@ use crate::reader::spans::Run;
 const ROWS_AHEAD: u64 = 8192;
 const BYTES_AHEAD: u64 = 8 << 20;
 
-/// A range of rows to be streamed.
-#[derive(Clone, Copy, Debug)]
+/// Rows to be streamed.
+#[derive(Clone, Debug)]
 pub struct StreamOptions {
     pub columns: Columns,
     pub first_row: u64,
     /// All that follow if not given.
     pub row_count: Option<u64>,
     pub batch_rows: usize,
-    /// Whether `data` carries the extension type `arrow.fixed_shape_tensor`.
+    /// Whether tensors carry the extension type `arrow.fixed_shape_tensor`.
     pub fixed_shape_tensor: bool,
 }
 
@@ -37,38 +36,40 @@ pub struct Stream {
     next: u64,
     count: u64,
     schema: SchemaRef,
-    ahead: Option<Ahead>,
+    /// Of each column, ids first: rows that were decoded already.
+    ahead: Vec<Option<Ahead>>,
 }
 
-/// Rows that were decoded already.
 struct Ahead {
-    columns: Columns,
     first: u64,
-    batch: RecordBatch,
+    values: ArrayRef,
 }
 
 impl Ahead {
-    fn holds(&self, columns: Columns, row: u64) -> bool {
-        let rows = self.first..self.first + self.batch.num_rows() as u64;
-        self.columns == columns && rows.contains(&row)
+    /// Rows from `row` on.
+    fn rows(&self, row: u64) -> u64 {
+        let end = self.first + self.values.len() as u64;
+        if row >= self.first { end.saturating_sub(row) } else { 0 }
     }
 }
 
+/// What a batch takes of a column.
+enum Source {
+    Mapped,
+    Decoded,
+}
+
 impl Stream {
-    pub fn new(snapshot: Arc<Snapshot>, options: &StreamOptions, count: u64) -> Self {
-        let schema = snapshot.schema(options.columns);
-        Self {
-            schema: match options.fixed_shape_tensor {
-                true => snapshot.spec.with_fixed_shape(&schema),
-                false => schema,
-            },
-            snapshot,
-            columns: options.columns,
-            batch_rows: options.batch_rows.max(1) as u64,
-            next: options.first_row,
-            count,
-            ahead: None,
-        }
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        options: &StreamOptions,
+        count: u64,
+        schema: SchemaRef,
+    ) -> Self {
+        let columns = options.columns.clone();
+        let ahead = (0..=columns.tensors.len()).map(|_| None).collect();
+        let batch_rows = options.batch_rows.max(1) as u64;
+        Self { snapshot, columns, batch_rows, next: options.first_row, count, schema, ahead }
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -76,52 +77,80 @@ impl Stream {
             return Ok(None);
         }
         let snapshot = self.snapshot.clone();
-        let most = self.batch_rows.min(self.count);
         let end = self.next + self.count;
-        let batch = match snapshot.spans.run(self.next) {
-            _ if !self.columns.data => self.taken(Columns::ID, end, most)?,
-            Run::Unmapped(rows) => self.taken(self.columns, rows.end.min(end), most)?,
-            Run::Mapped(span) => {
-                let mut rows = most.min(span.rows.end - self.next);
-                let mut columns = Vec::new();
-                if self.columns.id {
-                    let ids = self.taken(Columns::ID, end, rows)?;
-                    rows = ids.num_rows() as u64;
-                    columns.extend(ids.columns().first().cloned());
-                }
-                let stored = span.buffer(self.next..self.next + rows);
-                columns.push(columns::data(snapshot.data_type(), rows as usize, stored)?);
-                RecordBatch::try_new(self.schema.clone(), columns)?
+        // A batch ends where a span of any of its columns does.
+        let mut rows = self.batch_rows.min(self.count);
+        let mut sources = Vec::new();
+        for number in &self.columns.tensors {
+            let (source, run) = match snapshot.column(*number)?.spans.run(self.next) {
+                Run::Mapped(span) => (Source::Mapped, span.rows.end),
+                Run::Unmapped(rows) => (Source::Decoded, rows.end),
+            };
+            rows = rows.min(run - self.next);
+            sources.push((*number, source, run.min(end)));
+        }
+        if self.columns.id {
+            rows = self.decode(0, snapshot.id()?, 1, end, rows)?;
+        }
+        for (at, (number, source, end)) in sources.iter().enumerate() {
+            let column = snapshot.column(*number)?;
+            if let Source::Decoded = source {
+                rows = self.decode(at + 1, &column.field, column.row_bytes, *end, rows)?;
             }
-        };
-        let rows = batch.num_rows() as u64;
+        }
         if rows == 0 {
             return Err(Error::corrupt(format!("{} rows are missing at the end", self.count)));
         }
+        let mut arrays = Vec::new();
+        if self.columns.id {
+            arrays.push(self.decoded(0, rows)?);
+        }
+        for (at, (number, source, _)) in sources.iter().enumerate() {
+            let column = snapshot.column(*number)?;
+            arrays.push(match (source, column.spans.run(self.next)) {
+                (Source::Mapped, Run::Mapped(span)) => {
+                    column.array(rows as usize, span.buffer(self.next..self.next + rows))?
+                }
+                _ => self.decoded(at + 1, rows)?,
+            });
+        }
         self.next += rows;
         self.count = self.count.saturating_sub(rows);
-        rows::under_schema(batch, self.schema.clone()).map(Some)
+        Ok(Some(RecordBatch::try_new(self.schema.clone(), arrays)?))
     }
 
-    /// The next rows, at most `most`. More are decoded at once, up to `end`, and kept: that costs much the same for
-    /// one row as for many.
-    fn taken(&mut self, columns: Columns, end: u64, most: u64) -> Result<RecordBatch> {
-        let ahead = match self.ahead.take().filter(|ahead| ahead.holds(columns, self.next)) {
-            Some(ahead) => ahead,
-            None => {
-                let row_bytes =
-                    if columns.data { self.snapshot.spec.row_bytes() as u64 } else { 1 };
-                let rows = (BYTES_AHEAD / row_bytes).min(ROWS_AHEAD).max(most);
-                let rows = self.next..end.min(self.next + rows);
-                let batch = rows::range(&self.snapshot, rows, columns)?;
-                Ahead { columns, first: self.next, batch }
-            }
+    /// Decodes the next rows of a column, if that is not done; how many of `most` there are. More are decoded at once,
+    /// up to `end`, and kept: that costs much the same for one row as for many.
+    fn decode(
+        &mut self,
+        at: usize,
+        field: &Field,
+        row_bytes: usize,
+        end: u64,
+        most: u64,
+    ) -> Result<u64> {
+        let known = self.ahead.get(at).and_then(|ahead| ahead.as_ref());
+        let known = known.map_or(0, |ahead| ahead.rows(self.next));
+        if known > 0 {
+            return Ok(known.min(most));
+        }
+        let rows = (BYTES_AHEAD / row_bytes.max(1) as u64).min(ROWS_AHEAD).max(most);
+        let rows = self.next..end.min(self.next + rows);
+        let ahead = Ahead {
+            first: self.next,
+            values: self.snapshot.range(field, rows, &mut self.snapshot.wait())?,
         };
-        let skip = (self.next - ahead.first) as usize;
-        let rows = (ahead.batch.num_rows() - skip).min(most as usize);
-        let batch = ahead.batch.slice(skip, rows);
-        self.ahead = Some(ahead);
-        Ok(batch)
+        let rows = ahead.rows(self.next);
+        if let Some(place) = self.ahead.get_mut(at) {
+            *place = Some(ahead);
+        }
+        Ok(rows.min(most))
+    }
+
+    fn decoded(&self, at: usize, rows: u64) -> Result<ArrayRef> {
+        let ahead = self.ahead.get(at).and_then(|ahead| ahead.as_ref());
+        let ahead = ahead.ok_or_else(|| Error::internal("rows that were not decoded"))?;
+        Ok(ahead.values.slice((self.next - ahead.first) as usize, rows as usize))
     }
 }
 

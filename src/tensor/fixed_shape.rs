@@ -1,36 +1,25 @@
 //! The extension type `arrow.fixed_shape_tensor`, which tells the shape of a row.
 
-use std::sync::Arc;
+use arrow::datatypes::Field;
 
-use arrow::datatypes::{Field, Schema};
-
-use super::{DATA_COLUMN, EXTENSION_METADATA, EXTENSION_NAME, TensorSpec};
+use super::{EXTENSION_METADATA, EXTENSION_NAME, TensorSpec};
 use crate::error::{Error, Result};
 
 pub const FIXED_SHAPE_TENSOR: &str = "arrow.fixed_shape_tensor";
 
 impl TensorSpec {
-    /// `schema` with `data` as the extension type `arrow.fixed_shape_tensor`: of this shape, to which
+    /// A column of such tensors as the extension type `arrow.fixed_shape_tensor`: of this shape, to which
     /// a complex number adds a dimension of its two floats.
-    pub fn with_fixed_shape(&self, schema: &Schema) -> Arc<Schema> {
+    pub fn with_fixed_shape(&self, field: &Field) -> Field {
         let mut shape = self.shape.clone();
         if self.dtype.parts() != 1 {
             shape.push(self.dtype.parts() as i64);
         }
-        let fields: Vec<Field> = schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let mut metadata = field.metadata().clone();
-                if field.name() == DATA_COLUMN {
-                    metadata.insert(EXTENSION_NAME.into(), FIXED_SHAPE_TENSOR.into());
-                    let shape = serde_json::json!({ "shape": shape });
-                    metadata.insert(EXTENSION_METADATA.into(), shape.to_string());
-                }
-                field.as_ref().clone().with_metadata(metadata)
-            })
-            .collect();
-        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+        let mut metadata = field.metadata().clone();
+        metadata.insert(EXTENSION_NAME.into(), FIXED_SHAPE_TENSOR.into());
+        let shape = serde_json::json!({ "shape": shape });
+        metadata.insert(EXTENSION_METADATA.into(), shape.to_string());
+        field.clone().with_metadata(metadata)
     }
 }
 

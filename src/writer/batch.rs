@@ -5,101 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, StringArray};
 use arrow::buffer::Buffer;
-use arrow::datatypes::Schema;
+use arrow::datatypes::Field;
 
 use crate::error::{Error, Result};
 use crate::ids::{self, Ids};
-use crate::plain::RowLayout;
-use crate::tensor::{
-    DATA_COLUMN, ID_COLUMN, TensorSpec, check_id_column, first_null, missing_column, type_name,
-};
+use crate::tensor::{ID_COLUMN, first_null, missing_column, type_name};
 use crate::writer::TensorView;
+use crate::writer::layout::{Column, Layout};
 use crate::writer::pool::Pool;
-
-/// A tensor column, and how its rows wait: as they lie in a plain page, or as in memory of the caller where
-/// a row does not fill its last byte.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    pub name: String,
-    pub spec: TensorSpec,
-    pub plain: Option<RowLayout>,
-    /// Bytes from one row to the next.
-    pub stride: usize,
-}
-
-impl Column {
-    pub fn new(name: &str, spec: TensorSpec) -> Self {
-        let plain = RowLayout::new(&spec);
-        let stride = plain.map_or(spec.row_bytes(), |layout| layout.stride);
-        Self { name: name.to_string(), spec, plain, stride }
-    }
-}
-
-/// The tensor columns of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
-    pub columns: Vec<Column>,
-}
-
-impl Layout {
-    /// Of a table with one tensor, `data`.
-    pub fn new(spec: TensorSpec) -> Self {
-        Self { columns: vec![Column::new(DATA_COLUMN, spec)] }
-    }
-
-    /// Of a table that exists, perhaps made by others.
-    pub fn of_table(schema: &Schema) -> Result<Self> {
-        check_columns(schema)?;
-        check_id_column(schema)?;
-        Ok(Self::new(TensorSpec::from_table_schema(schema)?))
-    }
-
-    /// What the rows of `data` are.
-    pub fn spec(&self) -> Result<&TensorSpec> {
-        let first = self.columns.first().map(|column| &column.spec);
-        first.ok_or_else(|| Error::internal("a table without a tensor"))
-    }
-
-    pub fn check(&self, spec: &TensorSpec) -> Result<()> {
-        let own = self.spec()?;
-        if spec == own {
-            return Ok(());
-        }
-        Err(Error::schema_mismatch(format!(
-            "expected rows of {} {:?}, got {} {:?}",
-            own.dtype.name(),
-            own.shape,
-            spec.dtype.name(),
-            spec.shape
-        )))
-    }
-
-    /// Bytes of the tensors of a row, as they are stored.
-    pub fn stride(&self) -> usize {
-        self.columns.iter().map(|column| column.stride).sum()
-    }
-
-    /// The same as in the caller's memory.
-    pub fn row_bytes(&self) -> usize {
-        self.columns.iter().map(|column| column.spec.row_bytes()).sum()
-    }
-}
-
-/// Both columns are there, and no other.
-pub fn check_columns(schema: &Schema) -> Result<()> {
-    for name in [ID_COLUMN, DATA_COLUMN] {
-        schema.field_with_name(name).map_err(|_| missing_column(name, schema))?;
-    }
-    let known = |name: &String| name == ID_COLUMN || name == DATA_COLUMN;
-    match schema.fields().iter().find(|field| !known(field.name())) {
-        Some(other) => Err(Error::schema_mismatch(format!(
-            "column \"{}\": a table of results has \"{ID_COLUMN}\" and \"{DATA_COLUMN}\" only",
-            other.name()
-        ))),
-        None if schema.fields().len() > 2 => Err(Error::schema_mismatch("a column occurs twice")),
-        None => Ok(()),
-    }
-}
 
 /// Ids, one after the other, each with its length.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -211,6 +124,17 @@ impl Batch {
         self.columns.iter().map(Buffer::as_slice).collect()
     }
 
+    /// The same rows for a layout with the same columns in another order.
+    pub fn reordered(self, from: &Layout, to: &Layout) -> Result<Self> {
+        let place = |column: &Column| {
+            let at = from.columns.iter().position(|other| other.name == column.name);
+            let rows = at.and_then(|at| self.columns.get(at)).cloned();
+            rows.ok_or_else(|| Error::internal("a batch without a column of its layout"))
+        };
+        let columns = to.columns.iter().map(place).collect::<Result<_>>()?;
+        Ok(Self { columns, ..self })
+    }
+
     /// Takes the rows from `at` on out of it.
     pub fn split_off(&mut self, at: usize, layout: &Layout) -> Self {
         let strides = layout.columns.iter().map(|column| column.stride);
@@ -285,7 +209,7 @@ pub fn from_arrow(
     let ids = IdBlock::from_arrow(column(ID_COLUMN)?)?;
     let rows = |tensor: &Column| -> Result<Buffer> {
         let array = column(&tensor.name)?;
-        let list = array.as_fixed_size_list_opt().ok_or_else(|| {
+        let list = as_list(array).ok_or_else(|| {
             Error::schema_mismatch(format!(
                 "column \"{}\": expected {}, got {}",
                 tensor.name,
@@ -293,11 +217,21 @@ pub fn from_arrow(
                 type_name(array.data_type())
             ))
         })?;
+        let list = &list;
         refuse_nulls(&tensor.name, list)?;
         stored(tensor, list, pool, alias)
     };
     let columns = layout.columns.iter().map(rows).collect::<Result<_>>()?;
     Ok(Batch { rows: batch.num_rows(), ids, columns })
+}
+
+/// Numbers are lists of one each.
+fn as_list(array: &ArrayRef) -> Option<FixedSizeListArray> {
+    if let Some(list) = array.as_fixed_size_list_opt() {
+        return Some(list.clone());
+    }
+    let item = Arc::new(Field::new("item", array.data_type().clone(), true));
+    FixedSizeListArray::try_new(item, 1, array.clone(), None).ok()
 }
 
 /// The rows as they are stored.
@@ -324,16 +258,21 @@ fn stored(
     Ok(pool.lend(memory))
 }
 
+/// Tensors with their names, in any order.
 pub fn from_memory(
     layout: &Layout,
     ids: &Ids,
-    tensors: &TensorView,
+    tensors: &[(&str, TensorView)],
     pool: &Arc<Pool>,
 ) -> Result<Batch> {
+    let rows = |column: &Column| -> Result<Buffer> {
+        let tensor = tensors.iter().find(|(name, _)| *name == column.name);
+        let (_, tensor) = tensor.ok_or_else(|| Error::internal("a checked tensor is missing"))?;
+        tensor.to_rows(column.plain.is_some(), pool)
+    };
+    let columns = layout.columns.iter().map(rows).collect::<Result<_>>()?;
     let ids = IdBlock::of(&ids.to_array()?);
-    let column = layout.columns.first().ok_or_else(|| Error::internal("no column"))?;
-    let rows = tensors.to_rows(column.plain.is_some(), pool)?;
-    Ok(Batch { rows: tensors.rows(), ids, columns: vec![rows] })
+    Ok(Batch { rows: ids.lengths.len(), ids, columns })
 }
 
 fn refuse_nulls(name: &str, list: &FixedSizeListArray) -> Result<()> {
@@ -348,7 +287,7 @@ fn refuse_nulls(name: &str, list: &FixedSizeListArray) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::DType;
+    use crate::tensor::{DType, TensorColumn, TensorSpec};
 
     fn batch(first: usize, rows: usize) -> Batch {
         let names: Vec<String> = (first..first + rows).map(|i| format!("id {i}")).collect();
@@ -358,7 +297,8 @@ mod tests {
     }
 
     fn layout() -> Layout {
-        Layout::new(TensorSpec::new(DType::RDS_DTYPE_UINT8, &[2]).unwrap())
+        let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[2]).unwrap();
+        Layout::new(&[TensorColumn::new("data", spec)]).unwrap()
     }
 
     #[test]

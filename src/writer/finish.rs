@@ -22,10 +22,11 @@ use lance_file::writer::FileWriterOptions;
 
 use crate::error::{Error, Result};
 use crate::plain::RowLayout;
-use crate::tensor::{ID_COLUMN, TensorSpec};
-use crate::writer::batch::{Column, ID_BLOCK_HEAD, IdBlock, Layout};
+use crate::tensor::ID_COLUMN;
+use crate::writer::batch::{ID_BLOCK_HEAD, IdBlock};
 use crate::writer::footer::{Footer, Sink};
 use crate::writer::fragment::{Finished, FinishedFile, Target};
+use crate::writer::layout::{Column, Layout};
 
 /// What is encoded anew at once.
 const READ_BYTES: usize = 4 << 20;
@@ -49,12 +50,25 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     /// Ends the files; they are not synced yet. It may be tried again after an error.
+    ///
+    /// Each column whose rows lie plain has a file of its own, the first of them the ids too; all others are in one
+    /// file.
     pub async fn finish(&self, target: &Target) -> Result<Finished> {
-        let plain = self.layout.columns.iter().map(|column| plain_layout(target, column));
-        let files = match plain.collect::<Option<Vec<_>>>() {
-            Some(plain) => self.finish_plain(target, &plain).await?,
-            None => vec![self.encode(target).await?],
-        };
+        let columns = self.layout.columns.iter().zip(&self.columns);
+        let columns: Vec<_> =
+            columns.map(|(column, rows)| (column, rows, plain_layout(target, column))).collect();
+        let mut files = Vec::new();
+        for (column, rows, layout) in &columns {
+            if let Some(layout) = layout {
+                let ids = files.is_empty();
+                files.push(self.finish_plain(target, column, rows, *layout, ids).await?);
+            }
+        }
+        let others = columns.iter().filter(|(_, _, layout)| layout.is_none());
+        let others: Vec<_> = others.map(|(column, rows, _)| (*column, *rows)).collect();
+        if !others.is_empty() {
+            files.push(self.encode(target, &others, files.is_empty()).await?);
+        }
         Ok(Finished {
             number: self.number,
             first_row: self.first_row,
@@ -67,66 +81,70 @@ impl Source<'_> {
     async fn finish_plain(
         &self,
         target: &Target,
-        plain: &[RowLayout],
-    ) -> Result<Vec<FinishedFile>> {
-        let mut files = Vec::new();
-        for (index, (column, (rows, layout))) in
-            self.layout.columns.iter().zip(self.columns.iter().zip(plain)).enumerate()
-        {
-            // Ids go behind the rows of the first column.
-            let names: &[&str] = match index {
-                0 => &[ID_COLUMN, &column.name],
-                _ => &[&column.name],
-            };
-            let schema = of_fields(&target.schema, names)?;
-            let start = self.rows * layout.stride as u64;
-            let sink = Sink { file: rows.file.clone(), at: start };
-            let mut file = Footer::new(sink, &schema, target.version)?;
-            file.describe(&column.name, *layout, self.rows)?;
-            if index == 0 {
-                let mut ids = Ids::open(&self.ids)?;
-                let field = schema.field(ID_COLUMN).map(|field| field.data_type());
-                while let Some(block) = ids.next(usize::MAX)? {
-                    file.encode(ID_COLUMN, typed(block, field.as_ref())?).await?;
-                }
+        column: &Column,
+        rows: &Rows,
+        layout: RowLayout,
+        with_ids: bool,
+    ) -> Result<FinishedFile> {
+        let names: &[&str] = match with_ids {
+            true => &[ID_COLUMN, &column.name],
+            false => &[&column.name],
+        };
+        let schema = of_fields(&target.schema, names)?;
+        let start = self.rows * layout.stride as u64;
+        let sink = Sink { file: rows.file.clone(), at: start };
+        let mut file = Footer::new(sink, &schema, target.version)?;
+        file.describe(&column.name, layout, self.rows)?;
+        if with_ids {
+            // Behind the rows.
+            let mut ids = Ids::open(&self.ids)?;
+            let field = schema.field(ID_COLUMN).map(|field| field.data_type());
+            while let Some(block) = ids.next(usize::MAX)? {
+                file.encode(ID_COLUMN, typed(block, field.as_ref())?).await?;
             }
-            let size = file.finish(self.rows).await?;
-            rows.file.set_len(size)?;
-            files.push(FinishedFile::new(&rows.path, size, target.version, &schema)?);
         }
-        Ok(files)
+        let size = file.finish(self.rows).await?;
+        rows.file.set_len(size)?;
+        FinishedFile::new(&rows.path, size, target.version, &schema)
     }
 
     /// Decodes nothing: the rows are as in memory. They are written to another file beside the first.
-    async fn encode(&self, target: &Target) -> Result<FinishedFile> {
-        let first = self.columns.first().ok_or_else(|| Error::internal("no column"))?;
-        let path = first.path.with_extension("encoded.lance");
+    async fn encode(
+        &self,
+        target: &Target,
+        columns: &[(&Column, &Rows)],
+        with_ids: bool,
+    ) -> Result<FinishedFile> {
+        let first = columns.first().ok_or_else(|| Error::internal("no column"))?;
+        let path = first.1.path.with_extension("encoded.lance");
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
         let sink = Sink { file: Arc::new(file), at: 0 };
+        let names = columns.iter().map(|(column, _)| column.name.as_str());
+        let names: Vec<&str> = with_ids.then_some(ID_COLUMN).into_iter().chain(names).collect();
+        let schema = of_fields(&target.schema, &names)?;
         let options = FileWriterOptions {
-            data_cache_bytes: Some(READ_BYTES as u64 * target.schema.fields.len() as u64),
+            data_cache_bytes: Some(READ_BYTES as u64 * schema.fields.len() as u64),
             // Batches are small and owned: a copy on their way into a page would be of no use.
             keep_original_array: Some(true),
             ..FileWriterOptions::default()
         };
-        let schema = target.schema.clone();
-        let mut writer = create_writer(target.version, Box::new(sink), schema, options)?;
-        let arrow = Arc::new(ArrowSchema::from(&target.schema));
+        let mut writer = create_writer(target.version, Box::new(sink), schema.clone(), options)?;
+        let arrow = Arc::new(ArrowSchema::from(&schema));
         let mut ids = Ids::open(&self.ids)?;
-        let chunk = (READ_BYTES / self.layout.stride().max(1)).max(1);
+        let stride: usize = columns.iter().map(|(column, _)| column.stride).sum();
+        let chunk = (READ_BYTES / stride.max(1)).max(1);
         let mut at = 0;
         while let Some(block) = ids.next(chunk)? {
             let rows = block.len();
-            let columns = arrow.fields().iter().map(|field| {
+            let arrays = arrow.fields().iter().map(|field| {
                 if field.name() == ID_COLUMN {
                     return typed(block.clone(), Some(field.data_type()));
                 }
-                let mut columns = self.layout.columns.iter().zip(&self.columns);
-                let column = columns.find(|(column, _)| column.name == *field.name());
+                let column = columns.iter().find(|(column, _)| column.name == *field.name());
                 let (column, file) = column.ok_or_else(|| Error::internal("an unknown column"))?;
                 array(column, &file.file, at, rows, field.data_type())
             });
-            let batch = RecordBatch::try_new(arrow.clone(), columns.collect::<Result<_>>()?)?;
+            let batch = RecordBatch::try_new(arrow.clone(), arrays.collect::<Result<_>>()?)?;
             writer.write_batch(&batch).await?;
             at += rows as u64;
         }
@@ -134,7 +152,7 @@ impl Source<'_> {
         if summary.num_rows != self.rows {
             return Err(Error::internal("the ids of a file are not as many as its rows"));
         }
-        FinishedFile::new(&path, summary.size_bytes, target.version, &target.schema)
+        FinishedFile::new(&path, summary.size_bytes, target.version, &schema)
     }
 }
 
@@ -181,18 +199,12 @@ fn plain_layout(target: &Target, column: &Column) -> Option<RowLayout> {
     if !matches!(target.version, ConcreteFileVersion::V2_1 | ConcreteFileVersion::V2_2) {
         return None;
     }
-    let wanted = encoding(&column.spec, &column.name)?;
+    let wanted = column.spec.field(&column.name);
     let field = target.schema.field(&column.name)?;
     let asked = |(key, value): (&String, &String)| field.metadata.get(key) == Some(value);
-    let layout = column.plain.filter(|_| wanted.iter().all(asked))?;
+    let layout = column.plain.filter(|_| wanted.metadata().iter().all(asked))?;
     // Rows of half a gibibyte have more bits than a page can say.
     layout.description(1).map(|_| layout)
-}
-
-fn encoding(spec: &TensorSpec, name: &str) -> Option<std::collections::HashMap<String, String>> {
-    let schema = spec.schema();
-    let field = schema.field_with_name(name).or_else(|_| schema.field_with_name("data"));
-    field.ok().map(|field| field.metadata().clone())
 }
 
 /// Blocks of ids, read one by one.

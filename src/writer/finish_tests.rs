@@ -15,7 +15,7 @@ use lance_io::scheduler::{FileScheduler, ScanScheduler, SchedulerConfig};
 use lance_io::utils::CachedFileSize;
 
 use super::*;
-use crate::tensor::DType;
+use crate::tensor::{DType, TensorColumn, TensorSpec, schema};
 use crate::writer::batch::from_arrow;
 use crate::writer::footer::PAGE_BYTES;
 use crate::writer::heap::Heap;
@@ -26,6 +26,14 @@ const VERSIONS: [ConcreteFileVersion; 2] = [ConcreteFileVersion::V2_1, ConcreteF
 
 fn run<T: Send>(work: impl Future<Output = Result<T>> + Send) -> T {
     crate::runtime::block_on(work).unwrap().unwrap()
+}
+
+fn schema_of(spec: &TensorSpec) -> ArrowSchema {
+    schema([("data", spec)].into_iter())
+}
+
+fn layout_of(spec: &TensorSpec) -> Layout {
+    Layout::new(&[TensorColumn::new("data", spec.clone())]).unwrap()
 }
 
 /// Rows from `first` on, of values that differ.
@@ -43,7 +51,7 @@ fn batch(spec: &TensorSpec, first: usize, rows: usize) -> RecordBatch {
     let data = FixedSizeListArray::new(item, numbers as i32, values, None);
     let ids = StringArray::from_iter_values((first..first + rows).map(|i| format!("id-{i}")));
     let columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(data)];
-    RecordBatch::try_new(Arc::new(spec.schema()), columns).unwrap()
+    RecordBatch::try_new(Arc::new(schema_of(spec)), columns).unwrap()
 }
 
 fn lance_schema(schema: &SchemaRef) -> Schema {
@@ -52,7 +60,7 @@ fn lance_schema(schema: &SchemaRef) -> Schema {
 
 /// A file of batches, as a run writes it.
 fn write(dir: &Path, spec: &TensorSpec, target: &Target, batches: &[RecordBatch]) -> PathBuf {
-    let layout = Layout::new(spec.clone());
+    let layout = layout_of(spec);
     let run_id = uuid::Uuid::new_v4().simple().to_string();
     let (syncer, pool) = (Syncer::start(), Pool::new(0));
     let mut heap = Heap::create(dir, &run_id, 1, 0, 1).unwrap();
@@ -79,7 +87,7 @@ fn write(dir: &Path, spec: &TensorSpec, target: &Target, batches: &[RecordBatch]
 }
 
 fn target(spec: &TensorSpec, version: ConcreteFileVersion) -> Target {
-    Target { schema: lance_schema(&Arc::new(spec.schema())), version }
+    Target { schema: lance_schema(&Arc::new(schema_of(spec))), version }
 }
 
 fn write_by_lance(path: &Path, version: ConcreteFileVersion, batch: &RecordBatch) {
@@ -246,7 +254,7 @@ fn whatever_does_not_lie_plain_is_encoded_anew() {
 fn a_file_that_could_not_be_finished_is_finished_by_the_next_attempt() {
     let dir = tempfile::tempdir().unwrap();
     let spec = TensorSpec::new(DType::RDS_DTYPE_INT16, &[5]).unwrap();
-    let (layout, pool) = (Layout::new(spec.clone()), Pool::new(0));
+    let (layout, pool) = (layout_of(&spec), Pool::new(0));
     let batch = batch(&spec, 0, 700);
     let mut heap = Heap::create(dir.path(), "r", 1, 0, 1).unwrap();
     heap.append(&from_arrow(&layout, &batch, &pool, true).unwrap(), true, &Syncer::start())

@@ -11,8 +11,9 @@ use lance_table::format::{DataFile, Fragment, Manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::writer::batch::Layout;
+use crate::tensor::schema;
 use crate::writer::finish;
+use crate::writer::layout::Layout;
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
 pub const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
@@ -27,7 +28,7 @@ pub struct Target {
 impl Target {
     /// A table to be made.
     pub fn new(layout: &Layout) -> Result<Self> {
-        let schema = Schema::try_from(&layout.spec()?.schema())?;
+        let schema = Schema::try_from(&schema(layout.tensors()))?;
         Ok(Self { schema, version: FILE_VERSION.resolve() })
     }
 

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use arrow::datatypes::Schema as ArrowSchema;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -22,7 +23,8 @@ use object_store::path::Path as StorePath;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::location::{VERSIONS, manifests};
+use crate::location::{METADATA, VERSIONS, manifests};
+use crate::tensor::TableColumns;
 use crate::writer::heap::failed_sync;
 use crate::writer::journal::sync_directory;
 use crate::writer::run::RUNS;
@@ -97,7 +99,9 @@ impl Handler {
             Some(run) => run.split('.').next().is_some_and(|run| runs.join(run).exists()),
             None => true,
         };
-        manifest.config.retain(|key, _| is_left(key));
+        // What the runs of a table said that is replaced is of another one.
+        let is_new = change.schema.is_none();
+        manifest.config.retain(|key, _| is_left(key) && !(is_new && key.starts_with(METADATA)));
         manifest.config.extend(change.marks.iter().map(|mark| (mark.key(), mark.value())));
         manifest.config.extend(change.config.clone());
         manifest.writer_feature_flags |= FLAG_TABLE_CONFIG;
@@ -154,8 +158,7 @@ fn same_columns(one: &Schema, other: &Schema) -> bool {
         schema.fields.iter().map(of).collect::<Vec<_>>()
     };
     let tensors = |schema: &Schema| {
-        let of = |key: &str| schema.metadata.get(key).cloned();
-        (of(crate::tensor::SHAPE_KEY), of(crate::tensor::DTYPE_KEY))
+        TableColumns::new(&ArrowSchema::from(schema), None).ok().map(|table| table.tensors)
     };
     fields(one) == fields(other) && tensors(one) == tensors(other)
 }

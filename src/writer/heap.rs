@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::writer::batch::{Batch, Block, IdBlock, Layout};
+use crate::writer::batch::{Batch, Block, IdBlock};
+use crate::writer::layout::Layout;
 use crate::writer::records::Extent;
 use crate::writer::syncer::{Pending, Syncer};
 

@@ -5,9 +5,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use futures::StreamExt;
 use lance::Dataset;
 use lance_core::cache::LanceCache;
@@ -18,16 +21,18 @@ use lance_file::versions::{
 };
 use lance_io::ReadBatchParams;
 use lance_io::scheduler::{ScanScheduler, SchedulerConfig};
+use lance_io::stream::RecordBatchStream;
 use lance_table::format::{DataFile, Fragment};
 
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::tensor::ID_COLUMN;
 use crate::writer::CommitScope;
-use crate::writer::batch::{self, Batch, IdBlock, Layout};
+use crate::writer::batch::{self, Batch, IdBlock};
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Grown, Heap, MAX_BYTES, MAX_ROWS, failed_sync};
+use crate::writer::layout::{Column, Layout};
 use crate::writer::pool::Pool;
 use crate::writer::publish::{DATA, Replacement, Rewriting};
 use crate::writer::store::Store;
@@ -247,7 +252,7 @@ impl Merge<'_> {
     fn fill(
         &self,
         heap: &mut Heap,
-        data: &std::path::Path,
+        data: &Path,
         fragments: &[Fragment],
         syncer: &crate::writer::syncer::Syncer,
         goes_on: &mut dyn FnMut(u64) -> bool,
@@ -255,14 +260,8 @@ impl Merge<'_> {
         for fragment in fragments {
             let rows = fragment.physical_rows.unwrap_or(0) as u64;
             let before = heap.rows;
-            let plain = match fragment.files.as_slice() {
-                [file] => self.copy_plain(heap, data, file, rows)?,
-                _ => false,
-            };
-            if !plain {
-                for file in &fragment.files {
-                    self.decode(heap, file, syncer)?;
-                }
+            if !self.copy_plain(heap, data, &fragment.files, rows)? {
+                self.decode(heap, &fragment.files, syncer)?;
             }
             if heap.rows - before != rows {
                 let read = heap.rows - before;
@@ -286,11 +285,9 @@ impl Merge<'_> {
             layout: self.layout,
         };
         let finished = runtime::block_on(source.finish(self.target))??;
-        for column in &heap.columns {
-            let path = column
-                .path
-                .with_file_name(finished.files.first().map_or("", |file| file.name.as_str()));
-            let path = if finished.files.len() > 1 { column.path.clone() } else { path };
+        let directory = heap.ids.path.parent().unwrap_or(Path::new("."));
+        for file in &finished.files {
+            let path = directory.join(&file.name);
             File::open(&path)?.sync_all().map_err(failed_sync(&path))?;
         }
         Ok(finished)
@@ -301,74 +298,124 @@ impl Merge<'_> {
         let scheduler = ScanScheduler::new(store, SchedulerConfig::new(2 * READ_BYTES));
         let path = self.newest.branch_location().path.join(DATA).join(file.path.as_str());
         let source = scheduler.open_file(&path, &file.file_size_bytes).await?;
-        let options = FileReaderOptions {
-            batch_size_bytes: Some(READ_BYTES),
-            ..FileReaderOptions::default()
-        };
+        let options = FileReaderOptions::default();
         let cache = LanceCache::no_cache();
         let reader = FileReader::try_open(source, None, Arc::default(), &cache, options).await;
         reader.map_err(Error::reading)
     }
 
-    /// Copies the rows of a file if all of them lie plain in it; its ids are decoded.
+    /// Copies the rows of files if all of them lie plain; ids are decoded.
     fn copy_plain(
         &self,
         heap: &mut Heap,
-        data: &std::path::Path,
-        file: &DataFile,
+        data: &Path,
+        files: &[DataFile],
         rows: u64,
     ) -> Result<bool> {
-        let [column] = self.layout.columns.as_slice() else { return Ok(false) };
-        let Some(layout) = column.plain else { return Ok(false) };
-        let reader = runtime::block_on(self.reader(file))??;
-        let metadata = reader.metadata();
-        let names = metadata.file_schema.fields.iter().map(|field| field.name.as_str());
-        let at = names.clone().position(|name| name == column.name);
-        // A field has one column.
-        let pages = at.filter(|_| names.count() == metadata.column_metadatas.len());
-        let Some(pages) = pages.and_then(|at| metadata.column_metadatas.get(at)) else {
-            return Ok(false);
-        };
-        let places = pages.pages.iter().map(|page| layout.plain(page));
-        let Some(places) = places.collect::<Result<Option<Vec<_>>>>()? else { return Ok(false) };
-        let bytes: usize = places.iter().map(Range::len).sum();
-        if bytes as u64 != rows * layout.stride as u64 {
-            return Ok(false);
+        let readers = files.iter().map(|file| runtime::block_on(self.reader(file))?);
+        let readers = readers.collect::<Result<Vec<_>>>()?;
+        let mut places = Vec::new();
+        for column in &self.layout.columns {
+            let mut found = None;
+            for (file, reader) in files.iter().zip(&readers) {
+                let plain = plain_rows(reader, column, rows)?;
+                found = found.or(plain.map(|plain| (data.join(&file.path), plain)));
+            }
+            match found {
+                Some(found) => places.push(found),
+                None => return Ok(false),
+            }
         }
-        let path = data.join(&file.path);
-        let of =
-            |error: io::Error| Error::from(error).context(format!("copying {}", path.display()));
-        let source = File::open(&path).map_err(of)?;
-        let to = heap.columns.first_mut().ok_or_else(|| Error::internal("no column"))?;
-        for place in places {
-            to.copy(&source, place.start as u64..place.end as u64).map_err(of)?;
+        for ((path, places), to) in places.into_iter().zip(&mut heap.columns) {
+            let of = |error: io::Error| {
+                Error::from(error).context(format!("copying {}", path.display()))
+            };
+            let source = File::open(&path).map_err(of)?;
+            for place in places {
+                to.copy(&source, place.start as u64..place.end as u64).map_err(of)?;
+            }
         }
-        let version = metadata.version;
-        let ids = reader_projection_from_column_names(version, &metadata.file_schema, &[ID_COLUMN]);
+        let ids = readers.iter().find_map(|reader| {
+            let metadata = reader.metadata();
+            metadata.file_schema.field(ID_COLUMN)?;
+            let names = reader_projection_from_column_names;
+            Some((reader, names(metadata.version, &metadata.file_schema, &[ID_COLUMN])))
+        });
+        let (reader, ids) = ids.ok_or_else(|| Error::internal("files without ids"))?;
         let ids = ids.map_err(Error::reading)?;
-        runtime::block_on(read(&reader, ids, |batch| heap.append_ids(&ids_of(&batch)?)))??;
+        runtime::block_on(async {
+            let mut ids = read(reader, ids, READ_ROWS).await?;
+            while let Some(batch) = ids.next().await {
+                heap.append_ids(&ids_of(&batch.map_err(Error::reading)?)?)?;
+            }
+            Ok::<(), Error>(())
+        })??;
         heap.rows += rows;
         Ok(true)
     }
 
+    /// Decodes the rows of files that have the columns between them.
     fn decode(
         &self,
         heap: &mut Heap,
-        file: &DataFile,
+        files: &[DataFile],
         syncer: &crate::writer::syncer::Syncer,
     ) -> Result<()> {
         let pool = Pool::new(0);
+        let most = (READ_BYTES / self.layout.stride().max(1) as u64).max(1);
+        let most = u32::try_from(most).unwrap_or(READ_ROWS).min(READ_ROWS);
         runtime::block_on(async {
-            let reader = self.reader(file).await?;
-            let metadata = reader.metadata();
-            let all = reader_projection_from_whole_schema(&metadata.file_schema, metadata.version);
-            read(&reader, all, |batch| {
+            let mut parts = Vec::new();
+            for file in files {
+                let reader = self.reader(file).await?;
+                let metadata = reader.metadata();
+                let (schema, version) = (&metadata.file_schema, metadata.version);
+                let all = reader_projection_from_whole_schema(schema, version);
+                parts.push(read(&reader, all, most).await?);
+            }
+            loop {
+                let mut batches = Vec::new();
+                for part in &mut parts {
+                    batches.extend(part.next().await.transpose().map_err(Error::reading)?);
+                }
+                if batches.is_empty() {
+                    return Ok(());
+                }
+                let batch = side_by_side(&batches)?;
                 let batch: Batch = batch::from_arrow(self.layout, &batch, &pool, true)?;
-                heap.append(&batch, false, syncer)
-            })
-            .await
+                heap.append(&batch, false, syncer)?;
+            }
         })?
     }
+}
+
+/// Where the rows of a column are in a file, if it has them and all lie plain.
+fn plain_rows(
+    reader: &FileReader,
+    column: &Column,
+    rows: u64,
+) -> Result<Option<Vec<Range<usize>>>> {
+    let Some(layout) = column.plain else { return Ok(None) };
+    let metadata = reader.metadata();
+    let names = metadata.file_schema.fields.iter().map(|field| field.name.as_str());
+    let at = names.clone().position(|name| name == column.name);
+    // A field has one column.
+    let pages = at.filter(|_| names.count() == metadata.column_metadatas.len());
+    let Some(pages) = pages.and_then(|at| metadata.column_metadatas.get(at)) else {
+        return Ok(None);
+    };
+    let places = pages.pages.iter().map(|page| layout.plain(page));
+    let Some(places) = places.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+    let bytes: usize = places.iter().map(Range::len).sum();
+    Ok((bytes as u64 == rows * layout.stride as u64).then_some(places))
+}
+
+/// The columns of batches of the same rows.
+fn side_by_side(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let fields = batches.iter().flat_map(|batch| batch.schema_ref().fields().iter().cloned());
+    let columns = batches.iter().flat_map(|batch| batch.columns().iter().cloned());
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(RecordBatch::try_new(schema, columns.collect())?)
 }
 
 fn ids_of(batch: &RecordBatch) -> Result<IdBlock> {
@@ -377,20 +424,16 @@ fn ids_of(batch: &RecordBatch) -> Result<IdBlock> {
     IdBlock::from_arrow(ids)
 }
 
-/// Decodes columns of a file.
+/// Decodes columns of a file in batches of so many rows.
 async fn read(
     reader: &FileReader,
     columns: ReaderProjection,
-    mut add: impl FnMut(RecordBatch) -> Result<()>,
-) -> Result<()> {
+    rows: u32,
+) -> Result<Pin<Box<dyn RecordBatchStream>>> {
     let all = ReadBatchParams::RangeFull;
     let filter = FilterExpression::no_filter();
-    let batches = reader.read_stream_projected(all, READ_ROWS, 1, columns, filter).await;
-    let mut batches = batches.map_err(Error::reading)?;
-    while let Some(batch) = batches.next().await {
-        add(batch.map_err(Error::reading)?)?;
-    }
-    Ok(())
+    let batches = reader.read_stream_projected(all, rows, 1, columns, filter).await;
+    batches.map_err(Error::reading)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
 //! queue, and is stored by one background task: durable by a journal, visible by few versions.
 //!
-//! `batch` validates and copies into memory of a `pool`, `queue` is what stands between the two sides,
-//! `patience` is what a caller that waits is asked, `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
+//! `batch` validates against a `layout` and copies into memory of a `pool`, `queue` is what stands between the two sides,
+//! `messages` what goes through it,
+//! `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
 //! file of Lance of it (a `fragment` to be, with a `footer`), `journal` what makes rows durable, `run` whose they
 //! are. `visible` shows them: `publish` makes files visible through `versions`, the one way to make a version,
 //! whose `handler` looks once more. `merge` makes one file of small ones, `recover` finishes what `replay`
@@ -19,8 +20,9 @@ mod fragment;
 mod handler;
 mod heap;
 mod journal;
+mod layout;
 mod merge;
-mod patience;
+mod messages;
 mod pipeline;
 mod pool;
 mod process;
@@ -39,6 +41,7 @@ mod vacuum;
 mod versions;
 mod visible;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,15 +52,17 @@ use arrow::datatypes::Schema;
 use crate::error::{Error, Result, Status};
 use crate::ids::Ids;
 use crate::location::Location;
+use crate::patience::Patience;
 use crate::process::generation;
-use crate::tensor::TensorSpec;
+use crate::tensor::{TensorColumn, of_batch};
 
-use batch::{Batch, Layout};
-pub use patience::Patience;
+use batch::Batch;
+use layout::Layout;
+use messages::Ending;
+pub use messages::{WriteStats, WriterState};
 use pipeline::{Task, Timing};
 use pool::Pool;
-use queue::{Ending, Queue};
-pub use queue::{WriteStats, WriterState};
+use queue::Queue;
 pub use recover::{RecoverInfo, RecoverOptions, recover};
 pub use staging::{Part, commit_staged};
 use store::Store;
@@ -101,12 +106,18 @@ pub struct WriterOptions {
     pub max_queued_bytes: usize,
     /// The shortest time between two versions that nobody asked for.
     pub visible: Duration,
+    /// The tensors of the table; without, the first batch says them.
+    pub columns: Vec<TensorColumn>,
+    /// What the table is to say of this run.
+    pub metadata: BTreeMap<String, String>,
     /// Of the tokens of this writer.
     pub part: Option<Part>,
     /// Memory of Arrow batches is taken over instead of being copied.
     pub alias: bool,
     /// What calls that wait ask.
     pub patience: Option<Arc<dyn Patience>>,
+    /// How long a call that writes waits for room at most; for ever if none.
+    pub longest_wait: Option<Duration>,
 }
 
 impl Default for WriterOptions {
@@ -116,9 +127,12 @@ impl Default for WriterOptions {
             durability: Durability::Interval(Duration::from_secs(1)),
             max_queued_bytes: 64 << 20,
             visible: Duration::from_secs(10),
+            columns: Vec::new(),
+            metadata: BTreeMap::new(),
             part: None,
             alias: false,
             patience: None,
+            longest_wait: None,
         }
     }
 }
@@ -168,13 +182,21 @@ impl Writer {
         let staged = options.mode == Mode::Staged;
         // Staged rows are durable with their token, and visible with its commit.
         let durability = if staged { Durability::Commit } else { options.durability };
-        let store = Store::open(location, options.mode, durability)?;
+        let mut store = Store::open(location, options.mode, durability)?;
+        store.state.metadata = options.metadata;
         let of_table = store.layout_of_table();
         // Staged rows may be for another table than the one that is there.
         let of_table = if staged { of_table.unwrap_or(None) } else { of_table? };
         let of_table = of_table.map(Arc::new);
-        let layout = of_table.clone().filter(|_| !staged);
-        let queue = Arc::new(Queue::new(options.max_queued_bytes, options.patience));
+        of_table.as_ref().map_or(Ok(()), |layout| refuse_too_many(layout.columns.len()))?;
+        let mut layout = of_table.clone().filter(|_| !staged);
+        if !options.columns.is_empty() {
+            let declared = layout_for(layout.as_ref(), of_table.as_ref(), &options.columns)?;
+            store.declare(&declared);
+            layout = Some(declared);
+        }
+        let queue =
+            Arc::new(Queue::new(options.max_queued_bytes, options.patience, options.longest_wait));
         let is_part = options.part.is_some();
         let timing = Timing { durability, visible: options.visible, part: options.part };
         let task = pipeline::start(store, timing, &queue)?;
@@ -193,12 +215,10 @@ impl Writer {
         })
     }
 
-    /// A batch with the columns `object_id` and `data`.
+    /// A batch of ids and tensors.
     pub fn write_arrow(&self, batch: RecordBatch) -> Result<()> {
         let queue = self.queue()?;
-        batch::check_columns(batch.schema_ref())?;
-        let spec = TensorSpec::from_batch_schema(batch.schema_ref())?;
-        let layout = self.layout_for(&spec)?;
+        let layout = self.layout_for(&of_batch(batch.schema_ref())?)?;
         let batch = batch::from_arrow(&layout, &batch, &self.pool, self.alias)?;
         self.accept(queue, layout, batch)
     }
@@ -212,8 +232,7 @@ impl Writer {
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<u64> {
         self.queue()?;
-        batch::check_columns(schema)?;
-        self.layout_for(&TensorSpec::from_batch_schema(schema)?)?;
+        self.layout_for(&of_batch(schema)?)?;
         let mut rows = 0;
         for (index, batch) in batches.enumerate() {
             let of = |error: Error| {
@@ -233,16 +252,19 @@ impl Writer {
     }
 
     /// A batch in memory of the caller, which is copied.
-    pub fn write_tensors(&self, ids: &Ids, tensors: &TensorView) -> Result<()> {
+    pub fn write_tensors(&self, ids: &Ids, tensors: &[(&str, TensorView)]) -> Result<()> {
         let queue = self.queue()?;
-        if ids.len() != tensors.rows() {
+        if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.rows() != ids.len())
+        {
             return Err(Error::invalid_argument(format!(
-                "{} ids for {} rows of tensor; there must be one id per row",
+                "{} ids for {} rows of the tensor \"{name}\"; there must be one id per row",
                 ids.len(),
-                tensors.rows()
+                tensor.rows()
             )));
         }
-        let layout = self.layout_for(tensors.spec())?;
+        let columns =
+            tensors.iter().map(|(name, view)| TensorColumn::new(name, view.spec().clone()));
+        let layout = self.layout_for(&columns.collect::<Vec<_>>())?;
         let batch = batch::from_memory(&layout, ids, tensors, &self.pool)?;
         self.accept(queue, layout, batch)
     }
@@ -338,30 +360,29 @@ impl Writer {
         self.queue.as_ref().ok_or_else(|| Error::internal("the writer has no queue"))
     }
 
-    /// The layout of the table, which `spec` must fit, or the one that `spec` would give it.
-    fn layout_for(&self, spec: &TensorSpec) -> Result<Arc<Layout>> {
-        match (self.fixed_layout(), &self.of_table) {
-            (Some(layout), _) => layout.check(spec).map(|()| layout),
-            (None, Some(layout)) if layout.check(spec).is_ok() => Ok(layout.clone()),
-            (None, _) => Ok(Arc::new(Layout::new(spec.clone()))),
-        }
+    fn layout_for(&self, tensors: &[TensorColumn]) -> Result<Arc<Layout>> {
+        layout_for(self.fixed_layout().as_ref(), self.of_table.as_ref(), tensors)
     }
 
     fn fixed_layout(&self) -> Option<Arc<Layout>> {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn accept(&self, queue: &Queue, layout: Arc<Layout>, batch: Batch) -> Result<()> {
+    fn accept(&self, queue: &Queue, mut layout: Arc<Layout>, mut batch: Batch) -> Result<()> {
         // Nothing to keep, and nothing to fix the shape of a table by.
         if batch.rows == 0 {
             return Ok(());
         }
-        let layout = {
+        {
             let mut fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
             let fixed = fixed.get_or_insert_with(|| layout.clone());
-            fixed.check(layout.spec()?)?;
-            fixed.clone()
-        };
+            if *fixed != layout {
+                // Another thread was faster with a first batch of its own.
+                fixed.check(layout.tensors())?;
+                batch = batch.reordered(&layout, fixed)?;
+                layout = fixed.clone();
+            }
+        }
         let rows = queue.push(layout, batch)?;
         match self.durability {
             Durability::Batch => {
@@ -379,6 +400,42 @@ impl Writer {
         }
     }
 }
+
+/// The layout that these tensors must fit, or the one that they give a table to be made.
+fn layout_for(
+    fixed: Option<&Arc<Layout>>,
+    of_table: Option<&Arc<Layout>>,
+    tensors: &[TensorColumn],
+) -> Result<Arc<Layout>> {
+    let check = |layout: &Layout| {
+        layout.check(tensors.iter().map(|tensor| (tensor.name.as_str(), &tensor.spec)))
+    };
+    match (fixed, of_table) {
+        (Some(layout), _) => check(layout).map(|()| layout.clone()),
+        (None, Some(layout)) if check(layout).is_ok() => Ok(layout.clone()),
+        (None, _) => {
+            let layout = Layout::new(tensors)?;
+            check(&layout)?;
+            refuse_too_many(tensors.len())?;
+            Ok(Arc::new(layout))
+        }
+    }
+}
+
+/// Each column is a file that is held open while rows come.
+fn refuse_too_many(columns: usize) -> Result<()> {
+    let limit = crate::map::descriptors();
+    match (columns + OTHER_FILES) as u64 > limit {
+        false => Ok(()),
+        true => Err(Error::invalid_argument(format!(
+            "{columns} columns need as many descriptors and some {OTHER_FILES} others; the process may have \
+             {limit} (RLIMIT_NOFILE)"
+        ))),
+    }
+}
+
+/// Descriptors of a run besides those of columns.
+const OTHER_FILES: usize = 16;
 
 impl Drop for Writer {
     fn drop(&mut self) {

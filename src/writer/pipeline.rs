@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::writer::batch::{Batch, Layout};
+use crate::writer::batch::Batch;
+use crate::writer::layout::Layout;
 use crate::writer::merge::{Thoroughness, merge};
-use crate::writer::queue::{CommitRequest, Ending, Message, Queue};
+use crate::writer::messages::{CommitRequest, Ending, Message};
+use crate::writer::queue::{Queue, of_writer};
 use crate::writer::run::HEARTBEAT;
 use crate::writer::store::Store;
 use crate::writer::{CommitInfo, CommitScope, Durability, Mode, staging};
@@ -186,6 +188,7 @@ impl Pipeline {
 
     /// Tells the caller; what failed is told to all that come after it too, and to them first.
     fn answer<T>(&self, reply: &SyncSender<Result<T>>, result: Result<T>) -> Result<()> {
+        let result = result.map_err(of_writer);
         let failure = result.as_ref().err().cloned();
         if let Some(failure) = &failure {
             self.queue.fail(failure.clone());

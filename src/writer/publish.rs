@@ -16,10 +16,10 @@ use lance_table::format::Fragment;
 use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::writer::Mode;
-use crate::writer::batch::Layout;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::handler::no_links;
 use crate::writer::journal::sync_directory;
+use crate::writer::layout::Layout;
 use crate::writer::replay::checksum;
 use crate::writer::runs::runs;
 use crate::writer::versions::{Change, Landing, Mark, Versions};
@@ -136,12 +136,12 @@ impl Publication<'_> {
             _ => Target::new(self.layout)?,
         };
         let layout = target.layout()?;
-        if layout != *self.layout {
-            return Err(Error::schema_mismatch(format!(
-                "the table at {} has other tensors than when the rows were written; they are kept",
+        layout.check(self.layout.tensors()).map_err(|error| {
+            error.context(format!(
+                "the table at {} has other tensors than when the rows were written, which are kept",
                 versions.location
-            )));
-        }
+            ))
+        })?;
         let finished = self.parts.iter().flat_map(|part| part.finished);
         let fragments = finished.map(|finished| finished.fragment(&target));
         let fragments = fragments.collect::<Result<Vec<_>>>()?;

@@ -3,133 +3,19 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
-use crate::writer::patience::{Patience, Wait};
+use crate::error::{Error, Result, Status};
+use crate::patience::{Patience, Wait};
+use crate::writer::batch::{BLOCK_BYTES, Batch};
+use crate::writer::layout::Layout;
+use crate::writer::messages::{CommitRequest, Ending, Message, Waiting, WriteStats, WriterState};
 use crate::writer::{CommitInfo, CommitScope};
 
 /// How often a waiting call tells its caller how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
-
-/// What the task is asked to do, in the order asked.
-pub enum Message {
-    Rows {
-        layout: Arc<Layout>,
-        rows: Waiting,
-        accepted: Instant,
-    },
-    /// Everything before becomes durable and visible.
-    Flush(Reply),
-    /// As `Flush`, and small files are merged.
-    Commit(CommitRequest),
-    /// A token for what no token names yet.
-    Stage(SyncSender<Result<Vec<u8>>>),
-    Close {
-        ending: Ending,
-        reply: Reply,
-    },
-}
-
-/// What becomes of rows that no version shows when a writer ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
-    /// They are made durable and visible.
-    Flush,
-    /// They are dropped; what is visible is left in few files.
-    Drop,
-    /// Those that are not durable are dropped, and nothing else is done.
-    Abort,
-}
-
-/// Rows that wait, alone or together with others.
-pub enum Waiting {
-    Batch(Batch),
-    Block(Block),
-}
-
-impl Waiting {
-    fn memory(&self) -> usize {
-        match self {
-            Self::Batch(batch) => batch.memory(),
-            Self::Block(block) => block.memory(),
-        }
-    }
-
-    fn append(&mut self, more: &Batch) {
-        match self {
-            Self::Block(block) => block.append(more),
-            Self::Batch(batch) => {
-                let mut block = Block::new(batch);
-                block.append(batch);
-                block.append(more);
-                *self = Self::Block(block);
-            }
-        }
-    }
-
-    pub fn into_batch(self) -> Batch {
-        match self {
-            Self::Batch(batch) => batch,
-            Self::Block(block) => block.into_batch(),
-        }
-    }
-}
-
-pub type Reply = SyncSender<Result<CommitInfo>>;
-
-pub struct CommitRequest {
-    pub scope: CommitScope,
-    pub reply: Reply,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl CommitRequest {
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
-/// How a writer is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WriterState {
-    #[default]
-    Running,
-    /// Something fails that may pass: what is accepted is kept, and tried again.
-    Retrying,
-    /// Nothing more is accepted.
-    Failed,
-}
-
-/// What a writer has done so far.
-#[derive(Clone, Debug, Default)]
-pub struct WriteStats {
-    pub accepted_rows: u64,
-    /// Of tensors, as in the caller's memory.
-    pub accepted_bytes: u64,
-    pub durable_rows: u64,
-    pub durable_bytes: u64,
-    pub visible_rows: u64,
-    /// Accepted, and still waiting to be written.
-    pub queued_rows: u64,
-    /// Of tensors and ids: what `max_queued_bytes` bounds.
-    pub queued_bytes: u64,
-    /// Syncs that made rows durable.
-    pub checkpoints: u64,
-    /// Versions made.
-    pub versions: u64,
-    /// How long calls waited because the queue was full.
-    pub blocked: Duration,
-    /// Rows that the merges under way have done, and have to do.
-    pub merged_rows: u64,
-    pub to_merge_rows: u64,
-    pub state: WriterState,
-    /// Why it retries or has failed.
-    pub failure: Option<Error>,
-}
 
 #[derive(Default)]
 struct State {
@@ -158,6 +44,8 @@ pub struct Queue {
     max_bytes: usize,
     /// What calls that wait ask; none wait however long it takes.
     patience: Option<Arc<dyn Patience>>,
+    /// How long a call waits for room at most.
+    longest: Option<Duration>,
     state: Mutex<State>,
     /// Told when bytes leave the queue, and when the task ends.
     room: Condvar,
@@ -179,10 +67,15 @@ impl State {
 }
 
 impl Queue {
-    pub fn new(max_bytes: usize, patience: Option<Arc<dyn Patience>>) -> Self {
+    pub fn new(
+        max_bytes: usize,
+        patience: Option<Arc<dyn Patience>>,
+        longest: Option<Duration>,
+    ) -> Self {
         Self {
             max_bytes,
             patience,
+            longest,
             state: Mutex::default(),
             room: Condvar::new(),
             durable: Condvar::new(),
@@ -212,7 +105,8 @@ impl Queue {
             let ticket = state.tickets;
             state.tickets += 1;
             state.waiting.push_back(ticket);
-            let (mut wait, mut lasts) = (self.wait_of_caller(), Ok(()));
+            let mut wait = self.wait_of_caller().at_most(self.longest);
+            let mut lasts = Ok(());
             while lasts.is_ok()
                 && state.refusal().is_ok()
                 && (state.waiting.front() != Some(&ticket) || is_full(&state))
@@ -223,7 +117,13 @@ impl Queue {
             state.stats.blocked += since.elapsed();
             // The next one in turn may go on.
             self.room.notify_all();
-            lasts?;
+            lasts.map_err(|ended: Error| {
+                let (queued, most) = (state.queued, self.max_bytes);
+                Error::no_room(format!(
+                    "{}: {queued} of {most} bytes are queued, the batch has {bytes}; nothing of it is accepted",
+                    ended.message
+                ))
+            })?;
         }
         state.refusal()?;
         state.queued += bytes;
@@ -503,6 +403,7 @@ impl Queue {
     /// Nothing more is accepted; the first failure is the one reported.
     pub fn fail(&self, error: Error) {
         let mut state = self.state();
+        let error = of_writer(error);
         state.stats.state = WriterState::Failed;
         state.stats.failure.replace(error.clone());
         let failure = state.failure.get_or_insert(error).clone();
@@ -518,6 +419,16 @@ impl Queue {
             }
         }
         self.tell_all();
+    }
+}
+
+/// What ends a writer, by a status that says so: of some a caller would think that only its batch was refused.
+pub fn of_writer(error: Error) -> Error {
+    match error.status {
+        Status::RDS_ERR_SCHEMA_MISMATCH | Status::RDS_ERR_NOT_SUPPORTED => {
+            Error::commit_conflict(&error.message)
+        }
+        _ => error,
     }
 }
 

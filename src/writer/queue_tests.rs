@@ -1,9 +1,10 @@
 use super::*;
-use crate::tensor::{DType, TensorSpec};
+use crate::tensor::{DType, TensorColumn, TensorSpec};
 use crate::writer::batch::IdBlock;
 
 fn layout() -> Arc<Layout> {
-    Arc::new(Layout::new(TensorSpec::new(DType::RDS_DTYPE_UINT8, &[1]).unwrap()))
+    let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[1]).unwrap();
+    Arc::new(Layout::new(&[TensorColumn::new("data", spec)]).unwrap())
 }
 
 fn batch(rows: usize) -> Batch {
@@ -13,7 +14,7 @@ fn batch(rows: usize) -> Batch {
 
 #[test]
 fn small_batches_wait_together_and_large_ones_alone() {
-    let queue = Queue::new(64 << 20, None);
+    let queue = Queue::new(64 << 20, None, None);
     for _ in 0..1000 {
         queue.push(layout(), batch(10)).unwrap();
     }
@@ -33,7 +34,7 @@ fn small_batches_wait_together_and_large_ones_alone() {
 
 #[test]
 fn callers_take_turns_in_the_order_they_came() {
-    let queue = Queue::new(1000, None);
+    let queue = Queue::new(1000, None, None);
     queue.push(layout(), batch(200)).unwrap();
     let order = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -74,10 +75,10 @@ impl Patience for Asked {
 #[test]
 fn a_wait_that_is_ended_accepts_nothing_and_gives_its_turn_away() {
     let asked = Arc::new(Asked(AtomicBool::new(false)));
-    let queue = Queue::new(1000, Some(asked.clone()));
+    let queue = Queue::new(1000, Some(asked.clone()), None);
     queue.push(layout(), batch(200)).unwrap();
     let error = queue.push(layout(), batch(1000)).unwrap_err();
-    assert_eq!(error.status, crate::error::Status::RDS_ERR_CANCELLED);
+    assert_eq!(error.status, crate::error::Status::RDS_ERR_NO_ROOM);
     assert_eq!(queue.stats().accepted_rows, 200);
     assert!(queue.state().waiting.is_empty());
     asked.0.store(true, Ordering::Relaxed);
@@ -89,4 +90,19 @@ fn a_wait_that_is_ended_accepts_nothing_and_gives_its_turn_away() {
         queue.release(200, 1000);
         assert_eq!(pushed.join().unwrap().unwrap(), 201);
     });
+}
+
+#[test]
+fn a_call_waits_for_room_no_longer_than_it_is_told_to() {
+    for longest in [Duration::ZERO, Duration::from_millis(120)] {
+        let queue = Queue::new(1000, None, Some(longest));
+        queue.push(layout(), batch(200)).unwrap();
+        let since = std::time::Instant::now();
+        let error = queue.push(layout(), batch(1000)).unwrap_err();
+        assert_eq!(error.status, crate::error::Status::RDS_ERR_NO_ROOM);
+        assert!((longest..longest + Duration::from_secs(2)).contains(&since.elapsed()));
+        assert_eq!(queue.stats().accepted_rows, 200);
+        queue.release(200, 1000);
+        assert_eq!(queue.push(layout(), batch(1000)).unwrap(), 1200);
+    }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::location::METADATA;
 use crate::writer::batch::IdBlock;
 use crate::writer::fragment::Finished;
 
@@ -56,6 +57,9 @@ pub struct State {
     /// A version of the table that the run belongs to, which it has seen; 0 before there is one.
     pub seen: u64,
     pub columns: Vec<ColumnOf>,
+    /// What the first version of the run is to say of it.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
     /// Rows are durable with the version that shows them, and not before.
     #[serde(default)]
     pub volatile: bool,
@@ -70,6 +74,14 @@ pub struct State {
     /// Where rows are that come after it.
     #[serde(default)]
     pub since: Option<Since>,
+}
+
+impl State {
+    /// The metadata as settings of the table.
+    pub fn config(&self) -> BTreeMap<String, String> {
+        let metadata = self.metadata.iter();
+        metadata.map(|(key, value)| (format!("{METADATA}{key}"), value.clone())).collect()
+    }
 }
 
 /// The oldest segment that has rows of a heap which are not on disk in the heap.
@@ -87,6 +99,7 @@ impl State {
             self.began_on = version;
         }
         self.published = rows;
+        self.metadata.clear();
         self.seen = version;
         self.intent = None;
         self.finished.retain(|finished| finished.end() > rows);

@@ -3,18 +3,18 @@
 //! Nothing is published that an owner may still hold open: the durable part of an unfinished file is copied
 //! to one of a new name. Files that the journal says are finished are published as they are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
 use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::writer::Mode;
-use crate::writer::batch::Layout;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Heap, failed_sync};
 use crate::writer::journal::sync_directory;
+use crate::writer::layout::Layout;
 use crate::writer::publish::{Part, Publication, named, put_back_all};
 use crate::writer::records::{Extent, Intent};
 use crate::writer::replay::{Durable, Replayed, heap_files};
@@ -290,7 +290,7 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
         layout: &layout,
         parts: vec![Part { directory: &run.directory, finished: &finished }],
         marks: vec![mark],
-        config: BTreeMap::new(),
+        config: replayed.state.config(),
         onto_replaced: options.onto_replaced,
     };
     let shown = publication.publish(versions).await?;

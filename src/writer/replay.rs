@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, TensorSpec};
 use crate::writer::Mode;
-use crate::writer::batch::{Batch, Column, IdBlock, Layout};
+use crate::writer::batch::{Batch, IdBlock};
 use crate::writer::heap::file_name;
+use crate::writer::layout::{Column, Layout};
 use crate::writer::records::{ColumnOf, Extent, Record, State, read};
 
 /// A run whose rows wait.

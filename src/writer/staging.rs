@@ -5,7 +5,7 @@
 //! directory of the writer's run until they are published. A copy of the token lies beside them, and is
 //! renamed once a version shows its rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result, Status};
 use crate::location::Location;
-use crate::writer::batch::Layout;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::journal::sync_directory;
+use crate::writer::layout::Layout;
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone};
 use crate::writer::records::ColumnOf;
 use crate::writer::replay::checksum;
@@ -247,9 +247,7 @@ pub async fn commit_staged(location: Location, tokens: &[&[u8]], mode: Mode) -> 
         Some(newest) if mode == Mode::Append => Jobs::of(&newest.manifest().config),
         _ => Jobs::default(),
     };
-    let mut wanted: Vec<(usize, &Token)> = tokens.iter().enumerate().collect();
-    wanted
-        .sort_by_key(|(_, token)| token.part.as_ref().map(|part| (part.job.clone(), part.number)));
+    let wanted = in_order(&tokens);
     let runs = versions.table().join(RUNS);
     let (mut chosen, mut needless) = (Vec::new(), Vec::new());
     for (index, token) in wanted {
@@ -359,13 +357,35 @@ fn common_layout(tokens: &[Token]) -> Result<Option<Layout>> {
     for (index, token) in tokens.iter().enumerate() {
         let Some(layout) = token.layout()? else { continue };
         match &common {
-            Some(common) => common.check(layout.spec()?).map_err(|error| {
+            Some(common) => common.check(layout.tensors()).map_err(|error| {
                 error.context(format!("token {index} differs from those before"))
             })?,
             None => common = Some(layout),
         }
     }
     Ok(common)
+}
+
+/// Tokens as they were given, but those of a job in the order of its parts, in the places that it has.
+fn in_order(tokens: &[Token]) -> Vec<(usize, &Token)> {
+    let part = |(_, token): &(usize, &Token)| token.part.as_ref().map_or(0, |part| part.number);
+    let mut jobs: HashMap<Option<&str>, VecDeque<(usize, &Token)>> = HashMap::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let of = token.part.as_ref().map(|part| part.job.as_str());
+        jobs.entry(of).or_default().push_back((index, token));
+    }
+    for (of, tokens) in &mut jobs {
+        if of.is_some() {
+            tokens.make_contiguous().sort_by_key(part);
+        }
+    }
+    tokens
+        .iter()
+        .filter_map(|token| {
+            let of = token.part.as_ref().map(|part| part.job.as_str());
+            jobs.get_mut(&of)?.pop_front()
+        })
+        .collect()
 }
 
 /// The parts of jobs that a table has.

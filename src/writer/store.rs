@@ -13,12 +13,13 @@ use lance::Dataset;
 use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::runtime;
-use crate::writer::batch::{BLOCK_BYTES, Batch, Block, Layout};
+use crate::writer::batch::{BLOCK_BYTES, Batch, Block};
 use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::Target;
 use crate::writer::heap::{Grown, Heap, Written, failed_sync};
 use crate::writer::journal::{Journal, sync_directory};
+use crate::writer::layout::Layout;
 use crate::writer::publish::{exists, gone, put_back_all};
 use crate::writer::records::{ColumnOf, State};
 use crate::writer::recover::finish_dead;
@@ -45,6 +46,10 @@ pub struct Store {
     /// The directory of a table that is there, held, and what it is: the path may come to lead elsewhere.
     pub(super) place: Option<(File, (u64, u64))>,
     pub(super) layout: Option<Arc<Layout>>,
+    /// The table is made also if no row comes.
+    pub(super) declared: bool,
+    /// A version of this run has landed.
+    pub(super) landed: bool,
     pub(super) heap: Option<Heap>,
     /// Small batches that the journal has whole, on their way to the heap: together they cost it one write, which is
     /// done beside the thread that writes.
@@ -128,6 +133,8 @@ impl Store {
             state,
             place,
             layout: None,
+            declared: false,
+            landed: false,
             heap: None,
             pending: None,
             writing: None,
@@ -145,6 +152,12 @@ impl Store {
             durable: (0, 0),
             staged_tokens: 0,
         })
+    }
+
+    /// What the rows of a table are to be of which none may come.
+    pub fn declare(&mut self, layout: &Arc<Layout>) {
+        self.layout = Some(layout.clone());
+        self.declared = matches!(self.mode, Mode::Create | Mode::Overwrite);
     }
 
     /// What the rows of the table are, if it is there.
@@ -172,10 +185,7 @@ impl Store {
     /// How many rows go into the file that is written to; makes one if there is none.
     pub fn room(&mut self, layout: &Arc<Layout>) -> Result<usize> {
         self.layout.get_or_insert_with(|| layout.clone());
-        self.ensure_run()?;
-        if self.state.columns.is_empty() {
-            self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
-        }
+        self.begin(layout)?;
         let pending = self.pending_rows();
         let room = self.heap.as_ref().map_or(0, |heap| heap.room(layout));
         if room > pending {
@@ -196,6 +206,15 @@ impl Store {
         self.unnamed = true;
         self.ensure_journal()?;
         Ok(room)
+    }
+
+    /// The run, for rows of this layout.
+    pub(super) fn begin(&mut self, layout: &Layout) -> Result<()> {
+        self.ensure_run()?;
+        if self.state.columns.is_empty() {
+            self.state.columns = layout.columns.iter().map(ColumnOf::new).collect();
+        }
+        Ok(())
     }
 
     /// The directory of the run.
@@ -414,7 +433,7 @@ impl Store {
                 let target = Target::of(table.manifest());
                 // Staged rows may be for another table than the one that is there.
                 match target.layout() {
-                    Ok(of_table) if of_table == *layout => Ok(target),
+                    Ok(of_table) if of_table.check(layout.tensors()).is_ok() => Ok(target),
                     _ => Target::new(layout),
                 }
             }

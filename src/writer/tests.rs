@@ -24,22 +24,22 @@ fn write(writer: &Writer, first: i64, values: &[[f32; 2]]) -> Result<()> {
     let shape = [values.len() as i64, 2];
     let layout = TensorView::layout(DType::RDS_DTYPE_FLOAT32, &shape, None)?;
     let view = TensorView::new(DType::RDS_DTYPE_FLOAT32, &shape, layout, &bytes, false)?;
-    writer.write_tensors(&Ids::Int64(&ids), &view)
+    writer.write_tensors(&Ids::Int64(&ids), &[("data", view)])
 }
 
 fn rows(dir: &tempfile::TempDir) -> Result<u64> {
-    Ok(Reader::open(Location::parse(dir.path().to_str().unwrap())?, ReaderOptions::default())?
+    Ok(Reader::open(Location::parse(dir.path().to_str().unwrap())?, &ReaderOptions::default())?
         .rows())
 }
 
 fn value_of(dir: &tempfile::TempDir, row: u64) -> [f32; 2] {
     let reader = Reader::open(
         Location::parse(dir.path().to_str().unwrap()).unwrap(),
-        ReaderOptions::default(),
+        &ReaderOptions::default(),
     )
     .unwrap();
     let mut out = [0; 8];
-    reader.read(&[row], &mut out).unwrap();
+    reader.read(reader.column(0).unwrap(), &[row], &mut out).unwrap();
     [0, 4].map(|at| f32::from_ne_bytes(out[at..at + 4].try_into().unwrap()))
 }
 
@@ -230,10 +230,10 @@ fn an_overwrite_may_change_the_shape_and_goes_on_with_it() {
     writer.close().unwrap();
     let reader = Reader::open(
         Location::parse(dir.path().to_str().unwrap()).unwrap(),
-        ReaderOptions::default(),
+        &ReaderOptions::default(),
     )
     .unwrap();
-    assert_eq!((reader.rows(), reader.spec().shape.as_slice()), (2, &[1][..]));
+    assert_eq!((reader.rows(), reader.column(0).unwrap().spec.shape.as_slice()), (2, &[1][..]));
 }
 
 #[test]

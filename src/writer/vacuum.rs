@@ -162,7 +162,8 @@ pub async fn sweep(versions: &Versions, older_than: Duration, dry_run: bool) -> 
                 Standing::Dead => {
                     let volatile =
                         Replayed::read(&run.directory)?.is_none_or(|run| run.state.volatile);
-                    let least = if run.has_owner()? { older_than } else { older_than.max(UNDER_WAY) };
+                    let least =
+                        if run.has_owner()? { older_than } else { older_than.max(UNDER_WAY) };
                     volatile
                         && staging::tokens(&run.directory)?.is_empty()
                         && age(&std::fs::metadata(&run.directory)?)? >= least

@@ -24,20 +24,21 @@ impl Store {
 
     /// Whether time may make them visible: an overwrite becomes so only when it is asked for.
     pub fn shows_by_itself(&self) -> bool {
-        self.keeps_journal() && (self.mode != Mode::Overwrite || self.state.published > 0)
+        self.keeps_journal() && (self.mode != Mode::Overwrite || self.landed)
     }
 
     /// Makes a version that shows all rows. True, if there were any to show.
     pub fn publish(&mut self) -> Result<bool> {
         self.finish_heap()?;
         self.settle(true)?;
-        if self.state.finished.is_empty() {
+        let first = !self.landed;
+        if self.state.finished.is_empty() && !(first && self.declared) {
             return Ok(false);
         }
         let layout = self.layout.clone().ok_or_else(|| Error::internal("rows without a layout"))?;
+        self.begin(&layout)?;
         self.make_journal()?;
         let rows = self.state.finished.last().map_or(0, Finished::end);
-        let first = self.state.published == 0;
         let after = self.versions.location.newest_version()?.unwrap_or(0);
         let intent = Intent { rows, after };
         self.state.intent = Some(intent.clone());
@@ -56,7 +57,7 @@ impl Store {
             layout: &layout,
             parts: vec![Part { directory: &run.directory, finished: &self.state.finished }],
             marks: vec![Mark { run: run.id.clone(), epoch: run.epoch, rows }],
-            config: Default::default(),
+            config: self.state.config(),
             onto_replaced: false,
         };
         let published = runtime::block_on(publication.publish(&self.versions))?;
@@ -68,6 +69,7 @@ impl Store {
         self.linked.push_back((Instant::now(), names));
         self.durable = self.written;
         self.state.landed(rows, version);
+        self.landed = true;
         // If it cannot be told, the mark of the version tells.
         if let Some(journal) = &mut self.journal
             && let Err(error) = journal.done(rows, version).and_then(|()| journal.sync())
@@ -134,7 +136,7 @@ impl Store {
         let Some(run) = &self.run else { return };
         if self.keeps_journal() {
             // The journal knows what is durable, and recovery finishes it.
-            let shown = self.mode != Mode::Overwrite || self.state.published > 0;
+            let shown = self.mode != Mode::Overwrite || self.landed;
             if shown && self.durable.0 > self.state.published {
                 self.heap = None;
                 self.journal = None;

@@ -21,7 +21,7 @@ DESCRIPTIONS = {
     OK: "done",
     MISMATCH: "what was compared differs",
     USAGE: "the command line is wrong",
-    NOT_FOUND: "there are no such results, files or ids",
+    NOT_FOUND: "there are no such results, files, columns or ids",
     EXISTS: "the output exists already, and was left as it is",
     UNSUITABLE: "the data is not of a kind that this can be done with",
     STORAGE: "a file is damaged, or the operating system refused",

@@ -42,8 +42,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def spec_text(dtype: np.dtype, shape: list[int]) -> str:
-    return f"{dtype.name} {shape}"
+def spec_text(dtype: Any, shape: Any) -> str:
+    """Dtype and shape of a row; of several columns each with its name."""
+    if isinstance(dtype, dict):
+        return ", ".join(f"{name} {spec_text(dtype[name], shape[name])}" for name in dtype)
+    return f"{dtype.name} {list(shape)}"
+
+
+def spec_json(dtype: Any, shape: Any) -> dict[str, Any]:
+    """As `spec_text`, for machines."""
+    if isinstance(dtype, dict):
+        return {"columns": [{"name": name, **spec_json(dtype[name], shape[name])} for name in dtype]}
+    return {"dtype": dtype.name, "shape": list(shape)}
 
 
 def preview(tensor: np.ndarray) -> str:

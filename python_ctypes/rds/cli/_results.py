@@ -7,6 +7,7 @@ import argparse
 from .. import legacy
 from .._errors import MissingResultsError
 from .._location import is_local, local_path
+from ..column import Column
 from ..reader import ResultDataset
 
 
@@ -16,6 +17,25 @@ def add_location(command: argparse.ArgumentParser) -> None:
         metavar="RESULTS",
         help="a result directory, the path of a table (ending in .lance), or its file:// URI",
     )
+
+
+def add_columns(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--column",
+        dest="columns",
+        action="append",
+        metavar="NAME",
+        help=f"{what} these tensors only; may be given several times",
+    )
+
+
+def columns_of(dataset: ResultDataset, names: list[str] | None) -> list[Column]:
+    """The columns that were asked for, each once; default all."""
+    return [dataset[name] for name in (dataset.columns if names is None else dict.fromkeys(names))]
+
+
+def has_ids(dataset: ResultDataset) -> bool:
+    return bool(dataset._snapshot.info.has_ids)
 
 
 def open_results(location: str) -> ResultDataset:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from .._convert import convert
-from ._output import spec_text, write_json
+from ._output import spec_json, spec_text, write_json
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -25,8 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
             {
                 "rows": done.rows,
                 "batches": done.batches,
-                "dtype": done.tensor_dtype.name,
-                "shape": done.tensor_shape,
+                **spec_json(done.tensor_dtype, done.tensor_shape),
             }
         )
         return

@@ -1,4 +1,4 @@
-"""tell rows, dtype, shape, version and size of results
+"""tell rows, columns, version and size of results
 
 Rows that are durable and not visible yet are told too: of runs that died, which `rds recover` finishes, and
 how many runs are being written or wait with tokens that were not published."""
@@ -14,6 +14,7 @@ from typing import Any
 from .._errors import NotFoundError
 from .._location import table_path
 from ..recovery import Recovery, recover
+from .._stored import Stored
 from ._output import spec_text, write_json, write_pairs
 from ._results import add_location, open_results
 from .recover import what_is_left
@@ -57,24 +58,38 @@ def _visible(location: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The newest version, for machines and for people."""
     with open_results(location) as dataset:
         info = dataset._snapshot.info
-        dtype, shape = dataset.tensor_dtype, dataset.tensor_shape
+        stored = list(dataset._snapshot.stored.values())
+    lone = dataset.columns == ("data",)
     committed = datetime.fromtimestamp(info.committed_at / 1e9, timezone.utc)
+    mapped = min(column.mapped_rows for column in stored)
     facts = {
         "rows": info.rows,
-        "dtype": info.dtype_name.decode(),
-        "shape": shape,
+        **({"dtype": stored[0].dtype_name, "shape": list(stored[0].shape)} if lone else {}),
+        "columns": [_column(column) for column in stored],
+        "has_ids": bool(info.has_ids),
         "version": info.version,
         "committed": committed.isoformat(),
-        "mapped_rows": info.mapped_rows,
-        "tensor_bytes": info.rows * info.row_bytes,
+        "mapped_rows": mapped,
+        "tensor_bytes": info.rows * sum(column.row_bytes for column in stored),
     }
+    names = ["tensor"] if lone else [f"tensor {column.name}" for column in stored]
+    specs = [spec_text(column.dtype, column.shape) for column in stored]
     lines = {
-        "rows": f"{info.rows:,}",
-        "tensor": spec_text(dtype, shape),
+        "rows": f"{info.rows:,}" if info.has_ids else f"{info.rows:,}, without ids",
+        **dict(zip(names, specs)),
         "version": f"{info.version}, committed {committed:%Y-%m-%d %H:%M:%S} UTC",
-        "mapped": f"{info.mapped_rows:,} rows are read from mapped files, the others through Lance",
+        "mapped": f"{mapped:,} rows are read from mapped files, the others through Lance",
     }
     return facts, lines
+
+
+def _column(column: Stored) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "dtype": column.dtype_name,
+        "shape": list(column.shape),
+        "mapped_rows": column.mapped_rows,
+    }
 
 
 def _no_version() -> tuple[dict[str, Any], dict[str, str]]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from .._errors import InvalidArgumentError
 from .._export import new_files
-from .._plot import MAX_POINTS, points_of, write_page, write_png
+from .._plot import MAX_POINTS, points_of, values_of, write_page, write_png
+from ..reader import ResultDataset
 from ._output import write_json
 from ._results import add_location, at_least, open_results
 
@@ -23,7 +24,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_location(command)
     command.add_argument("output", metavar="OUTPUT", help="ends in .png or .html")
     command.add_argument(
-        "--color", metavar="FILE.npy", help="a number or a text for each row, to colour its point by"
+        "--column", metavar="NAME", help="the tensors to draw; default the only ones that can be"
+    )
+    command.add_argument(
+        "--colour",
+        "--color",
+        metavar="BY",
+        help="what to colour points by: a column of numbers (score), a column and what makes one number of "
+        "its tensor (logits:argmax; also argmin, max, min, mean, norm), or FILE.npy with a number or a text "
+        "for each row",
     )
     command.add_argument("--title", help="default: RESULTS")
     command.add_argument(
@@ -40,14 +49,24 @@ def run(arguments: argparse.Namespace) -> None:
     write = _WRITERS.get(Path(arguments.output).suffix)
     if write is None:
         raise InvalidArgumentError(f"{arguments.output}: the name must end in .png or .html")
-    values = None
-    if arguments.color is not None:
-        values = np.load(arguments.color, allow_pickle=False)
     with open_results(arguments.results) as dataset:
-        points = points_of(dataset, values, max_points=arguments.max_points, title=arguments.title)
+        points = points_of(
+            dataset,
+            _values(dataset, arguments.colour),
+            column=arguments.column,
+            max_points=arguments.max_points,
+            title=arguments.title,
+        )
     with new_files(arguments.output, overwrite=arguments.force) as (path,):
         write(points, path)
     if arguments.json:
         write_json({"file": arguments.output, "points": len(points.ids)})
     else:
         print(f"{points.title} in {arguments.output}")
+
+
+def _values(dataset: ResultDataset, by: str | None) -> np.ndarray | None:
+    if by is None:
+        return None
+    # No column has a dot in its name.
+    return np.load(by, allow_pickle=False) if by.endswith(".npy") else values_of(dataset, by)

@@ -12,7 +12,7 @@ from .._location import local_path
 from .._progress import reporting
 from .._verify import check, compare
 from ._output import write_json
-from ._results import add_location, open_results
+from ._results import add_columns, add_location, columns_of, open_results
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -20,16 +20,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--against", metavar="DIRECTORY", help="a directory with batches of the earlier format"
     )
+    add_columns(command, "compare")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    open_results(arguments.results).close()
+    with open_results(arguments.results) as dataset:
+        columns = [column.name for column in columns_of(dataset, arguments.columns)]
     if arguments.against is None:
-        rows = check(arguments.results)
+        rows = check(arguments.results, columns=columns)
     else:
         batches = Batches(local_path(arguments.against))
         with reporting(None) as report:
-            compare(batches, arguments.results, report)
+            compare(batches, arguments.results, report, columns)
         rows = batches.rows
     if arguments.json:
         write_json({"rows": rows, "against": arguments.against})

@@ -1,6 +1,8 @@
 //! What a call that waits asks now and then, on the thread of its caller: whether it is to wait on. A call
 //! that does not wait asks nothing.
 
+#![forbid(unsafe_code)]
+
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,10 @@ pub trait Patience: std::fmt::Debug + Send + Sync {
     fn applies(&self) -> bool;
     /// False ends the wait.
     fn lasts(&self) -> bool;
+    /// Whether this thread is asked right now: it must not wait for what it interrupts.
+    fn is_asking(&self) -> bool {
+        false
+    }
 }
 
 /// One call that waits.
@@ -22,20 +28,47 @@ pub struct Wait<'a> {
     /// None waits however long it takes.
     patience: Option<&'a dyn Patience>,
     asked: Instant,
+    /// When it is to end.
+    until: Option<Instant>,
+    /// The caller is asked by another call on this thread.
+    asking: bool,
 }
 
 impl<'a> Wait<'a> {
     pub fn new(patience: Option<&'a dyn Patience>) -> Self {
-        Self { patience: patience.filter(|patience| patience.applies()), asked: Instant::now() }
+        let asking = patience.is_some_and(Patience::is_asking);
+        let patience = patience.filter(|patience| patience.applies());
+        Self { patience, asked: Instant::now(), until: None, asking }
     }
 
-    /// How long until the caller is to be asked.
+    /// It ends after so long, if that is said.
+    pub fn at_most(mut self, longest: Option<Duration>) -> Self {
+        self.until = longest.and_then(|longest| self.asked.checked_add(longest));
+        self
+    }
+
+    /// For what another call makes; an error where this thread is in the middle of that.
+    pub fn for_another(&mut self) -> Result<()> {
+        match self.asking {
+            true => Err(Error::invalid_state(
+                "called from inside a waiting callback, by a call that needs what is being loaded or indexed",
+            )),
+            false => self.ask_if_due(),
+        }
+    }
+
+    /// How long until the caller is to be asked, or the time is over.
     pub fn left(&self) -> Option<Duration> {
-        self.patience.map(|_| INTERVAL.saturating_sub(self.asked.elapsed()))
+        let asks = self.patience.map(|_| INTERVAL.saturating_sub(self.asked.elapsed()));
+        let ends = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        asks.into_iter().chain(ends).min()
     }
 
     /// Asks, if it is time to; an error if the wait is to end.
     pub fn ask_if_due(&mut self) -> Result<()> {
+        if self.until.is_some_and(|until| until <= Instant::now()) {
+            return Err(Error::cancelled("the time to wait is over"));
+        }
         let Some(patience) = self.patience.filter(|_| self.left() == Some(Duration::ZERO)) else {
             return Ok(());
         };

@@ -1,0 +1,116 @@
+//! Of tables.
+
+use std::ffi::c_char;
+
+/// A token of rds_writer_stage(): bytes to be stored or sent as they are.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_token {
+    /// Its bytes, which whoever has them owns.
+    pub data: *const u8,
+    /// How many.
+    pub length: usize,
+}
+
+/// Options of rds_commit_staged(). Zero means the default. Initialise with
+/// RDS_COMMIT_STAGED_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_commit_staged_options {
+    /// sizeof(rds_commit_staged_options).
+    pub struct_size: usize,
+    /// An rds_write_mode but RDS_MODE_STAGED; default RDS_MODE_CREATE.
+    pub mode: u32,
+    /// Must be 0.
+    pub flags: u32,
+}
+
+/// Options of rds_vacuum(). Zero means the default. Initialise with RDS_VACUUM_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_vacuum_options {
+    /// sizeof(rds_vacuum_options).
+    pub struct_size: usize,
+    /// The age in milliseconds from which versions that were replaced, and files that no version names, are
+    /// removed; default 7 days. Whoever opened the table longer ago, and commits on top of what it read,
+    /// may do so without seeing what came in between. What a commit under way needs is kept for a minute at least.
+    pub older_than_ms: u64,
+    /// Or-ed RDS_VACUUM_*, or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+/// rds_vacuum_options.flags: nothing is removed, only counted.
+pub const RDS_VACUUM_DRY_RUN: u32 = 1;
+
+/// rds_vacuum_options.flags: all versions stay, and what they name.
+pub const RDS_VACUUM_KEEP_VERSIONS: u32 = 2;
+
+/// What rds_vacuum() reports. Initialise with RDS_VACUUM_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_vacuum_info {
+    /// sizeof(rds_vacuum_info).
+    pub struct_size: usize,
+    /// Files removed, or that would be; manifests of versions too.
+    pub removed_files: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Files that no version names and that were left, because they are too young.
+    pub kept_files: u64,
+    /// Versions removed, or that would be.
+    pub removed_versions: u64,
+}
+
+/// Options of rds_recover(). Zero means the default. Initialise with RDS_RECOVER_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_recover_options {
+    /// sizeof(rds_recover_options).
+    pub struct_size: usize,
+    /// One run, by its name in the directory `_rds` of the table; NUL-terminated; default all.
+    pub run: *const c_char,
+    /// Or-ed RDS_RECOVER_*, or 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+}
+
+/// rds_recover_options.flags: rows whose table was replaced meanwhile go behind the rows of the one that took its
+/// place, if its tensors are of the same kind.
+pub const RDS_RECOVER_ONTO_REPLACED: u32 = 1;
+
+/// rds_recover_options.flags: the rows that wait are given up. With a run named, its tokens too.
+pub const RDS_RECOVER_DROP: u32 = 2;
+
+/// rds_recover_options.flags: the owner of a run is taken for dead whatever it seems; if it goes on, it is told
+/// RDS_ERR_COMMIT_CONFLICT before it acknowledges anything.
+pub const RDS_RECOVER_TAKE_OVER: u32 = 4;
+
+/// rds_recover_options.flags: nothing is done, only counted.
+pub const RDS_RECOVER_DRY_RUN: u32 = 8;
+
+/// What rds_recover() reports. Initialise with RDS_RECOVER_INFO_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_recover_info {
+    /// sizeof(rds_recover_info).
+    pub struct_size: usize,
+    /// Runs whose rows became visible.
+    pub recovered_runs: u64,
+    /// These rows.
+    pub recovered_rows: u64,
+    /// Runs that were given up.
+    pub dropped_runs: u64,
+    /// Their rows.
+    pub dropped_rows: u64,
+    /// Runs that died and whose rows still wait.
+    pub waiting_runs: u64,
+    /// These rows.
+    pub waiting_rows: u64,
+    /// Runs that go on.
+    pub live_runs: u64,
+    /// Runs with tokens that were not published.
+    pub staged_runs: u64,
+}

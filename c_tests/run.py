@@ -47,7 +47,12 @@ MANY_PROCESSES = {
 ENDING = {"test_ends"}
 # They wait for what takes long, of which valgrind makes hours.
 LONG = {"test_reader_asks", "test_reader_waiting"}
-SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | {"test_runtime"}}
+# What others do under valgrind, and these only in other combinations.
+ALIKE = {
+    "test_columns_arrow", "test_columns_files", "test_columns_write", "test_ids_kept", "test_last_error",
+    "test_metadata", "test_other_tables", "test_sized_arrays", "test_versions",
+}
+SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | {"test_runtime"}}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),

@@ -239,46 +239,54 @@ static void leave_words(const char *path, uint32_t mode, uint64_t first, const r
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-static void check_recovered(void *data) {
-    const char *path = (const char *)data;
+/* What one process does, and what the table says then; 0 rows are not looked at. */
+typedef struct {
+    const char *path;
+    enum { LOOK, RECOVER, DROP, CREATE, APPEND } does;
+    const rds_metadata *given, *expected;
+    uint64_t given_count, expected_count, first, count, rows;
+} step;
+
+static void do_step(void *data) {
+    const step *s = (const step *)data;
+    if (s->does == RECOVER) CHECK_NUMBER(recover(s->path, NULL, 0, RDS_OK).recovered_rows, 3);
+    if (s->does == DROP) CHECK_NUMBER(recover(s->path, NULL, RDS_RECOVER_DROP, RDS_OK).dropped_rows, 3);
+    if (s->does == CREATE || s->does == APPEND)
+        metadata_run(s->path, s->does == CREATE ? RDS_MODE_CREATE : RDS_MODE_APPEND, s->first, s->count,
+                     s->given, s->given_count);
+    metadata_check_at(s->path, s->expected, s->expected_count);
+    if (s->rows) table_check_all(s->path, s->rows);
+}
+
+/* Each in a process of its own: one whose threads are at work is not forked, which sanitizers do not stand. */
+static void in_step(step s) { in_child(do_step, &s); }
+
+TEST(what_a_run_that_died_said_comes_with_its_rows) {
+    check_path_text place = check_path();
+    const char *path = place.text;
     const rds_metadata first[] = {{"model", "cnn-1"}, {"run", "1"}}, second[] = {{"model", "cnn-2"}, {"seed", "7"}};
     const rds_metadata both[] = {{"model", "cnn-2"}, {"run", "1"}, {"seed", "7"}};
     leave_words(path, RDS_MODE_CREATE, 0, first);
-    CHECK_NUMBER(recover(path, NULL, 0, RDS_OK).recovered_rows, 3);
-    metadata_check_at(path, first, 2);
+    in_step((step){path, RECOVER, NULL, first, 0, 2, 0, 0, 3});
     leave_words(path, RDS_MODE_APPEND, 3, second);
     /* Not before its rows. */
-    metadata_check_at(path, first, 2);
-    CHECK_NUMBER(recover(path, NULL, 0, RDS_OK).recovered_rows, 3);
-    metadata_check_at(path, both, 3);
-    table_check_all(path, 6);
+    in_step((step){path, LOOK, NULL, first, 0, 2, 0, 0, 0});
+    in_step((step){path, RECOVER, NULL, both, 0, 3, 0, 0, 6});
 }
 
-static void check_finished(void *data) {
-    const char *path = (const char *)data;
+TEST(a_run_that_is_finished_speaks_before_the_one_that_finishes_it) {
+    check_path_text place = check_path();
+    const char *path = place.text;
     const rds_metadata first[] = {{"model", "cnn-1"}, {"run", "1"}}, second[] = {{"model", "cnn-2"}, {"seed", "7"}};
     const rds_metadata third = {"seed", "8"}, all[] = {{"model", "cnn-2"}, {"run", "1"}, {"seed", "8"}};
-    metadata_run(path, RDS_MODE_CREATE, 0, 3, first, 2);
+    in_step((step){path, CREATE, first, first, 2, 2, 0, 3, 3});
     leave_words(path, RDS_MODE_APPEND, 3, second);
-    /* The run that is finished speaks first. */
-    metadata_run(path, RDS_MODE_APPEND, 6, 1, &third, 1);
-    metadata_check_at(path, all, 3);
-    table_check_all(path, 7);
+    in_step((step){path, APPEND, &third, all, 1, 3, 6, 1, 7});
     leave_words(path, RDS_MODE_OVERWRITE, 0, second);
-    CHECK_NUMBER(recover(path, NULL, 0, RDS_OK).recovered_rows, 3);
-    metadata_check_at(path, second, 2);
-    table_check_all(path, 3);
+    in_step((step){path, RECOVER, NULL, second, 0, 2, 0, 0, 3});
     /* Who is given up has said nothing. */
     leave_words(path, RDS_MODE_APPEND, 3, first);
-    CHECK_NUMBER(recover(path, NULL, RDS_RECOVER_DROP, RDS_OK).dropped_rows, 3);
-    metadata_check_at(path, second, 2);
-}
-
-/* In processes that have not begun to use the library when theirs do. */
-TEST(what_a_run_that_died_said_comes_with_its_rows) {
-    check_path_text recovered = check_path(), finished = check_path();
-    in_child(check_recovered, recovered.text);
-    in_child(check_finished, finished.text);
+    in_step((step){path, DROP, NULL, second, 0, 2, 0, 0, 3});
 }
 
 /* Other programs find it among the settings of the table, not in its schema. */
@@ -310,6 +318,7 @@ TEST(the_schema_of_a_table_has_none_of_it) {
 }
 
 CHECK_MAIN(RUN(what_a_run_that_died_said_comes_with_its_rows),
+           RUN(a_run_that_is_finished_speaks_before_the_one_that_finishes_it),
            RUN(metadata_is_read_back_by_key_and_by_number_in_the_order_of_the_keys),
            RUN(metadata_may_be_empty_long_and_of_any_letters), RUN(many_keys_are_kept),
            RUN(metadata_is_copied_when_the_writer_is_opened), RUN(malformed_metadata_is_refused_by_number),

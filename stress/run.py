@@ -17,10 +17,10 @@ PROGRAMS = {
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 15),
     "beside_lance.py": ("seconds", 60),
-    "mutations.py": ("count", 600),
-    "calls.py": ("calls", 60000),
+    "mutations.py": ("count", 400),
+    "calls.py": ("calls", 40000),
     "readers.py": ("seconds", 10),
-    "forks.py": ("count", 300),
+    "forks.py": ("count", 150),
 }
 
 

@@ -147,8 +147,11 @@ elif what != "close":
 else:
     writer.close()
     for _ in range(200):
-        if os.path.exists(where + "/lance_db/results.lance/_versions") and len(rds.ResultDataset({}, where)) == 3:
-            break
+        try:
+            if len(rds.ResultDataset({}, where)) == 3:
+                break
+        except FileNotFoundError:
+            pass
         time.sleep(0.1)
 print(json.dumps([*told, written]))
 """

@@ -267,7 +267,7 @@ class Reader(threading.Thread):
         except (SchemaMismatchError, NotSupportedError) as error:
             # Of another shape, or with rows that are not mapped.
             mapped = dataset._options["access"] == "mapped"
-            expect("another one" in str(error) or mapped, f"refresh: {error}")
+            expect("open another" in str(error) or mapped, f"refresh: {error}")
             expect(dataset._snapshot is shown, "a refresh that failed changed something")
             self.counts["refused"] += 1
             return False

@@ -232,7 +232,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, required=True, help="directory for binaries")
     parser.add_argument("--asan", action="store_true", help="also under ASan and UBSan")
     parser.add_argument("--valgrind", action="store_true", help="also under valgrind")
-    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("names", nargs="*", help="programs; default all")
     return parser.parse_args()
 

@@ -20,7 +20,7 @@ PROGRAMS = {
     "mutations.py": ("count", 400),
     "calls.py": ("calls", 40000),
     "readers.py": ("seconds", 10),
-    "forks.py": ("count", 150),
+    "forks.py": ("count", 60),
 }
 
 

@@ -199,3 +199,32 @@ def test_a_large_batch_takes_its_turn_among_small_ones(result_dir, threads):
     writer.close()
     assert waited < 3
     assert rds.ResultDataset({}, result_dir).ids().count("large") == 2000
+
+
+COLUMNS = """
+import resource, sys
+import numpy as np
+import rds
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+writer = rds.ResultDatasetWriter(sys.argv[1])
+many = {f"c{number}": np.zeros((3, 2), "f4") for number in range(50)}
+try:
+    writer.write_batch(np.arange(3), many)
+except ValueError as error:
+    assert "RLIMIT_NOFILE" in str(error) and "50 columns" in str(error), error
+else:
+    raise AssertionError("accepted")
+few = {name: values for name, values in many.items() if int(name[1:]) < 20}
+writer.write_batch(np.arange(3), few)
+writer.commit()
+writer.close()
+print(len(rds.ResultDataset({}, sys.argv[1])), flush=True)
+"""
+
+
+def test_more_columns_than_descriptors_are_refused_and_nothing_is_kept(result_dir):
+    run = subprocess.run(
+        [sys.executable, "-c", COLUMNS, str(result_dir)], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["3"]

@@ -2,9 +2,9 @@
 //!
 //! `snapshot` is one of the `versions` of a table, all of whose files are open: `files` of which each is one `file`, with a
 //! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
-//! from them (`copy` into memory of the caller), `columns` makes Arrow of them; what has no span `rows` has `decode`d by Lance. `stream` walks a range
-//! through both, `chosen` any rows in any order, `ids` maps rows to ids, and by
-//! `id_index` back.
+//! from them (`copy` into memory of the caller), `columns` makes Arrow of them; what has no span `rows` has `decode`d by
+//! Lance. `stream` walks a range through both, `chosen` any rows in any order, `ids` maps rows to ids, and by `id_index`
+//! back.
 
 #![forbid(unsafe_code)]
 
@@ -254,9 +254,7 @@ impl Reader {
                 }
             });
         }
-        // Without a column an array does not say how many rows it has.
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(schema, taken, &options)?)
+        Ok(RecordBatch::try_new(schema, taken)?)
     }
 
     /// Borrowed from the reader, which keeps all ids from the first call on.

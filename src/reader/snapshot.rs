@@ -231,10 +231,9 @@ impl Snapshot {
     pub fn number(&self, name: &str) -> Result<usize> {
         let at = self.columns.iter().position(|column| column.name == name);
         at.ok_or_else(|| {
-            let fields = self.schema.fields().iter().map(|field| field.name().as_str());
-            let others: Vec<&str> = fields.filter(|other| *other == name).collect();
             let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-            let hint = if others.is_empty() { "" } else { "; it is there, and no tensor" };
+            let is_there = self.schema.field_with_name(name).is_ok();
+            let hint = if is_there { "; it is there, and no tensor" } else { "" };
             Error::not_found(format!(
                 "no tensor column {name:?}; those of the table are {names:?}{hint}"
             ))

@@ -1,7 +1,7 @@
 //! The versions of a table, and the manifest of one of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lance_table::format::{Manifest, is_detached_version};
 
@@ -31,18 +31,21 @@ impl VersionOf {
 
 /// The versions of a table that can be opened, oldest first.
 pub fn versions(location: &Location) -> Result<Vec<VersionOf>> {
-    let mut versions = Vec::new();
-    for path in manifests_of(location)?.values() {
-        match manifest::read(path) {
-            // A clean-up was faster.
-            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
-            Err(error) if error.status == Status::RDS_ERR_CORRUPT => {
-                log::warn!("{location}: {error}");
-            }
-            manifest => versions.push(VersionOf::new(&manifest?)),
+    let manifests = manifests_of(location)?;
+    manifests.values().filter_map(|path| version_of(location, path).transpose()).collect()
+}
+
+/// None, if it cannot be opened.
+fn version_of(location: &Location, path: &Path) -> Result<Option<VersionOf>> {
+    match manifest::read(path) {
+        // A clean-up was faster.
+        Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => Ok(None),
+        Err(error) if error.status == Status::RDS_ERR_CORRUPT => {
+            log::warn!("{location}: {error}");
+            Ok(None)
         }
+        manifest => Ok(Some(VersionOf::new(&manifest?))),
     }
-    Ok(versions)
 }
 
 fn manifests_of(location: &Location) -> Result<BTreeMap<u64, PathBuf>> {
@@ -54,17 +57,18 @@ fn manifests_of(location: &Location) -> Result<BTreeMap<u64, PathBuf>> {
 
 /// The newest version that was committed at a moment or before.
 fn version_at(location: &Location, until: i64) -> Result<u64> {
-    let versions = versions(location)?;
-    let first = versions.first().copied();
-    let at = versions.into_iter().rev().find(|version| version.committed_at <= until);
-    at.map(|version| version.version).ok_or_else(|| {
-        let oldest = first.map_or(String::new(), |first| {
-            format!("; the oldest, {}, is of {} ns", first.version, first.committed_at)
-        });
-        Error::not_found(format!(
-            "no version of the table at {location} was committed until {until} ns after 1970{oldest}"
-        ))
-    })
+    let mut oldest = String::new();
+    for path in manifests_of(location)?.values().rev() {
+        let Some(version) = version_of(location, path)? else { continue };
+        if version.committed_at <= until {
+            return Ok(version.version);
+        }
+        let (number, time) = (version.version, version.committed_at);
+        oldest = format!("; the oldest, {number}, is of {time} ns");
+    }
+    Err(Error::not_found(format!(
+        "no version of the table at {location} was committed until {until} ns after 1970{oldest}"
+    )))
 }
 
 /// The manifest of a version, the newest if none is given, and which one that is.

@@ -29,6 +29,10 @@ impl TensorColumn {
     pub fn new(name: &str, spec: TensorSpec) -> Self {
         Self { name: name.to_string(), spec }
     }
+
+    pub fn named(&self) -> (&str, &TensorSpec) {
+        (&self.name, &self.spec)
+    }
 }
 
 /// How a table says which columns are tensors.
@@ -142,7 +146,7 @@ pub fn of_batch(schema: &Schema) -> Result<Vec<TensorColumn>> {
     }
 }
 
-pub(super) fn occurs_twice(name: &str) -> Error {
+fn occurs_twice(name: &str) -> Error {
     Error::schema_mismatch(format!("column \"{name}\" occurs twice"))
 }
 

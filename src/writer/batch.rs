@@ -287,7 +287,7 @@ fn refuse_nulls(name: &str, list: &FixedSizeListArray) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::{DType, TensorColumn, TensorSpec};
+    use crate::tensor::{DType, TensorSpec};
 
     fn batch(first: usize, rows: usize) -> Batch {
         let names: Vec<String> = (first..first + rows).map(|i| format!("id {i}")).collect();
@@ -298,7 +298,7 @@ mod tests {
 
     fn layout() -> Layout {
         let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[2]).unwrap();
-        Layout::new(&[TensorColumn::new("data", spec)]).unwrap()
+        Layout::new([("data", &spec)].into_iter()).unwrap()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use lance_io::scheduler::{FileScheduler, ScanScheduler, SchedulerConfig};
 use lance_io::utils::CachedFileSize;
 
 use super::*;
-use crate::tensor::{DType, TensorColumn, TensorSpec, schema};
+use crate::tensor::{DType, TensorSpec, schema};
 use crate::writer::batch::from_arrow;
 use crate::writer::footer::PAGE_BYTES;
 use crate::writer::heap::Heap;
@@ -33,7 +33,7 @@ fn schema_of(spec: &TensorSpec) -> ArrowSchema {
 }
 
 fn layout_of(spec: &TensorSpec) -> Layout {
-    Layout::new(&[TensorColumn::new("data", spec.clone())]).unwrap()
+    Layout::new([("data", spec)].into_iter()).unwrap()
 }
 
 /// Rows from `first` on, of values that differ.

@@ -33,10 +33,11 @@ pub struct Layout {
 
 impl Layout {
     /// Of a table to be made; its columns come in this order.
-    pub fn new(tensors: &[TensorColumn]) -> Result<Self> {
-        tensors.iter().try_for_each(|tensor| check_name(&tensor.name))?;
-        let column = |tensor: &TensorColumn| Column::new(&tensor.name, tensor.spec.clone());
-        Ok(Self { columns: tensors.iter().map(column).collect() })
+    pub fn new<'a>(tensors: impl Iterator<Item = (&'a str, &'a TensorSpec)>) -> Result<Self> {
+        let column = |(name, spec): (&str, &TensorSpec)| {
+            check_name(name).map(|()| Column::new(name, spec.clone()))
+        };
+        Ok(Self { columns: tensors.map(column).collect::<Result<_>>()? })
     }
 
     /// Of a table that exists, perhaps made by others.
@@ -69,8 +70,16 @@ impl Layout {
     /// That these are the tensors of the table, in any order.
     pub fn check<'a>(
         &self,
-        tensors: impl Iterator<Item = (&'a str, &'a TensorSpec)>,
+        tensors: impl Iterator<Item = (&'a str, &'a TensorSpec)> + Clone,
     ) -> Result<()> {
+        // Most batches have them in the same order.
+        let mut given = tensors.clone();
+        let is = |own: &Column| {
+            given.next().is_some_and(|(name, spec)| own.name == name && own.spec == *spec)
+        };
+        if self.columns.iter().all(is) && given.next().is_none() {
+            return Ok(());
+        }
         let mut missing: Vec<&str> =
             self.columns.iter().map(|column| column.name.as_str()).collect();
         for (name, spec) in tensors {
@@ -106,7 +115,7 @@ impl Layout {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorSpec)> {
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorSpec)> + Clone {
         self.columns.iter().map(|column| (column.name.as_str(), &column.spec))
     }
 

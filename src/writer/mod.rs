@@ -54,7 +54,7 @@ use crate::ids::Ids;
 use crate::location::Location;
 use crate::patience::Patience;
 use crate::process::generation;
-use crate::tensor::{TensorColumn, of_batch};
+use crate::tensor::{TensorColumn, TensorSpec, of_batch};
 
 use batch::Batch;
 use layout::Layout;
@@ -191,7 +191,8 @@ impl Writer {
         of_table.as_ref().map_or(Ok(()), |layout| refuse_too_many(layout.columns.len()))?;
         let mut layout = of_table.clone().filter(|_| !staged);
         if !options.columns.is_empty() {
-            let declared = layout_for(layout.as_ref(), of_table.as_ref(), &options.columns)?;
+            let columns = options.columns.iter().map(TensorColumn::named);
+            let declared = layout_for(layout.as_ref(), of_table.as_ref(), columns)?;
             store.declare(&declared);
             layout = Some(declared);
         }
@@ -218,7 +219,8 @@ impl Writer {
     /// A batch of ids and tensors.
     pub fn write_arrow(&self, batch: RecordBatch) -> Result<()> {
         let queue = self.queue()?;
-        let layout = self.layout_for(&of_batch(batch.schema_ref())?)?;
+        let tensors = of_batch(batch.schema_ref())?;
+        let layout = self.layout_for(tensors.iter().map(TensorColumn::named))?;
         let batch = batch::from_arrow(&layout, &batch, &self.pool, self.alias)?;
         self.accept(queue, layout, batch)
     }
@@ -232,7 +234,7 @@ impl Writer {
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<u64> {
         self.queue()?;
-        self.layout_for(&of_batch(schema)?)?;
+        self.layout_for(of_batch(schema)?.iter().map(TensorColumn::named))?;
         let mut rows = 0;
         for (index, batch) in batches.enumerate() {
             let of = |error: Error| {
@@ -262,9 +264,7 @@ impl Writer {
                 tensor.rows()
             )));
         }
-        let columns =
-            tensors.iter().map(|(name, view)| TensorColumn::new(name, view.spec().clone()));
-        let layout = self.layout_for(&columns.collect::<Vec<_>>())?;
+        let layout = self.layout_for(tensors.iter().map(|(name, view)| (*name, view.spec())))?;
         let batch = batch::from_memory(&layout, ids, tensors, &self.pool)?;
         self.accept(queue, layout, batch)
     }
@@ -360,7 +360,10 @@ impl Writer {
         self.queue.as_ref().ok_or_else(|| Error::internal("the writer has no queue"))
     }
 
-    fn layout_for(&self, tensors: &[TensorColumn]) -> Result<Arc<Layout>> {
+    fn layout_for<'a>(
+        &self,
+        tensors: impl Iterator<Item = (&'a str, &'a TensorSpec)> + Clone,
+    ) -> Result<Arc<Layout>> {
         layout_for(self.fixed_layout().as_ref(), self.of_table.as_ref(), tensors)
     }
 
@@ -376,7 +379,7 @@ impl Writer {
         {
             let mut fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
             let fixed = fixed.get_or_insert_with(|| layout.clone());
-            if *fixed != layout {
+            if !Arc::ptr_eq(fixed, &layout) {
                 // Another thread was faster with a first batch of its own.
                 fixed.check(layout.tensors())?;
                 batch = batch.reordered(&layout, fixed)?;
@@ -402,21 +405,19 @@ impl Writer {
 }
 
 /// The layout that these tensors must fit, or the one that they give a table to be made.
-fn layout_for(
+fn layout_for<'a>(
     fixed: Option<&Arc<Layout>>,
     of_table: Option<&Arc<Layout>>,
-    tensors: &[TensorColumn],
+    tensors: impl Iterator<Item = (&'a str, &'a TensorSpec)> + Clone,
 ) -> Result<Arc<Layout>> {
-    let check = |layout: &Layout| {
-        layout.check(tensors.iter().map(|tensor| (tensor.name.as_str(), &tensor.spec)))
-    };
+    let check = |layout: &Layout| layout.check(tensors.clone());
     match (fixed, of_table) {
         (Some(layout), _) => check(layout).map(|()| layout.clone()),
         (None, Some(layout)) if check(layout).is_ok() => Ok(layout.clone()),
         (None, _) => {
-            let layout = Layout::new(tensors)?;
+            let layout = Layout::new(tensors.clone())?;
             check(&layout)?;
-            refuse_too_many(tensors.len())?;
+            refuse_too_many(layout.columns.len())?;
             Ok(Arc::new(layout))
         }
     }

@@ -1,10 +1,10 @@
 use super::*;
-use crate::tensor::{DType, TensorColumn, TensorSpec};
+use crate::tensor::{DType, TensorSpec};
 use crate::writer::batch::IdBlock;
 
 fn layout() -> Arc<Layout> {
     let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[1]).unwrap();
-    Arc::new(Layout::new(&[TensorColumn::new("data", spec)]).unwrap())
+    Arc::new(Layout::new([("data", &spec)].into_iter()).unwrap())
 }
 
 fn batch(rows: usize) -> Batch {

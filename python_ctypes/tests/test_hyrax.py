@@ -4,10 +4,10 @@ import importlib
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import standins
 from samples import assert_same_bits, numbered_ids, random_array, write
 
 import rds
@@ -15,22 +15,13 @@ import rds
 IDS = numbered_ids(20)
 DATA = random_array("f4", (20, 2, 3))
 CONFIG = {"results": {"inference_dir": False}, "most_recent": {}}
-STANDIN = Path(__file__).parent / "standin"
 NAMES = ["ResultDataset", "ResultDatasetWriter", "create_results_writer", "load_results_dataset"]
 
 
 @pytest.fixture
 def hyrax(monkeypatch):
-    """The stand-in, freshly imported, with its own results layer."""
-    monkeypatch.syspath_prepend(str(STANDIN))
-    before = dict(sys.modules)
-    rds.hyrax.dataset_class.cache_clear()
-    yield importlib.import_module("hyrax.datasets")
-    rds.hyrax.disable()
-    rds.hyrax.dataset_class.cache_clear()
-    for name in set(sys.modules) - set(before):
-        if name.split(".")[0] == "hyrax":
-            del sys.modules[name]
+    with standins.imported("standin", monkeypatch) as datasets:
+        yield datasets
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ import gc
 import importlib
 import json
 import pickle
-import sys
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import standins
 from samples import assert_same_bits, numbered_ids, random_array, store, to_arrow, write
 
 import rds
@@ -20,21 +19,12 @@ DATA = random_array("f4", (20, 2, 3))
 SCORE = np.arange(20) / 7
 NAMED = {"emb": DATA, "score": SCORE}
 CONFIG = {"results": {"inference_dir": False}, "most_recent": {}}
-STANDIN = Path(__file__).parent / "standin13"
 
 
 @pytest.fixture
 def hyrax(monkeypatch):
-    """The stand-in, freshly imported, with its own results layer."""
-    monkeypatch.syspath_prepend(str(STANDIN))
-    before = dict(sys.modules)
-    rds.hyrax.dataset_class.cache_clear()
-    yield importlib.import_module("hyrax.datasets")
-    rds.hyrax.disable()
-    rds.hyrax.dataset_class.cache_clear()
-    for name in set(sys.modules) - set(before):
-        if name.split(".")[0] == "hyrax":
-            del sys.modules[name]
+    with standins.imported("standin13", monkeypatch) as datasets:
+        yield datasets
 
 
 @pytest.fixture

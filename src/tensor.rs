@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use crate::error::{Error, Result};
 
-pub use columns::{Form, TableColumns, TensorColumn, check_name, of_batch, schema};
+pub use columns::{Form, TableColumns, TensorColumn, check_name, occurs_twice, of_batch, schema};
 
 pub const ID_COLUMN: &str = "object_id";
 pub const DATA_COLUMN: &str = "data";

@@ -175,13 +175,24 @@ def _load(path: Path, fields: tuple[str, str]) -> np.ndarray:
     if not path.exists():
         raise MissingResultsError(f"{path} does not exist: there are no results of the earlier format")
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        rows = _map(path)
     except (ValueError, EOFError) as error:
         raise CorruptError(f"{path}: {error}") from error
     if rows.ndim != 1 or not set(fields) <= set(rows.dtype.names or ()):
         wanted = " and ".join(fields)
         raise NotResultsError(f"{path}: expected rows with the fields {wanted}, got {rows.dtype}")
     return rows
+
+
+def _map(path: Path) -> np.ndarray:
+    for _ in range(100):
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        except SystemError as error:
+            # Python before 3.11.8 and 3.12.2 counts the depth of what all threads parse in one place
+            # (https://github.com/python/cpython/issues/106905), and NumPy parses the header of a file.
+            failed = error
+    raise failed
 
 
 def _ranks(groups: np.ndarray) -> np.ndarray:

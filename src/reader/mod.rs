@@ -105,7 +105,7 @@ impl Reader {
             id_column: options.id_column.as_deref(),
             patience: options.patience.clone(),
         };
-        let snapshot = Snapshot::open(location, &wanted, None)?;
+        let snapshot = Snapshot::open(location, &wanted)?;
         let ids = Ids::new(snapshot.rows);
         Self {
             snapshot: Arc::new(snapshot),

@@ -66,16 +66,28 @@ pub struct Wanted<'a> {
 }
 
 impl Snapshot {
-    /// Opens a version. What `known` has of files that did not change is kept, and so are the numbers of its columns.
-    pub fn open(location: Location, wanted: &Wanted, known: Option<&Snapshot>) -> Result<Self> {
+    pub fn open(location: Location, wanted: &Wanted) -> Result<Self> {
+        let opened = Self::unless_known(location, wanted, None)?;
+        opened.ok_or_else(|| Error::internal("a version is known that is not"))
+    }
+
+    /// Opens a version, unless it is the known one. What that has of files that did not change is kept, and so are the
+    /// numbers of its columns.
+    fn unless_known(
+        location: Location,
+        wanted: &Wanted,
+        known: Option<&Snapshot>,
+    ) -> Result<Option<Self>> {
         if !location.exists()? {
             return Err(Error::not_found(format!("there is no table at {location}")));
         }
         let mut last = None;
         loop {
             let (tried, manifest) = read_manifest(&location, wanted)?;
-            let opened =
-                manifest.and_then(|manifest| Self::of(&location, &manifest, wanted, known));
+            let opened = manifest.and_then(|manifest| match known {
+                Some(known) if known.is(&manifest) => Ok(None),
+                _ => Self::of(&location, &manifest, wanted, known).map(Some),
+            });
             match opened {
                 // A clean-up may remove a version while it is opened: then there is a newer one.
                 Err(error) if error.status == Status::RDS_ERR_NOT_FOUND && last != Some(tried) => {
@@ -157,9 +169,11 @@ impl Snapshot {
         let id_column = self.id_column.as_deref();
         let patience = self.patience.clone();
         let wanted = Wanted { version: None, until: None, access, id_column, patience };
-        let newest = Self::open(self.location.clone(), &wanted, Some(self))?;
-        let same = (newest.version, newest.committed_at) == (self.version, self.committed_at);
-        Ok((!same).then_some(newest))
+        Self::unless_known(self.location.clone(), &wanted, Some(self))
+    }
+
+    fn is(&self, manifest: &Manifest) -> bool {
+        (self.version, self.committed_at) == (manifest.version, manifest.timestamp_nanos)
     }
 
     /// The tensors of a later version by their numbers here; new ones follow.

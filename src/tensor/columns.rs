@@ -146,7 +146,7 @@ pub fn of_batch(schema: &Schema) -> Result<Vec<TensorColumn>> {
     }
 }
 
-fn occurs_twice(name: &str) -> Error {
+pub fn occurs_twice(name: &str) -> Error {
     Error::schema_mismatch(format!("column \"{name}\" occurs twice"))
 }
 

@@ -1,10 +1,12 @@
 //! The tensor columns of a table that is written, and which batches fit them.
 
+use std::collections::HashSet;
+
 use arrow::datatypes::{DataType, Schema};
 
 use crate::error::{Error, Result};
 use crate::plain::RowLayout;
-use crate::tensor::{ID_COLUMN, TableColumns, TensorColumn, TensorSpec, check_name};
+use crate::tensor::{ID_COLUMN, TableColumns, TensorColumn, TensorSpec, check_name, occurs_twice};
 
 /// A tensor column, and how its rows wait: as they lie in a plain page, or as in memory of the caller where
 /// a row does not fill its last byte.
@@ -37,7 +39,12 @@ impl Layout {
         let column = |(name, spec): (&str, &TensorSpec)| {
             check_name(name).map(|()| Column::new(name, spec.clone()))
         };
-        Ok(Self { columns: tensors.map(column).collect::<Result<_>>()? })
+        let columns = tensors.map(column).collect::<Result<Vec<_>>>()?;
+        let mut names = HashSet::new();
+        match columns.iter().find(|column| !names.insert(column.name.as_str())) {
+            None => Ok(Self { columns }),
+            Some(column) => Err(occurs_twice(&column.name)),
+        }
     }
 
     /// Of a table that exists, perhaps made by others.
@@ -92,7 +99,7 @@ impl Layout {
             let before = missing.len();
             missing.retain(|missing| *missing != name);
             if missing.len() == before {
-                return Err(Error::schema_mismatch(format!("column \"{name}\" occurs twice")));
+                return Err(occurs_twice(name));
             }
             if own.spec != *spec {
                 return Err(Error::schema_mismatch(format!(

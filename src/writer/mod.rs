@@ -415,8 +415,7 @@ fn layout_for<'a>(
         (Some(layout), _) => check(layout).map(|()| layout.clone()),
         (None, Some(layout)) if check(layout).is_ok() => Ok(layout.clone()),
         (None, _) => {
-            let layout = Layout::new(tensors.clone())?;
-            check(&layout)?;
+            let layout = Layout::new(tensors)?;
             refuse_too_many(layout.columns.len())?;
             Ok(Arc::new(layout))
         }

@@ -1446,7 +1446,7 @@ typedef struct rds_write_stats {
  * @since 0.1
  */
 RDS_API RDS_NODISCARD
-enum rds_status rds_writer_stats(struct rds_writer *writer,
+enum rds_status rds_writer_stats(const struct rds_writer *writer,
                                  struct rds_write_stats *out_stats);
 
 /**

@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt::Write;
-
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -134,15 +132,13 @@ fn from_offsets(offsets: &[i64], bytes: &[u8]) -> Result<StringArray> {
         .map_err(|e| Error::invalid_argument(format!("ids: {e}")))
 }
 
-fn from_numbers<T: std::fmt::Display>(values: &[T]) -> Result<StringArray> {
-    let mut text = String::with_capacity(values.len() * 8);
-    let mut out = Builder::new(values.len(), 0)?;
+fn from_numbers<T: itoa::Integer + Copy>(values: &[T]) -> Result<StringArray> {
+    let mut digits = itoa::Buffer::new();
+    let mut out = Builder::new(values.len(), values.len() * 8)?;
     for value in values {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{value}");
-        out.end_at(text.len())?;
+        out.bytes.extend_from_slice(digits.format(*value).as_bytes());
+        out.end_at(out.bytes.len())?;
     }
-    out.bytes = text.into_bytes();
     out.finish()
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from . import _structs as c
@@ -43,11 +45,16 @@ def native(dtype: np.dtype) -> np.dtype:
 
 def number_and_flags(dtype: np.dtype, column: str = "data") -> tuple[int, int]:
     """What `rds_tensor.dtype` and `rds_tensor.flags` are for an array of this dtype."""
-    number = _NUMBERS.get(native(dtype).name) if dtype.fields is None else None
+    number = _number(dtype)
     if number is None:
         what = f"{column}: tensors of dtype {_describe(dtype)}"
         raise UnsupportedDtypeError(f"{what} cannot be stored{_advice(dtype)}")
     return number, 0 if dtype.isnative else c.TENSOR_BYTE_SWAPPED
+
+
+@functools.lru_cache
+def _number(dtype: np.dtype) -> int | None:
+    return _NUMBERS.get(native(dtype).name) if dtype.fields is None else None
 
 
 def declared(dtype) -> np.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import c_int64
+from ctypes import c_int64, sizeof
 
 import numpy as np
 
@@ -41,23 +41,56 @@ def spec(stacked: np.ndarray) -> Spec:
     return _dtypes.native(stacked.dtype), stacked.shape[1:]
 
 
-def to_structs(stacks: dict[str, np.ndarray]):
-    """A struct for each column, which keep its shape alive, and not the memory of its tensors."""
-    return (c.Tensor * len(stacks))(*(_to_struct(name, stacked) for name, stacked in stacks.items()))
+class Structs:
+    """An rds_tensor for each column of a batch, and the memory they point to.
+
+    To make them takes longer than to copy a small batch, so the next batch of the same columns fills them anew.
+    """
+
+    __slots__ = ("_columns", "array", "memory")
+
+    def __init__(self, stacks: dict[str, np.ndarray]):
+        self.array = (c.Tensor * len(stacks))()
+        self.memory: object = stacks
+        self._columns = [
+            (name, stacked.dtype, stacked.shape[1:], struct, _fill(struct, name, stacked))
+            for struct, (name, stacked) in zip(self.array, stacks.items())
+        ]
+
+    def specs(self) -> dict[str, Spec]:
+        return {name: (_dtypes.native(dtype), shape) for name, dtype, shape, _, _ in self._columns}
+
+    def refill(self, rows: int, data) -> bool:
+        """Points them at other tensors, if these are arrays of the same columns, without gaps."""
+        if type(data) is np.ndarray:
+            data = {"data": data}
+        if type(data) is not dict or len(data) != len(self._columns) or not rows:
+            return False
+        for name, dtype, shape, struct, dims in self._columns:
+            values = data.get(name)
+            if type(values) is not np.ndarray or values.shape != (rows, *shape):
+                return False
+            if values.dtype != dtype or not values.flags.c_contiguous:
+                return False
+            dims[0] = rows
+            struct.strides = None
+            struct.data = values.ctypes.data
+        self.memory = data
+        return True
 
 
-def _to_struct(name: str, stacked: np.ndarray) -> c.Tensor:
-    number, flags = _dtypes.number_and_flags(stacked.dtype, name)
+def _fill(struct: c.Tensor, name: str, stacked: np.ndarray):
+    """Makes a struct say what an array is; its shape, which may be changed."""
     dims = c_int64 * stacked.ndim
-    return c.Tensor(
-        name=None if name == "data" else _options.text("the name of a column", name),
-        dtype=number,
-        ndim=stacked.ndim,
-        shape=dims(*stacked.shape),
-        strides=None if stacked.flags.c_contiguous else dims(*stacked.strides),
-        data=stacked.ctypes.data,
-        flags=flags,
-    )
+    shape = dims(*stacked.shape)
+    struct.struct_size = sizeof(struct)
+    struct.name = None if name == "data" else _options.text("the name of a column", name)
+    struct.dtype, struct.flags = _dtypes.number_and_flags(stacked.dtype, name)
+    struct.ndim = stacked.ndim
+    struct.shape = shape
+    struct.strides = None if stacked.flags.c_contiguous else dims(*stacked.strides)
+    struct.data = stacked.ctypes.data
+    return shape
 
 
 def _stack_list(name: str, tensors, expected: Spec | None) -> np.ndarray:

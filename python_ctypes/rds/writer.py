@@ -7,7 +7,9 @@ import signal
 import threading
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from ctypes import byref, c_void_p, string_at
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,7 @@ class ResultDatasetWriter:
         self.lance_dir = table_path(result_dir).parent
         self.batch_count = 0
         self._staged = mode == "staged"
+        self._spare: deque[_tensors.Structs] = deque(maxlen=8)
 
         lib = library()
         handle = c_void_p()
@@ -221,14 +224,25 @@ class ResultDatasetWriter:
             self._write_arrow(object_ids)
             return
         object_ids = _given.sized("object_ids", object_ids)
-        stacks = _given.stacks(object_ids, data, self._specs or {})
-        if not stacks:
+        tensors = self._structs(object_ids, data)
+        if tensors is None:
             return
-        ids, tensors = _ids.to_struct(object_ids), _tensors.to_structs(stacks)
-        self._call(library().rds_write_tensors, byref(ids), tensors, len(stacks))
-        if self._specs is None:
-            self._specs = {name: _tensors.spec(stacked) for name, stacked in stacks.items()}
+        ids = _ids.to_struct(object_ids)
+        self._call(library().rds_write_tensors, byref(ids), tensors.array, len(tensors.array))
+        self._specs = self._specs or tensors.specs()
+        tensors.memory = None
+        self._spare.append(tensors)
         self.batch_count += 1
+
+    def _structs(self, object_ids, data) -> _tensors.Structs | None:
+        """The columns of a batch; None if it has no rows."""
+        # Whoever takes them out has them alone, on whatever thread.
+        with suppress(IndexError):
+            spare = self._spare.pop()
+            if spare.refill(len(object_ids), data):
+                return spare
+        stacks = _given.stacks(object_ids, data, self._specs or {})
+        return _tensors.Structs(stacks) if stacks else None
 
     def _write_arrow(self, batches) -> None:
         if not (hasattr(batches, "__arrow_c_stream__") or hasattr(batches, "__arrow_c_array__")):

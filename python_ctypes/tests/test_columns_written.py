@@ -229,6 +229,43 @@ def test_a_later_batch_that_does_not_fit_is_refused_whole(result_dir, data, text
     assert len(rds.ResultDataset({}, result_dir)) == 12
 
 
+def test_batches_of_all_forms_and_sizes_follow_each_other(result_dir):
+    kept, ids = {name: [] for name in GOOD}, []
+    with rds.ResultDatasetWriter(result_dir) as writer:
+        for number, (form, rows) in enumerate((form, rows) for rows in (6, 1, 4, 6) for form in FORMS):
+            part = FORMS[form]
+            if rows < 6 or number % 3 == 0:
+                part = {name: np.roll(array, number, 0)[:rows].copy() for name, array in GOOD.items()}
+            if number % 2:
+                part = dict(reversed(part.items()))
+            ids += [f"{number}-{row}" for row in range(rows)]
+            writer.write_batch(ids[-rows:], part)
+            for name, array in part.items():
+                kept[name].append(np.asarray([np.asarray(row) for row in np.asarray(array)], GOOD[name].dtype))
+    for name, arrays in kept.items():
+        assert_same_bits(written(result_dir)[name], np.concatenate(arrays))
+    assert rds.ResultDataset({}, result_dir).ids() == ids
+
+
+def test_threads_that_write_batches_of_equal_columns_do_not_mix_them(result_dir):
+    def write(writer, thread):
+        for batch in range(200):
+            value = thread * 1000 + batch
+            rows = 1 + batch % 5
+            writer.write_batch([f"{value}"] * rows, {"a": np.full((rows, 9), value), "b": np.full(rows, -value)})
+
+    with rds.ResultDatasetWriter(result_dir) as writer:
+        threads = [threading.Thread(target=write, args=(writer, thread)) for thread in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    dataset = rds.ResultDataset({}, result_dir)
+    values = np.asarray(dataset.ids(), np.int64)
+    assert len(dataset) == 8 * 200 * 3
+    assert (np.asarray(dataset["a"]) == values[:, None]).all() and (np.asarray(dataset["b"]) == -values).all()
+
+
 def test_appending_needs_the_columns_of_the_table(result_dir):
     with rds.ResultDatasetWriter(result_dir) as writer:
         writer.write_batch(IDS, GOOD)

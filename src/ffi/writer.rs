@@ -180,7 +180,7 @@ pub unsafe extern "C" fn rds_commit(
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_writer_stats(
-    writer: *mut rds_writer,
+    writer: *const rds_writer,
     out_stats: *mut rds_write_stats,
 ) -> Status {
     call("rds_writer_stats(writer, out_stats)", |scope| {

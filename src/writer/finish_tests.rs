@@ -65,7 +65,8 @@ fn write(dir: &Path, spec: &TensorSpec, target: &Target, batches: &[RecordBatch]
     let (syncer, pool) = (Syncer::start(), Pool::new(0));
     let mut heap = Heap::create(dir, &run_id, 1, 0, 1).unwrap();
     for batch in batches {
-        heap.append(&from_arrow(&layout, batch, &pool, true).unwrap(), true, &syncer).unwrap();
+        let batch = from_arrow(&layout, batch, &pool, true).unwrap();
+        heap.append(&[(&batch).into()], true, &syncer).unwrap();
     }
     let column = &heap.columns[0];
     let rows = Rows { path: column.path.clone(), file: column.file.clone() };
@@ -257,8 +258,8 @@ fn a_file_that_could_not_be_finished_is_finished_by_the_next_attempt() {
     let (layout, pool) = (layout_of(&spec), Pool::new(0));
     let batch = batch(&spec, 0, 700);
     let mut heap = Heap::create(dir.path(), "r", 1, 0, 1).unwrap();
-    heap.append(&from_arrow(&layout, &batch, &pool, true).unwrap(), true, &Syncer::start())
-        .unwrap();
+    let rows = from_arrow(&layout, &batch, &pool, true).unwrap();
+    heap.append(&[(&rows).into()], true, &Syncer::start()).unwrap();
     let column = &heap.columns[0];
     let rows = Rows { path: column.path.clone(), file: column.file.clone() };
     let (ids, columns) = (heap.ids.path.clone(), vec![rows]);

@@ -1,6 +1,7 @@
 //! What comes behind the rows of a data file of version 2.1 or 2.2: pages described over them where they lie, columns
 //! that Lance's encoders make pages of, and Lance's footer.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -31,6 +32,9 @@ pub const PAGE_BYTES: u64 = 32 << 20;
 /// What Lance's encoder collects for a page of ids. It holds that up to three times.
 const ENCODED_PAGE_BYTES: u64 = 1 << 20;
 
+/// How many pages of a column are encoded while the next values are read.
+const PAGES_ENCODED: usize = 1;
+
 /// What comes behind the rows of a file.
 pub struct Footer {
     sink: Sink,
@@ -42,6 +46,8 @@ pub struct Footer {
 struct Encoded {
     name: String,
     encoder: Box<dyn FieldEncoder>,
+    /// Pages that are encoded meanwhile.
+    tasks: VecDeque<EncodeTask>,
     rows: u64,
     pages: Vec<PageInfo>,
 }
@@ -61,6 +67,7 @@ impl Footer {
         let columns = schema.fields.iter().zip(encoders).map(|(field, encoder)| Encoded {
             name: field.name.clone(),
             encoder,
+            tasks: VecDeque::new(),
             rows: 0,
             pages: Vec::new(),
         });
@@ -103,20 +110,24 @@ impl Footer {
         let array = column.encoder.prepare_array(array)?;
         let mut buffers = in_pages_only();
         let levels = RepDefBuilder::default();
-        let tasks = column.encoder.maybe_encode(array, &mut buffers, levels, row, rows)?;
-        self.write_encoded(name, tasks, buffers).await
+        column.tasks.extend(column.encoder.maybe_encode(array, &mut buffers, levels, row, rows)?);
+        self.write_encoded(name, PAGES_ENCODED, buffers).await
     }
 
+    /// Writes the pages of a column, but for so many that may still be encoded.
     async fn write_encoded(
         &mut self,
         name: &str,
-        tasks: Vec<EncodeTask>,
+        left: usize,
         buffers: OutOfLineBuffers,
     ) -> Result<()> {
         if !buffers.take_buffers().is_empty() {
             return Err(Error::internal("bytes of a column outside its pages"));
         }
-        for task in tasks {
+        while let tasks = &mut self.column(name)?.tasks
+            && tasks.len() > left
+            && let Some(task) = tasks.pop_front()
+        {
             self.write_page(name, task.await?).await?;
         }
         Ok(())
@@ -154,8 +165,8 @@ impl Footer {
         for (index, name) in names.iter().enumerate() {
             let column = self.column(name)?;
             let mut buffers = in_pages_only();
-            let tasks = column.encoder.flush(&mut buffers)?;
-            self.write_encoded(name, tasks, buffers).await?;
+            column.tasks.extend(column.encoder.flush(&mut buffers)?);
+            self.write_encoded(name, 0, buffers).await?;
             let mut buffers = in_pages_only();
             let finished = self.column(name)?.encoder.finish(&mut buffers).await?;
             let Ok([finished]) = <[_; 1]>::try_from(finished) else {

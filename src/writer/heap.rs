@@ -3,9 +3,8 @@
 //! behind the rows; until then it grows batch by batch.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ pub const MAX_ROWS: u64 = 1 << 20;
 pub const MAX_BYTES: u64 = 1 << 30;
 
 /// How much is written before the disk is set to work on it, unless the heap says less.
-const SYNC_BYTES: u64 = 32 << 20;
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// A file that only grows, with the checksum of all that is in it.
 pub struct Grown {
@@ -74,21 +73,69 @@ struct End {
 impl End {
     /// How many bytes were written, and the checksum then. After a failure nothing counts as written: the next
     /// attempt writes the same place.
-    fn write(&self, bytes: &[u8], checksum: bool) -> Result<(u64, u32)> {
-        let written = self.file.write_all_at(bytes, self.bytes);
+    fn write(&self, parts: &[&[u8]], checksum: bool) -> Result<(u64, u32)> {
+        let written = write_all_at(&self.file, parts, self.bytes);
         written.map_err(|e| Error::from(e).context(format!("writing {}", self.path.display())))?;
-        let crc = if checksum { crc32c::crc32c_append(self.crc, bytes) } else { self.crc };
-        Ok((bytes.len() as u64, crc))
+        let crc = match checksum {
+            true => parts.iter().fold(self.crc, |crc, part| crc32c::crc32c_append(crc, part)),
+            false => self.crc,
+        };
+        Ok((parts.iter().map(|part| part.len() as u64).sum(), crc))
     }
+}
+
+/// Writes one part after the other, with as few calls as the system takes.
+fn write_all_at(file: &File, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
+    let mut left: Vec<IoSlice> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = left.as_mut_slice();
+    // Takes away what is empty.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match rustix::io::pwritev(file, left, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                at += bytes as u64;
+                IoSlice::advance_slices(&mut left, bytes);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// What was written to each file, ids first.
 pub type Written = Vec<(u64, u32)>;
 
-fn write(ends: &[End], ids: &IdBlock, columns: &[&[u8]], checksum: bool) -> Result<Written> {
-    let ids = ids.encode();
-    let parts = [ids.as_slice()].into_iter().chain(columns.iter().copied());
-    ends.iter().zip(parts).map(|(end, part)| end.write(part, checksum)).collect()
+/// Rows that are written: their ids, and those of each column.
+pub struct Part<'a> {
+    pub ids: &'a IdBlock,
+    pub columns: Vec<&'a [u8]>,
+}
+
+impl<'a> From<&'a Batch> for Part<'a> {
+    fn from(batch: &'a Batch) -> Self {
+        Self { ids: &batch.ids, columns: batch.slices() }
+    }
+}
+
+impl<'a> From<&'a Block> for Part<'a> {
+    fn from(block: &'a Block) -> Self {
+        Self { ids: &block.ids, columns: block.columns() }
+    }
+}
+
+fn write(ends: &[End], parts: &[Part], checksum: bool) -> Result<Written> {
+    let ids = parts.iter().map(|part| part.ids.encode()).collect::<Vec<_>>();
+    let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+    let [end_of_ids, ends @ ..] = ends else { return Err(Error::internal("no file of ids")) };
+    let ids = end_of_ids.write(&ids, checksum);
+    let columns = ends.iter().enumerate().map(|(column, end)| {
+        let rows: Vec<&[u8]> =
+            parts.iter().filter_map(|part| part.columns.get(column).copied()).collect();
+        end.write(&rows, checksum)
+    });
+    [ids].into_iter().chain(columns).collect()
 }
 
 /// A sync that goes on beside the writing, and what is on disk when it is done.
@@ -168,21 +215,11 @@ impl Heap {
         self.columns.iter().map(|column| column.bytes).sum()
     }
 
-    /// Adds the rows of a batch: all of them or, after an error, none. `checksum`: whether an extent will be
-    /// asked for.
-    pub fn append(&mut self, batch: &Batch, checksum: bool, syncer: &Syncer) -> Result<()> {
-        self.append_rows(&batch.ids, &batch.slices(), checksum, syncer)
-    }
-
-    pub fn append_rows(
-        &mut self,
-        ids: &IdBlock,
-        columns: &[&[u8]],
-        checksum: bool,
-        syncer: &Syncer,
-    ) -> Result<()> {
-        let written = write(&self.ends(), ids, columns, checksum)?;
-        self.appended(ids.lengths.len(), &written, syncer)
+    /// Adds rows: all of them or, after an error, none. `checksum`: whether an extent will be asked for.
+    pub fn append(&mut self, parts: &[Part], checksum: bool, syncer: &Syncer) -> Result<()> {
+        let written = write(&self.ends(), parts, checksum)?;
+        let rows = parts.iter().map(|part| part.ids.lengths.len()).sum();
+        self.appended(rows, &written, syncer)
     }
 
     fn ends(&self) -> Vec<End> {
@@ -193,8 +230,7 @@ impl Heap {
     /// are there.
     pub fn start_append(&self, block: &Arc<Block>, syncer: &Syncer) -> Pending<Written> {
         let (ends, block) = (self.ends(), block.clone());
-        syncer
-            .run(move || write(&ends, &block.ids, &block.columns(), true).map_err(io::Error::other))
+        syncer.run(move || write(&ends, &[(&*block).into()], true).map_err(io::Error::other))
     }
 
     /// Rows were written.
@@ -213,7 +249,7 @@ impl Heap {
         }
         let unsynced: u64 = self.columns.iter().map(|column| column.unsynced).sum();
         if self.behind.is_none() && unsynced >= self.sync_bytes {
-            let done = self.start(true, syncer);
+            let done = self.start(true, None, syncer);
             let ids = (self.ids.bytes, self.ids.crc);
             let extent = Extent { ids_rows: self.rows, ids, ..self.extent() };
             self.behind = Some(Behind { done, extent });
@@ -231,20 +267,23 @@ impl Heap {
         Ok(())
     }
 
-    fn start(&mut self, ids: bool, syncer: &Syncer) -> Pending<()> {
+    /// `before`: what is told of that too.
+    fn start(&mut self, ids: bool, before: Option<Behind>, syncer: &Syncer) -> Pending<()> {
         let grown = self.columns.iter_mut().chain(ids.then_some(&mut self.ids));
         let unsynced = grown.filter_map(|grown| {
             let some = std::mem::take(&mut grown.unsynced) > 0;
             some.then(|| grown.file.clone())
         });
         let files: Vec<Arc<File>> = unsynced.collect();
-        let sync = move || files.iter().try_for_each(|file| file.sync_data());
-        syncer.run(sync)
+        syncer.run(move || {
+            before.map_or(Ok(()), |before| before.done.wait())?;
+            files.iter().try_for_each(|file| file.sync_data())
+        })
     }
 
     /// Adds ids of rows that were copied.
     pub fn append_ids(&mut self, ids: &IdBlock) -> Result<()> {
-        let (bytes, crc) = self.ids.end().write(&ids.encode(), false)?;
+        let (bytes, crc) = self.ids.end().write(&[&ids.encode()], false)?;
         self.ids.count(bytes, crc);
         Ok(())
     }
@@ -261,24 +300,29 @@ impl Heap {
         }
     }
 
-    /// Begins to sync all of it, or all but the ids.
+    /// Begins to sync all of it, or all but the ids; `end_sync` must come after it.
     pub fn start_sync(&mut self, ids: bool, syncer: &Syncer) -> Result<Pending<()>> {
-        if let Some(behind) = &self.behind {
+        if ids {
+            self.ids_synced = (self.rows, self.ids.bytes, self.ids.crc);
+        } else if let Some(behind) = &self.behind {
             let result = behind.done.wait();
             self.end_behind(result)?;
         }
-        if ids {
-            self.ids_synced = (self.rows, self.ids.bytes, self.ids.crc);
-        }
-        Ok(self.start(ids, syncer))
+        let before = self.behind.take();
+        Ok(self.start(ids, before, syncer))
+    }
+
+    /// All that was there when the sync began is on disk when this returns.
+    pub fn end_sync(&mut self, sync: &Pending<()>) -> Result<()> {
+        sync.wait().map_err(failed_sync(&self.ids.path))?;
+        self.synced = Some(self.extent());
+        Ok(())
     }
 
     /// All of it is on disk when this returns.
     pub fn sync(&mut self, syncer: &Syncer) -> Result<()> {
-        let done = self.start_sync(true, syncer)?.wait();
-        done.map_err(failed_sync(&self.ids.path))?;
-        self.synced = Some(self.extent());
-        Ok(())
+        let sync = self.start_sync(true, syncer)?;
+        self.end_sync(&sync)
     }
 
     /// Gives up the files.

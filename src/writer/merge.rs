@@ -383,7 +383,7 @@ impl Merge<'_> {
                 }
                 let batch = side_by_side(&batches)?;
                 let batch: Batch = batch::from_arrow(self.layout, &batch, &pool, true)?;
-                heap.append(&batch, false, syncer)?;
+                heap.append(&[(&batch).into()], false, syncer)?;
             }
         })?
     }

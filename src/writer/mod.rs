@@ -196,8 +196,9 @@ impl Writer {
             store.declare(&declared);
             layout = Some(declared);
         }
-        let queue =
-            Arc::new(Queue::new(options.max_queued_bytes, options.patience, options.longest_wait));
+        let linger = if durability == Durability::Batch { Duration::ZERO } else { LINGER };
+        let (patience, longest) = (options.patience, options.longest_wait);
+        let queue = Arc::new(Queue::new(options.max_queued_bytes, patience, longest, linger));
         let is_part = options.part.is_some();
         let timing = Timing { durability, visible: options.visible, part: options.part };
         let task = pipeline::start(store, timing, &queue)?;
@@ -397,7 +398,7 @@ impl Writer {
                 queue.wait_durable(rows)
             }
             _ => {
-                queue.wake();
+                queue.wake_in_time();
                 Ok(())
             }
         }
@@ -433,6 +434,9 @@ fn refuse_too_many(columns: usize) -> Result<()> {
         ))),
     }
 }
+
+/// How long rows that nobody waits for wait for more, to be written together.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// Descriptors of a run besides those of columns.
 const OTHER_FILES: usize = 16;

@@ -28,6 +28,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long closing tries what fails and may pass.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// How much of what waits is written at once, if it is there: a call of the system for each small batch takes longer
+/// than its bytes.
+const AT_ONCE: usize = 4 << 20;
+
+/// Adds the batches that come next, as far as they are written together.
+fn take_more(batches: &mut VecDeque<Batch>, work: &mut VecDeque<Message>) {
+    let mut bytes: usize = batches.iter().map(Batch::memory).sum();
+    while bytes < AT_ONCE
+        && let Some(Message::Rows { .. }) = work.front()
+        && let Some(Message::Rows { rows, .. }) = work.pop_front()
+    {
+        let batch = rows.into_batch();
+        bytes += batch.memory();
+        batches.push_back(batch);
+    }
+}
+
 pub struct Timing {
     pub durability: Durability,
     /// The shortest time between two versions that nobody asked for.
@@ -147,7 +164,7 @@ impl Pipeline {
     fn step(&mut self) -> Result<bool> {
         let mut work = self.queue.take();
         while let Some(message) = work.pop_front() {
-            if self.handle(message)? {
+            if self.handle(message, &mut work)? {
                 return Ok(true);
             }
             self.on_time()?;
@@ -159,11 +176,15 @@ impl Pipeline {
         Ok(false)
     }
 
-    /// True, if that was the last message.
-    fn handle(&mut self, message: Message) -> Result<bool> {
+    /// True, if that was the last message. `work`: those that come after it.
+    fn handle(&mut self, message: Message, work: &mut VecDeque<Message>) -> Result<bool> {
         match message {
             Message::Rows { layout, rows, accepted } => {
-                self.write(&layout, rows.into_batch())?;
+                let mut batches = VecDeque::from([rows.into_batch()]);
+                if self.timing.durability != Durability::Batch {
+                    take_more(&mut batches, work);
+                }
+                self.write(&layout, batches)?;
                 self.oldest.get_or_insert(accepted);
             }
             Message::Flush(reply) => {
@@ -198,25 +219,33 @@ impl Pipeline {
         failure.map_or(Ok(()), Err)
     }
 
-    fn write(&mut self, layout: &Arc<Layout>, batch: Batch) -> Result<()> {
-        let mut batches = VecDeque::from([batch]);
-        while let Some(mut batch) = batches.pop_front() {
-            if self.queue.is_aborted() {
-                self.queue.release(batch.rows, batch.memory());
-                continue;
+    fn write(&mut self, layout: &Arc<Layout>, mut batches: VecDeque<Batch>) -> Result<()> {
+        while !batches.is_empty() && !self.queue.is_aborted() {
+            let mut room = self.attempt(|store| store.room(layout))?;
+            let mut fitting = Vec::new();
+            while room > 0
+                && let Some(mut batch) = batches.pop_front()
+            {
+                if batch.rows > room {
+                    batches.push_front(batch.split_off(room, layout));
+                }
+                room -= batch.rows;
+                fitting.push(batch);
             }
-            let room = self.attempt(|store| store.room(layout))?;
-            if batch.rows > room {
-                batches.push_front(batch.split_off(room, layout));
-            }
-            self.attempt(|store| store.append(layout, &batch))?;
-            let (rows, bytes) = (batch.rows, batch.memory());
-            // The memory goes before the room is given to others.
-            drop(batch);
-            self.queue.release(rows, bytes);
+            self.attempt(|store| store.append(layout, &fitting))?;
+            self.release(fitting);
             self.tell_durable();
         }
+        self.release(batches);
         Ok(())
+    }
+
+    fn release(&self, batches: impl IntoIterator<Item = Batch>) {
+        // The memory goes before the room is given to others.
+        let sizes = batches.into_iter().map(|batch| (batch.rows, batch.memory()));
+        let add = |sum: (usize, usize), size: (usize, usize)| (sum.0 + size.0, sum.1 + size.1);
+        let (rows, bytes) = sizes.fold((0, 0), add);
+        self.queue.release(rows, bytes);
     }
 
     /// What is due.

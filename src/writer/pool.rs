@@ -26,7 +26,8 @@ impl Pool {
     pub fn take(&self, bytes: usize) -> Result<Vec<u8>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |memory: &Vec<u8>| (bytes..=2 * bytes).contains(&memory.capacity());
-        if let Some(at) = free.iter().position(fits) {
+        // What came back last is still in a cache of the processor.
+        if let Some(at) = free.iter().rposition(fits) {
             return Ok(free.swap_remove(at));
         }
         drop(free);

@@ -17,6 +17,10 @@ use crate::writer::{CommitInfo, CommitScope};
 /// How often a waiting call tells its caller how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 
+/// Rows that nobody waits for are left until there are so many bytes of them, or for a while: to wake the task for each
+/// small batch takes longer than to write it.
+const ENOUGH_BYTES: usize = 1 << 20;
+
 #[derive(Default)]
 struct State {
     stats: WriteStats,
@@ -46,6 +50,8 @@ pub struct Queue {
     patience: Option<Arc<dyn Patience>>,
     /// How long a call waits for room at most.
     longest: Option<Duration>,
+    /// How long rows wait for more.
+    linger: Duration,
     state: Mutex<State>,
     /// Told when bytes leave the queue, and when the task ends.
     room: Condvar,
@@ -67,15 +73,34 @@ impl State {
 }
 
 impl Queue {
+    /// From when on there is something to do for the task; none, if nothing is there.
+    fn due(&self, state: &State) -> Option<Instant> {
+        let (mut due, now) = (None, Instant::now());
+        for message in &state.messages {
+            let at = match message {
+                Message::Rows { accepted, .. } if !self.is_enough(state) => *accepted + self.linger,
+                _ => return Some(now),
+            };
+            due = due.or(Some(at));
+        }
+        due
+    }
+
+    fn is_enough(&self, state: &State) -> bool {
+        state.queued >= ENOUGH_BYTES.min(self.max_bytes / 4) || !state.waiting.is_empty()
+    }
+
     pub fn new(
         max_bytes: usize,
         patience: Option<Arc<dyn Patience>>,
         longest: Option<Duration>,
+        linger: Duration,
     ) -> Self {
         Self {
             max_bytes,
             patience,
             longest,
+            linger,
             state: Mutex::default(),
             room: Condvar::new(),
             durable: Condvar::new(),
@@ -105,6 +130,7 @@ impl Queue {
             let ticket = state.tickets;
             state.tickets += 1;
             state.waiting.push_back(ticket);
+            self.work.notify_one();
             let mut wait = self.wait_of_caller().at_most(self.longest);
             let mut lasts = Ok(());
             while lasts.is_ok()
@@ -151,6 +177,14 @@ impl Queue {
     pub fn wake(&self) {
         let _state = self.state();
         self.work.notify_one();
+    }
+
+    /// There are rows that nobody waits for.
+    pub fn wake_in_time(&self) {
+        let state = self.state();
+        if state.messages.len() == 1 || self.is_enough(&state) {
+            self.work.notify_one();
+        }
     }
 
     /// Waits until so many rows of the writer are durable. They become so too if the wait is ended.
@@ -304,10 +338,9 @@ impl Queue {
     pub fn wait(&self, deadline: Option<Instant>) {
         let mut state = self.state();
         state.deadline = deadline;
-        while state.messages.is_empty() && state.deadline == deadline {
-            state = match deadline
-                .map(|deadline| deadline.saturating_duration_since(Instant::now()))
-            {
+        while state.deadline == deadline {
+            let until = [deadline, self.due(&state)].into_iter().flatten().min();
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
                 Some(left) => {

@@ -14,7 +14,7 @@ fn batch(rows: usize) -> Batch {
 
 #[test]
 fn small_batches_wait_together_and_large_ones_alone() {
-    let queue = Queue::new(64 << 20, None, None);
+    let queue = Queue::new(64 << 20, None, None, Duration::ZERO);
     for _ in 0..1000 {
         queue.push(layout(), batch(10)).unwrap();
     }
@@ -34,7 +34,7 @@ fn small_batches_wait_together_and_large_ones_alone() {
 
 #[test]
 fn callers_take_turns_in_the_order_they_came() {
-    let queue = Queue::new(1000, None, None);
+    let queue = Queue::new(1000, None, None, Duration::ZERO);
     queue.push(layout(), batch(200)).unwrap();
     let order = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -75,7 +75,7 @@ impl Patience for Asked {
 #[test]
 fn a_wait_that_is_ended_accepts_nothing_and_gives_its_turn_away() {
     let asked = Arc::new(Asked(AtomicBool::new(false)));
-    let queue = Queue::new(1000, Some(asked.clone()), None);
+    let queue = Queue::new(1000, Some(asked.clone()), None, Duration::ZERO);
     queue.push(layout(), batch(200)).unwrap();
     let error = queue.push(layout(), batch(1000)).unwrap_err();
     assert_eq!(error.status, crate::error::Status::RDS_ERR_NO_ROOM);
@@ -95,7 +95,7 @@ fn a_wait_that_is_ended_accepts_nothing_and_gives_its_turn_away() {
 #[test]
 fn a_call_waits_for_room_no_longer_than_it_is_told_to() {
     for longest in [Duration::ZERO, Duration::from_millis(120)] {
-        let queue = Queue::new(1000, None, Some(longest));
+        let queue = Queue::new(1000, None, Some(longest), Duration::ZERO);
         queue.push(layout(), batch(200)).unwrap();
         let since = std::time::Instant::now();
         let error = queue.push(layout(), batch(1000)).unwrap_err();
@@ -105,4 +105,37 @@ fn a_call_waits_for_room_no_longer_than_it_is_told_to() {
         queue.release(200, 1000);
         assert_eq!(queue.push(layout(), batch(1000)).unwrap(), 1200);
     }
+}
+
+#[test]
+fn rows_that_nobody_waits_for_wait_for_more() {
+    let linger = Duration::from_millis(200);
+    let waited = |queue: &Queue| {
+        let since = Instant::now();
+        queue.wait(Some(since + Duration::from_secs(10)));
+        since.elapsed()
+    };
+    let queue = Queue::new(64 << 20, None, None, linger);
+    queue.push(layout(), batch(10)).unwrap();
+    let alone = waited(&queue);
+    assert!(linger / 2 <= alone && alone < linger * 10, "{alone:?}");
+    // Enough, or somebody who waits, is taken at once.
+    queue.push(layout(), batch(ENOUGH_BYTES)).unwrap();
+    assert!(waited(&queue) < linger / 2);
+    let queue = Queue::new(64 << 20, None, None, linger);
+    queue.push(layout(), batch(10)).unwrap();
+    queue.start_stage().unwrap();
+    queue.push(layout(), batch(10)).unwrap();
+    assert!(waited(&queue) < linger / 2);
+    // Two that come while the task sleeps wake it, in time and together.
+    let queue = Queue::new(64 << 20, None, None, linger);
+    std::thread::scope(|scope| {
+        let slept = scope.spawn(|| waited(&queue));
+        std::thread::sleep(linger / 4);
+        for _ in 0..2 {
+            queue.push(layout(), batch(ENOUGH_BYTES / 2)).unwrap();
+            queue.wake_in_time();
+        }
+        assert!(slept.join().unwrap() < linger);
+    });
 }

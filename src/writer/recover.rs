@@ -390,7 +390,7 @@ async fn copy(
         durable.ids.iter().try_for_each(|ids| heap.append_ids(ids))?;
     }
     for batch in &durable.tail {
-        heap.append(batch, false, &syncer)?;
+        heap.append(&[batch.into()], false, &syncer)?;
     }
     let rows_of = |grown: &crate::writer::heap::Grown| Rows {
         path: grown.path.clone(),

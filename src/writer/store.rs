@@ -17,7 +17,7 @@ use crate::writer::batch::{BLOCK_BYTES, Batch, Block};
 use crate::writer::claim;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::Target;
-use crate::writer::heap::{Grown, Heap, Written, failed_sync};
+use crate::writer::heap::{Grown, Heap, Part, Written, failed_sync};
 use crate::writer::journal::{Journal, sync_directory};
 use crate::writer::layout::Layout;
 use crate::writer::publish::{exists, gone, put_back_all};
@@ -272,15 +272,39 @@ impl Store {
     }
 
     /// Stores rows that fit the file: all or, after an error, none of them.
-    pub fn append(&mut self, layout: &Layout, batch: &Batch) -> Result<()> {
+    pub fn append(&mut self, layout: &Layout, batches: &[Batch]) -> Result<()> {
+        match batches {
+            [batch] if self.durability == Durability::Batch => self.append_durable(batch)?,
+            _ => {
+                self.write_pending()?;
+                self.append_to_heap(batches)?;
+                self.ids_unjournaled = true;
+            }
+        }
+        let rows = batches.iter().map(|batch| batch.rows).sum::<usize>();
+        self.written.0 += rows as u64;
+        self.written.1 += (rows * layout.row_bytes()) as u64;
+        Ok(())
+    }
+
+    fn append_to_heap(&mut self, batches: &[Batch]) -> Result<()> {
+        let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
+        let parts: Vec<Part> = batches.iter().map(Part::from).collect();
+        heap.append(&parts, self.durability != Durability::Commit, &self.syncer)?;
+        self.unjournaled = true;
+        Ok(())
+    }
+
+    /// Stores a batch that somebody waits for: the journal has it whole if it is small, otherwise its ids.
+    fn append_durable(&mut self, batch: &Batch) -> Result<()> {
         let bytes = batch.memory();
-        let small = self.durability == Durability::Batch && bytes <= BLOCK_BYTES;
+        let small = bytes <= BLOCK_BYTES;
         match small {
             true => self.pass_on()?,
             false => self.write_pending()?,
         }
         // A record that the journal has no room for begins another segment.
-        let ids_only = self.durability == Durability::Batch && batch.ids.memory() <= BLOCK_BYTES;
+        let ids_only = batch.ids.memory() <= BLOCK_BYTES;
         let record = if small { bytes } else { batch.ids.memory() };
         if (small || ids_only) && self.journal.as_ref().is_some_and(|j| j.is_full_for(2 * record)) {
             self.turn_journal()?;
@@ -297,20 +321,15 @@ impl Store {
             self.pending.get_or_insert_with(block).append(batch);
         } else {
             self.write_pending()?;
-            let heap = self.heap.as_mut().ok_or_else(|| Error::internal("no file to write to"))?;
-            let (before, checksum) = (heap.rows, self.durability != Durability::Commit);
-            heap.append(batch, checksum, &self.syncer)?;
+            let heap = self.heap.as_ref().ok_or_else(|| Error::internal("no file to write to"))?;
+            let (number, before) = (heap.number, heap.rows);
+            self.append_to_heap(std::slice::from_ref(batch))?;
             let in_journal = match &mut self.journal {
-                Some(journal) if ids_only => {
-                    journal.rows(heap.number, before, &batch.ids, &[]).is_ok()
-                }
+                Some(journal) if ids_only => journal.rows(number, before, &batch.ids, &[]).is_ok(),
                 _ => false,
             };
-            self.unjournaled = true;
             self.ids_unjournaled |= !in_journal;
         }
-        self.written.0 += batch.rows as u64;
-        self.written.1 += (batch.rows * layout.row_bytes()) as u64;
         Ok(())
     }
 
@@ -350,7 +369,7 @@ impl Store {
         if let (Some((block, _)), Some(heap)) = (&self.writing, &mut self.heap) {
             match done {
                 Some(Ok(written)) => heap.appended(block.rows, &written, &self.syncer)?,
-                _ => heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?,
+                _ => heap.append(&[(&**block).into()], true, &self.syncer)?,
             }
         }
         let block = self.writing.take().and_then(|(block, _)| Arc::into_inner(block));
@@ -366,7 +385,7 @@ impl Store {
         let done = self.writing.as_ref().map(|(_, writing)| writing.wait());
         self.written_behind(done)?;
         if let (Some(heap), Some(block)) = (&mut self.heap, &self.pending) {
-            heap.append_rows(&block.ids, &block.columns(), true, &self.syncer)?;
+            heap.append(&[block.into()], true, &self.syncer)?;
         }
         self.pending = None;
         Ok(())
@@ -401,11 +420,11 @@ impl Store {
         } else {
             match self.heap.as_mut().filter(|_| self.unjournaled) {
                 Some(heap) => {
-                    let pending = heap.start_sync(self.ids_unjournaled, &self.syncer)?;
-                    journal.extent(&heap.extent())?;
-                    journal.sync()?;
-                    pending.wait().map_err(failed_sync(&heap.ids.path))?;
-                    heap.synced = Some(heap.extent());
+                    let sync = heap.start_sync(self.ids_unjournaled, &self.syncer)?;
+                    let journaled = journal.extent(&heap.extent()).and_then(|()| journal.sync());
+                    // An error of the disk is told once, and comes first.
+                    heap.end_sync(&sync)?;
+                    journaled?;
                 }
                 None => journal.sync()?,
             }
@@ -444,12 +463,11 @@ impl Store {
     /// Makes a data file of the heap, on disk and in the journal.
     pub fn finish_heap(&mut self) -> Result<()> {
         self.write_pending()?;
-        let (Some(heap), Some(layout)) = (&mut self.heap, &self.layout) else { return Ok(()) };
-        if heap.rows == 0 {
-            return Ok(());
-        }
-        let layout = layout.clone();
-        heap.sync(&self.syncer)?;
+        let Some(layout) = self.layout.clone() else { return Ok(()) };
+        let target = self.target(&layout)?;
+        let Some(heap) = self.heap.as_mut().filter(|heap| heap.rows > 0) else { return Ok(()) };
+        // Rows reach the disk while ids are encoded.
+        let sync = heap.start_sync(true, &self.syncer)?;
         let first_row = self.state.open_first;
         let rows_of = |grown: &Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
         let source = Source {
@@ -460,8 +478,9 @@ impl Store {
             ids: heap.ids.path.clone(),
             layout: &layout,
         };
-        let target = self.target(&layout)?;
-        let finished = runtime::block_on(source.finish(&target))??;
+        let finished = runtime::block_on(source.finish(&target)).flatten();
+        heap.end_sync(&sync)?;
+        let finished = finished?;
         let run = self.run.as_ref().ok_or_else(|| Error::internal("no run"))?;
         for file in &finished.files {
             let path = run.directory.join(&file.name);
@@ -488,6 +507,11 @@ impl Store {
                     let _ = std::fs::remove_file(&grown.path);
                 }
             }
+            // What is removed costs time when it is closed.
+            self.syncer.run(move || {
+                drop(heap);
+                Ok(())
+            });
         }
         self.state.finished.push(finished);
         Ok(())

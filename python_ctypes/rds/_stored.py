@@ -69,6 +69,10 @@ class Stored:
 
     def get(self, index) -> np.ndarray:
         """The tensor of the row, or the tensors of the rows, that an index selects."""
+        if type(index) is slice:
+            first, stop, step = index.indices(self.rows)
+            if step == 1:
+                return self.read_range(first, max(stop - first, 0))
         if isinstance(index, np.ndarray) and index.ndim:
             return self.read(_select.rows(index, self.rows))
         if isinstance(index, np.integer):

@@ -156,10 +156,10 @@ def resident():
 with rds.ResultDatasetWriter(sys.argv[1] + "/warm") as writer:
     writer.write_batch(["a"], np.zeros((1, 1), "f4"))
 writer = rds.ResultDatasetWriter(sys.argv[1] + "/run", max_queued_bytes=1 << 20)
-ids, tensor = _ids.to_struct(["a"]), _tensors.to_structs({"data": np.zeros((1, 1), "f4")})
+ids, tensor = _ids.to_struct(["a"]), _tensors.Structs({"data": np.zeros((1, 1), "f4")})
 before, most = resident(), 0
 for number in range(300_000):
-    library().rds_write_tensors(writer._handle, byref(ids), tensor, 1)
+    library().rds_write_tensors(writer._handle, byref(ids), tensor.array, 1)
     if number % 1000 == 0:
         most = max(most, resident())
 writer.close()

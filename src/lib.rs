@@ -14,6 +14,10 @@
 
 // A panic must be able to reach the boundary in `ffi`, which turns it into a status.
 const _: () = assert!(cfg!(panic = "unwind"), "librds needs panic = \"unwind\"");
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!(
+    "librds runs on Linux and macOS: it maps files and lives with fork(), which Windows does not have"
+);
 // Handles are 64-bit tokens in the shape of a pointer.
 const _: () = assert!(usize::BITS == 64, "librds needs a 64-bit target");
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import rds
-from rds._library import _path, last_error, library, path_bytes
+from rds._library import get_library, last_error, library, path_bytes
 
 CONFLICT, SCHEMA_MISMATCH, UNKNOWN = 9, 6, 15
 
@@ -45,7 +45,7 @@ class _Info(ctypes.Structure):
 def _recover():
     library()
     # An object of our own: the types of arguments are ours too.
-    function = ctypes.CDLL(_path()).rds_recover
+    function = ctypes.CDLL(get_library()).rds_recover
     function.argtypes = [c_char_p, POINTER(_Options), POINTER(_Info)]
     function.restype = c_int
     return function

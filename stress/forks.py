@@ -69,7 +69,7 @@ def make_table(table: Path) -> int:
 def compile_program(place: Path) -> Path:
     import rds._library
 
-    library, root = Path(rds._library._path()).resolve(), common.HERE.parent
+    library, root = Path(rds.get_library()), common.HERE.parent
     for name in ("librds.so", "librds.so.0"):
         (place / name).symlink_to(library)
     program = place / "forks"

@@ -1,6 +1,6 @@
 //! A fence of two halves: the light one costs next to nothing and keeps a store before a load, if who does
-//! the heavy one stores and loads the other way round. By `membarrier(2)`; where the kernel refuses it both
-//! are plain fences.
+//! the heavy one stores and loads the other way round. By `membarrier(2)`; where the kernel refuses it, and on
+//! systems without it, both are plain fences.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence, fence};
 
@@ -43,14 +43,27 @@ pub fn heavy() -> bool {
     false
 }
 
+#[cfg(target_os = "linux")]
 fn expedite() -> bool {
     membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
 }
 
+#[cfg(target_os = "linux")]
 fn register() -> bool {
     membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
 }
 
+#[cfg(not(target_os = "linux"))]
+fn expedite() -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn register() -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
 fn membarrier(command: libc::c_int) -> bool {
     // SAFETY: a system call without arguments in memory.
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }

@@ -2,7 +2,8 @@
 //!
 //! glibc calls in a child what was registered when the fork began. A fork that waits in our handler until
 //! something is initialised would not call what that registered meanwhile, and the child would take threads
-//! of its parent for its own. So registrations of this library come here instead: `build.rs` tells the linker.
+//! of its parent for its own. So registrations of this library come here instead: a `pthread_atfork` of its own, hidden
+//! from everybody else, comes before that of libc.
 
 use std::ffi::c_int;
 use std::ptr::null_mut;
@@ -18,7 +19,8 @@ static IN_CHILD: [AtomicPtr<()>; 16] = [const { AtomicPtr::new(null_mut()) }; 16
 /// To be called once, when the library is loaded.
 pub fn watch() {
     // SAFETY: the handlers live as long as the library, which is never unloaded.
-    // It fails for want of memory only: then forks are not seen.
+    // It fails for want of memory only: then forks are not seen. A registration with a handler before the fork is passed
+    // on to libc.
     unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
 }
 
@@ -71,16 +73,16 @@ mod instead {
     // Hidden, which a function of Rust that the linker knows by name cannot be.
     #[cfg(target_arch = "x86_64")]
     std::arch::global_asm!(
-        ".globl __wrap_pthread_atfork",
-        ".hidden __wrap_pthread_atfork",
-        "__wrap_pthread_atfork: jmp {register}",
+        ".globl pthread_atfork",
+        ".hidden pthread_atfork",
+        "pthread_atfork: jmp {register}",
         register = sym register,
     );
     #[cfg(target_arch = "aarch64")]
     std::arch::global_asm!(
-        ".globl __wrap_pthread_atfork",
-        ".hidden __wrap_pthread_atfork",
-        "__wrap_pthread_atfork: b {register}",
+        ".globl pthread_atfork",
+        ".hidden pthread_atfork",
+        "pthread_atfork: b {register}",
         register = sym register,
     );
 }

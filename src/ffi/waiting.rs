@@ -50,9 +50,16 @@ impl Patience for Waiting {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn is_main_thread() -> bool {
     // SAFETY: neither has any requirement.
     unsafe { libc::gettid() == libc::getpid() }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_main_thread() -> bool {
+    // SAFETY: it has no requirement.
+    unsafe { libc::pthread_main_np() == 1 }
 }
 
 /// What the options ask for.

@@ -3,8 +3,9 @@
 //! behind the rows; until then it grows batch by batch.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, SeekFrom};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,20 +86,21 @@ impl End {
 }
 
 /// Writes one part after the other, with as few calls as the system takes.
-fn write_all_at(file: &File, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
+fn write_all_at(mut file: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
+    if let [part] = parts {
+        return file.write_all_at(part, at);
+    }
+    file.seek(SeekFrom::Start(at))?;
     let mut left: Vec<IoSlice> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let mut left = left.as_mut_slice();
     // Takes away what is empty.
     IoSlice::advance_slices(&mut left, 0);
     while !left.is_empty() {
-        match rustix::io::pwritev(file, left, at) {
+        match file.write_vectored(left) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(bytes) => {
-                at += bytes as u64;
-                IoSlice::advance_slices(&mut left, bytes);
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Ok(bytes) => IoSlice::advance_slices(&mut left, bytes),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -344,4 +346,31 @@ fn columns_made(directory: &Path, run: &str, epoch: u64, number: u64) -> usize {
 pub fn failed_sync(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
     let path = path.display().to_string();
     move |error| Error::io(format!("fsync of {path}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_written_one_after_the_other_wherever_the_file_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut heap = Heap::create(dir.path(), "r", 1, 0, 2).unwrap();
+        let ids = IdBlock { lengths: vec![1, 2], bytes: b"abc".to_vec() };
+        let part = |one, other| Part { ids: &ids, columns: vec![one, other] };
+        let syncer = Syncer::start();
+        heap.append(&[part(b"11".as_slice(), b"".as_slice())], true, &syncer).unwrap();
+        // More than the system takes at once.
+        let many: Vec<Part> = (0..3000).map(|_| part(b"23", b"x")).collect();
+        heap.append(&many, true, &syncer).unwrap();
+        heap.append(&[part(b"", b"y"), part(b"44", b"")], true, &syncer).unwrap();
+        let columns = [format!("11{}44", "23".repeat(3000)), format!("{}y", "x".repeat(3000))];
+        for (grown, written) in heap.columns.iter().zip(&columns) {
+            assert_eq!(std::fs::read_to_string(&grown.path).unwrap(), *written);
+            assert_eq!(grown.crc, crc32c::crc32c(written.as_bytes()));
+            assert_eq!(grown.bytes, written.len() as u64);
+        }
+        assert_eq!(std::fs::read(&heap.ids.path).unwrap(), ids.encode().repeat(3003));
+        assert_eq!(heap.rows, 2 * 3003);
+    }
 }

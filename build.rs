@@ -1,5 +1,6 @@
 //! Link arguments of the shared library, and the versions that `rds_build_info` reports.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
@@ -10,29 +11,51 @@ fn main() {
 }
 
 fn link_arguments() {
-    let target_os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-    if target_os != "linux" {
-        return;
-    }
     let arg = |arg: &str| println!("cargo:rustc-cdylib-link-arg={arg}");
+    match std::env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("linux") => {}
+        Ok("macos") => return arg("-Wl,-install_name,@rpath/librds.0.dylib"),
+        _ => return,
+    }
     // The number is the major version of the interface.
     arg("-Wl,-soname,librds.so.0");
-    // The runtime's threads run code of the library until the process ends, so unloading it, which
-    // dlclose would do, is never safe.
-    arg("-Wl,-z,nodelete");
-    arg("-Wl,-z,relro,-z,now");
-    // Handlers of forks are called by ours: see src/ffi/fork.rs, which has the other end for these targets.
-    let is = |variable, values: &[&str]| {
-        std::env::var(variable).is_ok_and(|value| values.contains(&value.as_str()))
-    };
-    if is("CARGO_CFG_TARGET_ENV", &["gnu"]) && is("CARGO_CFG_TARGET_ARCH", &["x86_64", "aarch64"]) {
-        arg("-Wl,--wrap=pthread_atfork");
+    let options = [
+        // The runtime's threads run code of the library until the process ends, so unloading it, which
+        // dlclose would do, is never safe.
+        "-Wl,-z,nodelete",
+        "-Wl,-z,relro,-z,now",
+        // Identical functions are very many in what generics make; folding them is safe as nothing compares addresses
+        // of functions. LLD, gold and mold do it.
+        "-Wl,--icf=all",
+    ];
+    let known = |options: &[&str]| links_with(options).unwrap_or(false);
+    if known(&options) {
+        return options.iter().for_each(|option| arg(option));
     }
-    // rustc links with its own LLD on this target only. Identical functions are very many in what
-    // generics make; folding them is safe as nothing compares addresses of functions.
-    if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("x86_64") {
-        arg("-Wl,--icf=all");
+    for option in options {
+        match known(&[option]) {
+            true => arg(option),
+            false => println!("cargo:warning=the linker does not know {option}; it is left out"),
+        }
     }
+}
+
+/// Whether a shared library can be linked with such options, in the way that cargo will link this one.
+fn links_with(options: &[&str]) -> std::io::Result<bool> {
+    let directory = PathBuf::from(std::env::var("OUT_DIR").unwrap_or_default());
+    let source = directory.join("probe.rs");
+    let panics = "#[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }";
+    std::fs::write(&source, format!("#![no_std]\n{panics}\n"))?;
+    let of = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let mut rustc = Command::new(of("RUSTC").unwrap_or_else(|| "rustc".to_string()));
+    rustc.args(["--crate-type=cdylib", "--crate-name=probe", "-Cpanic=abort", "--edition=2021"]);
+    rustc.arg(source).arg("--out-dir").arg(directory);
+    rustc.args(of("TARGET").map(|target| format!("--target={target}")));
+    rustc.args(of("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")));
+    let flags = of("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    rustc.args(flags.split('\u{1f}').filter(|flag| !flag.is_empty()));
+    rustc.args(options.iter().map(|option| format!("-Clink-arg={option}")));
+    Ok(rustc.output()?.status.success())
 }
 
 fn versions() {

@@ -19,7 +19,8 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-stress test-torch test-hyrax bench header lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-torch test-hyrax bench \
+  docs dist install uninstall wheel licences header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
@@ -28,8 +29,12 @@ help:
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
 	@echo "make build        the library: $(LIBRARY)"
+	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= DESTDIR=; make uninstall"
+	@echo "make wheel        a wheel for every Linux with glibc $(GLIBC) or later, in $(DIST)"
+	@echo "make licences     write THIRD-PARTY anew"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
+	@echo "make docs         the guide and the references: build/docs/index.html; needs no library"
 	@echo "make lint         rustfmt and clippy"
 	@echo "The first build compiles Lance: some 18 minutes on 2 idle cores. Later ones take seconds."
 
@@ -48,7 +53,7 @@ demo: build $(VENV)/.installed
 	$(PY) examples/demo.py demo_output
 
 test: build $(VENV)/.installed $(CBINDGEN)
-	@scripts/run-tests test-rust test-header test-c test-python
+	@scripts/run-tests test-rust test-header test-c test-python test-install
 
 test-rust: | $(VENV)/.build-tools
 	$(CARGO) test $(CARGO_FLAGS) --lib
@@ -89,6 +94,78 @@ test-hyrax: build
 bench: | $(VENV)/.build-tools
 	$(CARGO) bench --locked --bench rows -- $(BENCH)
 
+# The libraries that are installed, in the clone, so that `sudo make install` copies and builds nothing.
+DIST := dist
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+INSTALL = $(PYTHON) packaging/install.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)" --libdir "$(LIBDIR)" --dist $(DIST)
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs include/rds.symbols packaging/link.py
+
+dist: $(DIST)/librds.a $(DIST)/librds.so
+
+$(DIST)/librds.a: $(SOURCES) | $(VENV)/.build-tools
+	@scripts/need-tools cargo cc ld objcopy
+	$(CARGO) rustc $(CARGO_FLAGS) --lib --crate-type staticlib
+	$(PYTHON) packaging/link.py $(CARGO_TARGET_DIR)/release/librds.a $@
+
+$(DIST)/librds.so: $(DIST)/librds.a
+	$(PYTHON) packaging/link.py $< $@ --compiler "$(CC)"
+
+# For every Linux with this glibc or a later one: linked by zig, which has the names of each.
+GLIBC := 2.28
+ZIG = $(PY) -m ziglang cc -target $(shell uname -m)-linux-gnu.$(GLIBC)
+
+$(DIST)/wheel/librds.so: $(DIST)/librds.a $(VENV)/.wheel-tools
+	$(PYTHON) packaging/link.py $< $@ --compiler "$(ZIG)"
+
+wheel: $(DIST)/wheel/librds.so
+	RDS_LIBRARY=$(CURDIR)/$< $(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) ./python_ctypes
+	$(PY) packaging/check_wheel.py $(DIST)/rds-*.whl --glibc $(GLIBC)
+
+$(VENV)/.wheel-tools: packaging/wheel-requirements.txt | $(VENV)/.build-tools
+	$(PY) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+install: dist
+	$(INSTALL)
+
+uninstall:
+	$(INSTALL) --remove
+
+# What is linked in and under which licences; `deny.toml` says which may be.
+CARGO_ABOUT_VERSION := 0.9.3
+licences: $(TOOLS)/bin/cargo-about
+	$(TOOLS)/bin/cargo-about generate --locked -c packaging/licences/about.toml packaging/licences/about.hbs -o THIRD-PARTY
+
+$(TOOLS)/bin/cargo-about:
+	$(CARGO) install cargo-about --version $(CARGO_ABOUT_VERSION) --locked --features cli --root $(TOOLS)
+
+test-install: dist
+	@scripts/need-tools gcc g++ clang clang++ cmake pkg-config abidiff
+	$(PYTHON) packaging/test_install.py --build $(CARGO_TARGET_DIR)/test_install
+	$(PYTHON) packaging/test_abi.py --library $(DIST)/librds.so
+
+# One site: Doxygen's pages beside those of Sphinx, which link into them. A warning is an error.
+DOCS_VENV := .venv-docs
+SITE := build/docs
+docs: export RDS_VERSION = $(shell sed -n 's/^\#define RDS_VERSION_STRING "\(.*\)"/\1/p' include/rds.h)
+docs: export RDS_SITE = $(SITE)
+docs: $(DOCS_VENV)/.installed
+	@scripts/need-tools doxygen
+	rm -rf $(SITE) $(SITE)/../doctrees
+	mkdir -p $(SITE)
+	doxygen docs/Doxyfile
+	test ! -e include/rds.hpp || doxygen docs/Doxyfile.cpp
+	$(DOCS_VENV)/bin/python -m sphinx -q -W --keep-going -d $(SITE)/../doctrees -D c_tags=$(SITE)/../c.tag docs $(SITE)
+	@echo "The site is $(SITE)/index.html"
+
+$(DOCS_VENV)/.installed: docs/requirements.txt
+	@scripts/need-tools $(PYTHON)
+	@test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV) || scripts/need-tools python3-venv
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 header: $(CBINDGEN) build
 	$(PYTHON) c_tests/arrange_header.py --cbindgen $(CBINDGEN) --output include/rds.h
 	$(PYTHON) c_tests/check_header.py --library $(LIBRARY) --header include/rds.h \
@@ -117,4 +194,4 @@ $(VENV)/.installed: python_ctypes/pyproject.toml python_ctypes/setup.py | $(VENV
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) demo_output
+	rm -rf $(VENV) $(TORCH_VENV) $(DOCS_VENV) $(DIST) build demo_output

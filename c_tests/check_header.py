@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks what include/rds.h promises: that it is fresh, documented, compiles everywhere, and agrees
-with the exported symbols and with the layouts that programs were compiled with."""
+with the exported symbols and with the layouts that programs were compiled with; and that include/rds.hpp
+compiles everywhere, and leaves no function out."""
 
 import argparse
 import difflib
@@ -27,6 +28,10 @@ LANGUAGES = {
 CLANG = {
     f"{language} by clang": ["clang", *command[1:]] for language, command in LANGUAGES.items()
 }
+# Compilers of rds.hpp, by the language.
+CPP = {f"C++{year}": ["g++", "-x", "c++", f"-std=c++{flag}"] for year, flag in ((17, 17), (20, 20), (23, "2b"))}
+CPP_CLANG = {f"{language} by clang": ["clang++", *command[1:]] for language, command in CPP.items()}
+EXCEPTIONS = {"": [], " without exceptions": ["-fno-exceptions", "-fno-rtti"]}
 ARROW = '#include "arrow_c_abi.h"\n'
 DLPACK = '#include "dlpack.h"\n'
 RDS = '#include "rds.h"\n'
@@ -38,6 +43,7 @@ INCLUDES = {
     "after DLPack's own structs": DLPACK + RDS,
     "before DLPack's own structs": RDS + DLPACK,
 }
+RDS_HPP = '#include "rds.hpp"\n'
 DIRECTIONS = ("in", "out", "in,out")
 # What the comment of every function has once, and how it begins.
 SECTIONS = {
@@ -52,6 +58,7 @@ PACKAGES = {
     "gcc": "gcc",
     "g++": "g++",
     "clang": "clang",
+    "clang++": "clang",
     "doxygen": "doxygen",
     "nm": "binutils",
     "readelf": "binutils",
@@ -211,6 +218,19 @@ def compiles(language: str, source: str, include: Path) -> list[str]:
     return [] if code == 0 else text.splitlines()[:20]
 
 
+def hpp_compiles(command: list[str], source: str, include: Path) -> list[str]:
+    includes = [f"-I{include}", f"-I{ROOT / 'include'}", f"-I{HERE / 'fixtures'}", f"-I{HERE}"]
+    code, text = run([*command, *WARNINGS, "-Wshadow", "-O2", *includes, "-c", "-o", "/dev/null", "-"], input=source)
+    return [] if code == 0 else text.splitlines()[:20]
+
+
+def hpp_reaches(golden: Path) -> list[str]:
+    """Each function is called, not only spoken of."""
+    code = header.without_comments((ROOT / "include" / "rds.hpp").read_text(encoding="utf-8"))
+    names = golden.read_text(encoding="utf-8").split()
+    return [f"{name} is not called" for name in names if not re.search(rf"\b{name}\(", code)]
+
+
 def macros_source(text: str) -> str:
     """Every INIT macro used as a program would. Structs that never grow have none."""
     lines = [RDS]
@@ -269,6 +289,14 @@ def names_are_ours(text: str) -> list[str]:
     return [f"{name} is declared" for name in sorted(names) if not name.startswith(ours)]
 
 
+def hpp_reads_well_in_doxygen() -> list[str]:
+    """Without a warning. What parameters are is said of the functions of rds.h."""
+    settings = f"{DOXYGEN}WARN_NO_PARAMDOC = NO\nOPTIMIZE_OUTPUT_FOR_C = NO\nINPUT = {ROOT / 'include' / 'rds.hpp'}"
+    with tempfile.TemporaryDirectory() as directory:
+        code, output = run(["doxygen", "-"], input=f"{settings}\nWARN_IF_UNDOCUMENTED = NO\n", cwd=directory)
+    return [f"doxygen: exit code {code}", *output.splitlines()[:20]] if code != 0 or output else []
+
+
 def reads_well_in_doxygen(text: str) -> list[str]:
     """Without a warning, and with every function in it."""
     with tempfile.TemporaryDirectory() as directory:
@@ -302,12 +330,22 @@ def checks(options: argparse.Namespace, text: str):
         for language in ("C11", "C++17"):
             source = layout_source(language)
             yield f"layout in {language}", lambda: compiles(language, source, include)
+        uses = (HERE / "fixtures" / "uses_hpp.cpp").read_text(encoding="utf-8")
+        for language, command in CPP.items():
+            for without, flags in EXCEPTIONS.items():
+                full = [*command, *flags]
+                yield f"rds.hpp compiles as {language}{without}", lambda: hpp_compiles(full, uses, include)
+        for name, source in INCLUDES.items():
+            source = source.replace(RDS, RDS_HPP)
+            yield f"rds.hpp compiles {name}", lambda: hpp_compiles(CPP["C++17"], source, include)
+    yield "rds.hpp reaches every function", lambda: hpp_reaches(options.symbols)
     yield "every struct is pinned", lambda: layout_is_pinned(text)
     yield "every enum value is pinned", lambda: values_are_pinned(text)
     yield "every macro is pinned", lambda: macros_are_pinned(text)
     yield "no name but ours is declared", lambda: names_are_ours(text)
     if options.doxygen:
         yield "it reads well in Doxygen", lambda: reads_well_in_doxygen(text)
+        yield "rds.hpp reads well in Doxygen", hpp_reads_well_in_doxygen
 
 
 def arguments() -> argparse.Namespace:
@@ -327,6 +365,7 @@ def main() -> int:
     options.header = options.header.resolve()
     if options.clang:
         LANGUAGES.update(CLANG)
+        CPP.update(CPP_CLANG)
     if not options.library.exists():
         sys.exit(f"{options.library} does not exist; build it first")
     if options.write_symbols:

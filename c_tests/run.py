@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import attack
 import header
 
 HERE = Path(__file__).resolve().parent
@@ -49,10 +50,18 @@ ENDING = {"test_ends"}
 LONG = {"test_reader_asks", "test_reader_waiting"}
 # What others do under valgrind, and these only in other combinations.
 ALIKE = {
-    "test_columns_arrow", "test_columns_files", "test_columns_write", "test_ids_kept", "test_last_error",
-    "test_metadata", "test_other_tables", "test_sized_arrays", "test_versions",
+    "test_columns_arrow", "test_columns_files", "test_columns_write", "test_hpp_20", "test_hpp_plain", "test_hpp_rows",
+    "test_hpp_tables", "test_ids_kept", "test_last_error", "test_metadata", "test_other_tables", "test_sized_arrays",
+    "test_versions",
 }
-SKIPPED = {"asan": FORKING | ENDING, "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | {"test_runtime"}}
+# Valgrind puts its own in place of the program's operator new.
+COUNTING = {"test_hpp_memory"}
+SKIPPED = {
+    "asan": FORKING | ENDING,
+    "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | COUNTING | {"test_runtime"},
+}
+# What a program is compiled with besides.
+FLAGS = {"test_hpp_20": ["-std=c++20"], "test_hpp_plain": ["-fno-exceptions", "-fno-rtti"]}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),
@@ -74,7 +83,7 @@ class Program:
         if self.name == "quickstart_cpp":
             return ["g++", "-x", "c++", "-std=c++17"]
         if self.source.suffix == ".cpp":
-            return ["g++", "-std=c++17"]
+            return ["g++", "-std=c++17", *FLAGS.get(self.name, [])]
         return ["gcc", "-std=c11"]
 
 
@@ -139,6 +148,7 @@ def compile_program(program: Program, mode: str, build: Path, libraries: Path) -
         "-O1",
         "-g",
         f"-I{ROOT / 'include'}",
+        f"-I{build}",
         str(program.source),
         *(["-x", "none"] if "-x" in program.compiler() else []),
         f"-L{libraries}",
@@ -243,6 +253,10 @@ def main() -> int:
         sys.exit(f"{options.library} does not exist; build it first")
     build = options.build.resolve()
     libraries = link_library(options.library.resolve(), build)
+    try:
+        attack.write(build)
+    except RuntimeError as error:
+        sys.exit(f"attack.py: {error}")
     modes = ["plain", *(["asan"] * options.asan), *(["valgrind"] * options.valgrind)]
     known = programs()
     unknown = set(options.names) - {program.name for program in known}

@@ -119,6 +119,53 @@ TEST(a_release_callback_may_call_the_library) {
     }
 }
 
+static rds_writer *written;
+static rds_status (*called)(rds_writer *);
+static rds_status answered;
+
+static rds_status commit_it(rds_writer *writer) { return rds_commit(writer, NULL, NULL); }
+
+static void release_and_call(struct ArrowArray *array) {
+    batch_release_array(array);
+    /* Not through answered: another thread reads it. */
+    __atomic_store_n(&answered, called(written), __ATOMIC_SEQ_CST);
+}
+
+/* Arrays that are kept are released as they are written, where a call that waits for that would wait for ever. */
+TEST(a_release_callback_does_not_wait_for_its_own_rows) {
+    const struct {
+        rds_status (*call)(rds_writer *);
+        rds_status status;
+    } calls[] = {
+        {rds_flush, RDS_ERR_INVALID_STATE},
+        {commit_it, RDS_ERR_INVALID_STATE},
+        {rds_writer_close, RDS_ERR_CANCELLED},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        check_path_text path = check_path();
+        rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+        options.mode = RDS_MODE_CREATE, options.flags = RDS_WRITER_ALIAS_ARROW;
+        CHECK_OK(rds_writer_open(path.text, &options, &written));
+        called = calls[i].call, answered = RDS_ERR_INTERNAL;
+        arrow_batch *batch = batch_new(0);
+        batch->array[NODE_ROOT].release = release_and_call;
+        CHECK_OK(batch_write(written, batch));
+        while (__atomic_load_n(&answered, __ATOMIC_SEQ_CST) == RDS_ERR_INTERNAL) sleep_ms(1);
+        CHECK_NUMBER(answered, calls[i].status);
+        if (called == rds_writer_close) {
+            /* In the background. */
+            rds_reader *reader = NULL;
+            for (int tries = 0; tries < 2000 && rds_reader_open(path.text, NULL, &reader) != RDS_OK; tries++) sleep_ms(5);
+            CHECK_OK(rds_reader_close(reader));
+        } else {
+            CHECK_OK(rds_writer_close(written));
+        }
+        CHECK_NUMBER(table_rows(path.text), BATCH_ROWS);
+        batch_check_released(batch);
+        batch_free(batch);
+    }
+}
+
 static void items_double(arrow_batch *b) { b->schema[NODE_ITEMS].format = "g"; }
 static void other_width(arrow_batch *b) {
     b->schema[NODE_DATA].format = "+w:2";
@@ -326,6 +373,7 @@ CHECK_MAIN(RUN(an_accepted_batch_is_read_back_and_released_once),
            RUN(a_batch_for_no_open_writer_is_released), RUN(a_batch_without_a_schema_is_released),
            RUN(a_released_array_or_schema_is_refused),
            RUN(a_release_callback_may_call_the_library),
+           RUN(a_release_callback_does_not_wait_for_its_own_rows),
            RUN(a_batch_of_another_schema_is_refused_and_released),
            RUN(nulls_are_refused_and_released), RUN(malformed_arrays_are_refused_and_released),
            RUN(what_is_refused_is_named_by_its_place),

@@ -930,7 +930,9 @@ typedef struct rds_writer_options {
 
 /**
  * rds_writer_options.flags: the tensors of Arrow batches are not copied but kept, and released when they are
- * written. The caller must not change them after the call.
+ * written. The caller must not change them after the call. A release callback may run on any thread, as the rows are
+ * written: a call on the same writer that would wait for that is RDS_ERR_INVALID_STATE there, and one that closes the
+ * writer RDS_ERR_CANCELLED, by which it is closed in the background.
  */
 #define RDS_WRITER_ALIAS_ARROW 1u
 
@@ -1469,15 +1471,16 @@ typedef struct rds_token {
  *
  * No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
  * any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
- * stays open, and may stage again.
+ * stays open, and may stage again, unless options gave it a part of a job: a part has one token.
  *
  * @param[in] writer a writer whose mode is RDS_MODE_STAGED.
- * @param[out] out_token the token; below 64 KiB but for the list of data files. NULL and 0 on failure.
+ * @param[out] out_token the token; below 64 KiB but for the list of data files and the name of the job. NULL and 0 on
+ * failure.
  * @return RDS_OK the rows are on disk, waiting to be published.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT out_token is NULL; nothing changed.
- * @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
- * writer, or another thread closed the writer meanwhile; nothing changed.
+ * @return RDS_ERR_INVALID_STATE the mode is another one, the part of a job is staged already, the process is a fork of
+ * the one that opened the writer, or another thread closed the writer meanwhile; nothing changed.
  * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
  * and the next rds_writer_stage() gives it; what is written in between goes into the one after.
  * @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
@@ -2015,6 +2018,7 @@ enum rds_status rds_reader_open(const char *path,
  * failure. NULL if the caller does not want it.
  * @return RDS_OK the reader shows the newest version.
  * @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_changed is not aligned.
  * @return RDS_ERR_NOT_FOUND the table or a file of it is gone.
  * @return RDS_ERR_SCHEMA_MISMATCH a column of the newest version is of another dtype or shape, or gone, or it has
  * no tensors or ids any more.

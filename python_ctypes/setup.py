@@ -97,7 +97,11 @@ class BuildPy(build_py):
     def run(self):
         super().run()
         if not self.editable_mode:
-            shutil.copyfile(library(), Path(self.build_lib) / "rds" / "librds.so")
+            package = Path(self.build_lib) / "rds"
+            shutil.copyfile(library(), package / "librds.so")
+            (package / "include").mkdir(exist_ok=True)
+            for header in ("rds.h", "rds.hpp"):
+                shutil.copyfile(CLONE / "include" / header, package / "include" / header)
 
 
 class BdistWheel(bdist_wheel):

@@ -16,11 +16,12 @@ PROGRAMS = {
     "power.py": ("subsets", 2),
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 15),
-    "beside_lance.py": ("seconds", 60),
+    "beside_lance.py": ("seconds", 40),
     "mutations.py": ("count", 400),
     "calls.py": ("calls", 40000),
+    "attack.py": ("calls", 100000),
     "readers.py": ("seconds", 10),
-    "forks.py": ("count", 60),
+    "forks.py": ("count", 30),
 }
 
 

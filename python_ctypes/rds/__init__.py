@@ -1,4 +1,4 @@
-"""Storage of machine-learning inference results: an id and one or more tensors per object, on Lance.
+"""Storage of machine-learning inference results: an id and one or more tensors per object, on Lance. ::
 
     with rds.ResultDatasetWriter("results") as writer:
         for ids, vectors, logits in batches:
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from . import hyrax
 from ._errors import RdsError
-from ._library import build_info
+from ._library import build_info, get_include, get_library
 from ._version import __version__
 from .column import Column
 from .factories import create_results_writer, load_results_dataset
@@ -46,6 +46,8 @@ __all__ = [
     "commit_staged",
     "convert",
     "create_results_writer",
+    "get_include",
+    "get_library",
     "hyrax",
     "load_results_dataset",
     "recover",

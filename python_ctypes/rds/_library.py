@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
+from . import _places
 from . import _structs as c
 from ._errors import InvalidArgumentError, RdsError, from_status
 
@@ -100,7 +101,7 @@ FUNCTIONS = {
 @functools.cache
 def library() -> ctypes.CDLL:
     """The opened library, checked to fit this package."""
-    lib = _open(_path())
+    lib = _open(_places.to_open())
 
     def raise_on_error(status, _function, _arguments):
         if status:
@@ -151,17 +152,20 @@ def path_bytes(location: str | os.PathLike) -> bytes:
     return path
 
 
-def _path() -> str:
-    chosen = os.environ.get("RDS_LIBRARY")
-    if chosen:
-        return chosen
-    bundled = Path(__file__).with_name("librds.so")
-    if bundled.exists():
-        return str(bundled)
-    raise OSError(
-        f"librds.so was not found: it is not at {bundled}. Build librds and set the environment "
-        "variable RDS_LIBRARY to the path of librds.so, or copy it there."
-    )
+def get_library() -> str:
+    """The path of the librds.so that this package uses, to link programs with."""
+    return str(_places.file_of(library()))
+
+
+def get_include() -> str:
+    """The directory of rds.h and rds.hpp.
+
+    Raises
+    ------
+    FileNotFoundError
+        The library is used from a place that has no headers beside it.
+    """
+    return str(_places.headers(Path(get_library())))
 
 
 def _open(path: str) -> ctypes.CDLL:
@@ -169,6 +173,8 @@ def _open(path: str) -> ctypes.CDLL:
         lib = ctypes.CDLL(path)
         lib.rds_check_abi
     except OSError as error:
+        if path == _places.INSTALLED:
+            raise OSError(_places.not_found(error)) from error
         raise OSError(f"cannot open librds: {error}; check RDS_LIBRARY") from error
     except AttributeError as error:
         raise OSError(f"{path} is not librds: {error}; check RDS_LIBRARY") from error

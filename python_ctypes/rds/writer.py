@@ -69,7 +69,6 @@ class ResultDatasetWriter:
         The columns of the table, `{"embedding": ("float32", (512,)), "score": ("float64", ())}`: dtype and
         shape of the tensor of a row, in the order of the table. With them the table is made even if no row is
         written. Default: what the first batch has.
-
     room_ms : int, optional
         How many milliseconds `write_batch` waits for room in the queue at most, then it is a BlockingIOError, and
         nothing is accepted; 0 never waits. Default as long as it takes.
@@ -201,9 +200,6 @@ class ResultDatasetWriter:
             columns, by their names; what has `items()`, a DataFrame say, will do. It is copied. The first
             batch of a table fixes names, dtypes and shapes; later ones may have the columns in another order.
 
-        Ctrl-C ends the wait for room, and nothing of the batch is accepted; or, with durability "batch", the
-        wait until the batch is durable, which it becomes all the same: `stats().accepted_rows` tells.
-
         Raises
         ------
         ValueError
@@ -218,6 +214,11 @@ class ResultDatasetWriter:
             Writing failed, perhaps that of an earlier batch: what was durable stays so, and the
             writer accepts nothing more. Also if the stream itself fails. With the `status` 15 it cannot be
             known whether the last version landed; the next writer that appends, or `rds.recover`, finds out.
+
+        Notes
+        -----
+        Ctrl-C ends the wait for room, and nothing of the batch is accepted; or, with durability "batch", the
+        wait until the batch is durable, which it becomes all the same: `stats().accepted_rows` tells.
         """
         self._live()
         if data is None:

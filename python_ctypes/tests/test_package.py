@@ -14,9 +14,9 @@ from rds import _library
 PACKAGE = Path(rds.__file__).parent
 
 
-def run(code, library=None, path=PACKAGE.parent):
+def run(code, library=None, path=PACKAGE.parent, **environment):
     """Runs code in a fresh interpreter and gives what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    environment = {**os.environ, "PYTHONPATH": str(path), **environment}
     environment.pop("RDS_LIBRARY", None)
     if library is not None:
         environment["RDS_LIBRARY"] = os.path.abspath(library)
@@ -99,6 +99,43 @@ def test_a_library_beside_the_module_is_found(tmp_path):
     assert run(code, path=tmp_path) == rds.build_info()["librds"]
 
 
+def installed(prefix, libdir):
+    """A library and its headers as they are installed, and a package without any."""
+    shutil.copytree(PACKAGE, prefix / "python" / "rds", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    (prefix / libdir).mkdir(parents=True)
+    shutil.copyfile(_library.library()._name, prefix / libdir / "librds.so.0")
+    shutil.copytree(rds.get_include(), prefix / "include")
+
+
+@pytest.mark.parametrize("libdir", ["lib", "lib/x86_64-linux-gnu"])
+def test_an_installed_library_and_its_headers_are_found(tmp_path, libdir):
+    installed(tmp_path, libdir)
+    code = "import rds; print(rds.build_info()['librds'], rds.get_library(), rds.get_include(), sep='\\n')"
+    printed = run(code, path=tmp_path / "python", LD_LIBRARY_PATH=str(tmp_path / libdir))
+    assert printed.splitlines() == [
+        rds.build_info()["librds"], str(tmp_path / libdir / "librds.so.0"), str(tmp_path / "include")
+    ]
+
+
+def test_programs_are_linked_with_what_the_package_uses(tmp_path):
+    assert os.path.samefile(rds.get_library(), _library.library()._name)
+    source = tmp_path / "version.c"
+    source.write_text('#include <rds.h>\n#include <stdio.h>\nint main(void) { puts(rds_version()); }\n')
+    command = ["cc", source, f"-I{rds.get_include()}", rds.get_library(), "-o", tmp_path / "version"]
+    subprocess.run(command, check=True)
+    os.symlink(rds.get_library(), tmp_path / "librds.so.0")
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    printed = subprocess.run([tmp_path / "version"], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == rds.build_info()["librds"]
+
+
+def test_a_library_without_headers_is_an_error_that_says_so(tmp_path):
+    installed(tmp_path, "lib")
+    shutil.rmtree(tmp_path / "include")
+    code = "import rds\ntry: rds.get_include()\nexcept FileNotFoundError as error: print(error)"
+    assert "rds.h" in run(code, path=tmp_path / "python", LD_LIBRARY_PATH=str(tmp_path / "lib"))
+
+
 def test_a_library_of_another_interface_is_refused():
     with pytest.raises(rds.RdsError, match="rds_check_abi: .*1000000"):
         _library.library().rds_check_abi(1_000_000)
@@ -126,6 +163,8 @@ def test_public_names_are_exactly_the_contract():
         "commit_staged",
         "convert",
         "create_results_writer",
+        "get_include",
+        "get_library",
         "hyrax",
         "load_results_dataset",
         "recover",

@@ -80,7 +80,15 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel):
     sources = {
         path for path in (PROJECT / "rds").rglob("*") if path.suffix in kept or path.name == "py.typed"
     }
-    assert packed == {str(path.relative_to(PROJECT)) for path in sources} | {"rds/librds.so"}
+    headers = {"rds/include/rds.h", "rds/include/rds.hpp"}
+    assert packed == {str(path.relative_to(PROJECT)) for path in sources} | headers | {"rds/librds.so"}
+
+
+def test_the_wheel_has_the_licences_of_what_is_in_it(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in ("LICENSE", "THIRD-PARTY"):
+            (packed,) = (one for one in archive.namelist() if one.endswith(f"licenses/{name}"))
+            assert archive.read(packed) == (CLONE / name).read_bytes()
 
 
 def test_the_tag_says_what_the_library_needs(wheel):

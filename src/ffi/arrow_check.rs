@@ -126,6 +126,9 @@ impl Display for Path<'_> {
     }
 }
 
+/// A view names its buffer by 31 bits; three others stand beside those.
+const MAX_BUFFERS: usize = i32::MAX as usize + 3;
+
 fn count(value: i64, what: &str, path: &Path<'_>) -> Result<usize> {
     usize::try_from(value).map_err(|_| path.bad(format!("{what} is {value}")))
 }
@@ -306,6 +309,9 @@ unsafe fn check_buffers(
 ) -> Result<()> {
     let buffers = count(array.n_buffers, "n_buffers", path)?;
     let asked = form.buffers;
+    if buffers > MAX_BUFFERS {
+        return Err(path.bad(format!("n_buffers is {buffers}, more than views can name")));
+    }
     if buffers < asked || buffers > asked && form.kind != Kind::View {
         return Err(path.bad(format!("n_buffers is {buffers}, {asked} are asked for")));
     }

@@ -141,6 +141,22 @@ pub unsafe fn required_out<'a, T: SizedStruct>(
     unsafe { out(scope, pointer, name) }
 }
 
+/// How many structs the caller says there is room for, of which perhaps not all are used; an error if that is more than
+/// any memory has.
+pub fn room_for<T: SizedStruct>(pointer: *const T, count: u64, name: &str) -> Result<usize> {
+    let fits =
+        count.checked_mul(size_of::<T>() as u64).is_some_and(|bytes| bytes <= isize::MAX as u64);
+    match fits {
+        true if pointer.is_null() && count != 0 => {
+            Err(Error::invalid_argument(format!("{name} is NULL, and there is room for {count}")))
+        }
+        true => Ok(count as usize),
+        false => {
+            Err(Error::invalid_argument(format!("{name}: {count} structs do not fit in memory")))
+        }
+    }
+}
+
 /// An array of outputs, stepped by the size in the first one, which is that of all.
 ///
 /// # Safety

@@ -107,6 +107,7 @@ pub unsafe extern "C" fn rds_reader_close(reader: *mut rds_reader) -> Status {
 /// failure. NULL if the caller does not want it.
 /// @return RDS_OK the reader shows the newest version.
 /// @return RDS_ERR_INVALID_HANDLE reader is no open reader.
+/// @return RDS_ERR_INVALID_ARGUMENT out_changed is not aligned.
 /// @return RDS_ERR_NOT_FOUND the table or a file of it is gone.
 /// @return RDS_ERR_SCHEMA_MISMATCH a column of the newest version is of another dtype or shape, or gone, or it has
 /// no tensors or ids any more.

@@ -120,11 +120,10 @@ pub unsafe extern "C" fn rds_reader_versions(
 ) -> Status {
     call("rds_reader_versions(reader, out_versions, capacity, out_count)", |scope| {
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let (out, places) = unsafe {
-            let out = args::out(scope, out_count, 0, "out_count")?;
-            let room = capacity.min(MOST_VERSIONS) as usize;
-            (out, options::out_all(scope, out_versions, room, "out_versions")?)
-        };
+        let out = unsafe { args::out(scope, out_count, 0, "out_count") }?;
+        let room = options::room_for(out_versions, capacity, "out_versions")?.min(MOST_VERSIONS);
+        // SAFETY: as above.
+        let places = unsafe { options::out_all(scope, out_versions, room, "out_versions") }?;
         let versions = self::reader(scope, reader)?.versions()?;
         places.into_iter().zip(&versions).for_each(|(out, of)| out.set(convert::version_info(of)));
         out.set(versions.len() as u64);
@@ -133,4 +132,4 @@ pub unsafe extern "C" fn rds_reader_versions(
 }
 
 /// No table has more versions that anybody asks for.
-const MOST_VERSIONS: u64 = 1 << 24;
+const MOST_VERSIONS: usize = 1 << 24;

@@ -102,9 +102,11 @@ pub unsafe extern "C" fn rds_reader_ids(
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (out_schema, out) = unsafe {
             let empty = FFI_ArrowSchema::empty();
-            let out_schema = args::optional_out(scope, out_schema, empty, "out_schema")?;
-            (out_schema, args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array")?)
+            let out_schema = args::optional_out(scope, out_schema, empty, "out_schema");
+            (out_schema, args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array"))
         };
+        // Both are empty before either is refused.
+        let (out_schema, out) = (out_schema?, out?);
         let ids = self::reader(scope, reader)?.ids(first_row, row_count)?;
         if let Some(out_schema) = out_schema {
             let field = Field::new(ID_COLUMN, ids.data_type().clone(), true);

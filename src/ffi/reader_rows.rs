@@ -133,11 +133,13 @@ pub unsafe extern "C" fn rds_reader_take(
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
         let (out_schema, out, rows, options) = unsafe {
             let out_schema =
-                args::optional_out(scope, out_schema, FFI_ArrowSchema::empty(), "out_schema")?;
-            let out = args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array")?;
+                args::optional_out(scope, out_schema, FFI_ArrowSchema::empty(), "out_schema");
+            let out = args::out(scope, out_array, FFI_ArrowArray::empty(), "out_array");
             let options = options::read(scope, options, "options");
             (out_schema, out, args::slice(scope, rows, count as usize, "rows"), options)
         };
+        // Both are empty before either is refused.
+        let (out_schema, out) = (out_schema?, out?);
         let (reader, rows) = (self::reader(scope, reader)?, rows?);
         // SAFETY: as above.
         let (columns, fixed_shape_tensor) = unsafe { convert::select(scope, &reader, &options?) }?;

@@ -197,15 +197,16 @@ pub unsafe extern "C" fn rds_writer_stats(
 ///
 /// No version of the table names these rows yet: rds_commit_staged() publishes them, in any process and on
 /// any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
-/// stays open, and may stage again.
+/// stays open, and may stage again, unless options gave it a part of a job: a part has one token.
 ///
 /// @param[in] writer a writer whose mode is RDS_MODE_STAGED.
-/// @param[out] out_token the token; below 64 KiB but for the list of data files. NULL and 0 on failure.
+/// @param[out] out_token the token; below 64 KiB but for the list of data files and the name of the job. NULL and 0 on
+/// failure.
 /// @return RDS_OK the rows are on disk, waiting to be published.
 /// @return RDS_ERR_INVALID_HANDLE writer is no open writer.
 /// @return RDS_ERR_INVALID_ARGUMENT out_token is NULL; nothing changed.
-/// @return RDS_ERR_INVALID_STATE the mode is another one, the process is a fork of the one that opened the
-/// writer, or another thread closed the writer meanwhile; nothing changed.
+/// @return RDS_ERR_INVALID_STATE the mode is another one, the part of a job is staged already, the process is a fork of
+/// the one that opened the writer, or another thread closed the writer meanwhile; nothing changed.
 /// @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
 /// and the next rds_writer_stage() gives it; what is written in between goes into the one after.
 /// @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing

@@ -3,7 +3,7 @@
 use ::arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use ::arrow::ffi_stream::FFI_ArrowArrayStream;
 
-use crate::error::Status;
+use crate::error::{Error, Status};
 use crate::ffi::boundary::call;
 use crate::ffi::types::{rds_ids, rds_tensor, rds_write_stream_options, rds_writer};
 use crate::ffi::{args, arrow, convert, options, writer};
@@ -187,10 +187,19 @@ pub unsafe extern "C" fn rds_write_stream(
         let options: rds_write_stream_options =
             unsafe { options::read(scope, options, "options") }?;
         let mut stream = stream?;
-        let schema = stream.schema()?;
+        let schema = stream.schema().map_err(of_stream)?;
         let mut progress = convert::progress(options.progress, options.user_data);
-        let rows = writer.write_stream(&schema, stream.batches(scope), &mut progress)?;
+        let rows = writer.write_stream(&schema, stream.batches(scope), &mut progress);
+        let rows = rows.map_err(of_stream)?;
         out.into_iter().for_each(|out| out.set(rows));
         Ok(())
     })
+}
+
+/// What is wrong with a batch is wrong with the stream, which is the argument.
+fn of_stream(error: Error) -> Error {
+    match error.status {
+        Status::RDS_ERR_INVALID_ARGUMENT => error.context("stream"),
+        _ => error,
+    }
 }

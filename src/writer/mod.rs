@@ -309,7 +309,15 @@ impl Writer {
             ));
         }
         let queue = self.queue()?;
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = match self.tokens.try_lock() {
+            Ok(tokens) => tokens,
+            Err(_) if queue.is_asking() => {
+                return Err(Error::invalid_state(
+                    "called from inside a waiting callback, which another call that stages asks",
+                ));
+            }
+            Err(_) => self.tokens.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         if self.is_part && !tokens.made.is_empty() {
             return Err(Error::invalid_state(
                 "the writer writes one part of a job, and has staged it; a part has one token",

@@ -118,6 +118,7 @@ impl Task {
     /// One round; afterwards there is no pipeline if it has ended.
     fn step(&self, place: &mut Option<Pipeline>) {
         let Some(pipeline) = place.as_mut() else { return };
+        let _at_work = self.queue.at_work();
         match pipeline.step() {
             Ok(false) => {}
             Ok(true) => {

@@ -1,6 +1,7 @@
 //! What stands between the threads that write and the one that stores: a queue bounded in bytes, in which
 //! callers take turns in the order they came, and what became of what was put in.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -20,6 +21,22 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(25);
 /// Rows that nobody waits for are left until there are so many bytes of them, or for a while: to wake the task for each
 /// small batch takes longer than to write it.
 const ENOUGH_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// The queue whose task this thread is at.
+    static AT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A thread is at the task of a queue. What is done there may call back into the program, which must not wait for it.
+pub struct AtWork {
+    before: usize,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT.set(self.before);
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -113,6 +130,24 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    pub fn at_work(&self) -> AtWork {
+        AtWork { before: AT.replace(self.address()) }
+    }
+
+    /// Calls that wait for the task must not be made by it.
+    fn refuse_at_work(&self) -> Result<()> {
+        match AT.get() == self.address() {
+            false => Ok(()),
+            true => Err(Error::invalid_state(
+                "called by a release callback of a batch of this writer, as it is written: the call would wait for itself",
+            )),
+        }
+    }
+
     fn tell_all(&self) {
         self.room.notify_all();
         self.durable.notify_all();
@@ -123,9 +158,14 @@ impl Queue {
     /// accepted.
     pub fn push(&self, layout: Arc<Layout>, batch: Batch) -> Result<u64> {
         let bytes = batch.memory();
+        if self.linger.is_zero() {
+            // The caller waits until it is durable.
+            self.refuse_at_work()?;
+        }
         let mut state = self.state();
         let is_full = |state: &State| state.queued != 0 && state.queued + bytes > self.max_bytes;
         if !state.waiting.is_empty() || is_full(&state) {
+            self.refuse_at_work()?;
             let since = Instant::now();
             let ticket = state.tickets;
             state.tickets += 1;
@@ -166,6 +206,11 @@ impl Queue {
             }
         }
         Ok(state.stats.accepted_rows)
+    }
+
+    /// Whether this thread is asked by a call right now.
+    pub fn is_asking(&self) -> bool {
+        self.patience.as_ref().is_some_and(|patience| patience.is_asking())
     }
 
     /// Whether calls of this thread ask as they wait.
@@ -281,7 +326,9 @@ impl Queue {
 
     /// Ends the task, which goes on with that if the wait is ended.
     pub fn close(&self, ending: Ending) -> Result<()> {
-        self.wait_for(&self.start_close(ending)?).map(drop)
+        let answer = self.start_close(ending)?;
+        self.refuse_at_work().map_err(|error| Error::cancelled(&error.message))?;
+        self.wait_for(&answer).map(drop)
     }
 
     pub fn stats(&self) -> WriteStats {
@@ -290,6 +337,7 @@ impl Queue {
     }
 
     fn send(&self, message: Message) -> Result<()> {
+        self.refuse_at_work()?;
         let mut state = self.state();
         state.refusal()?;
         state.messages.push_back(message);

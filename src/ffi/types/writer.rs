@@ -192,7 +192,9 @@ pub struct rds_writer_options {
 }
 
 /// rds_writer_options.flags: the tensors of Arrow batches are not copied but kept, and released when they are
-/// written. The caller must not change them after the call.
+/// written. The caller must not change them after the call. A release callback may run on any thread, as the rows are
+/// written: a call on the same writer that would wait for that is RDS_ERR_INVALID_STATE there, and one that closes the
+/// writer RDS_ERR_CANCELLED, by which it is closed in the background.
 pub const RDS_WRITER_ALIAS_ARROW: u32 = 1;
 
 /// rds_writer_options.flags: only calls of the main thread of the process ask waiting. It is where interpreters

@@ -19,7 +19,7 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-torch test-hyrax bench \
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-torch test-hyrax bench bench-cpp \
   docs dist install uninstall wheel licences header lint clean
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make licences     write THIRD-PARTY anew"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
+	@echo "make bench-cpp    a loop in C++ beside a plain map and beside fwrite"
 	@echo "make docs         the guide and the references: build/docs/index.html; needs no library"
 	@echo "make lint         rustfmt and clippy"
 	@echo "The first build compiles Lance: some 18 minutes on 2 idle cores. Later ones take seconds."
@@ -93,6 +94,12 @@ test-hyrax: build
 
 bench: | $(VENV)/.build-tools
 	$(CARGO) bench --locked --bench rows -- $(BENCH)
+
+# A loop in C++ beside a plain map and beside fwrite.
+bench-cpp: build
+	@scripts/need-tools c++
+	c++ -std=c++17 -O2 -Iinclude benches/loop.cpp -L$(dir $(LIBRARY)) -lrds -Wl,-rpath,$(dir $(LIBRARY)) -o $(CARGO_TARGET_DIR)/bench_loop
+	$(CARGO_TARGET_DIR)/bench_loop $(CARGO_TARGET_DIR)/bench_loop_results
 
 # The libraries that are installed, in the clone, so that `sudo make install` copies and builds nothing.
 DIST := dist

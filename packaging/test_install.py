@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds and runs programs against an installed librds that was moved to another place, as its users would.
 
-Shared and static, by pkg-config and by CMake, as C99, C11, C++17 and C++20, with gcc and clang, all warnings being errors.
+Shared and static, by pkg-config and by CMake, as C99, C11, C++17 and C++20, with gcc and clang; every warning is an error.
 """
 
 import argparse
@@ -171,7 +171,8 @@ def uninstall_leaves_nothing(tree: Tree) -> None:
 def checks(tree: Tree):
     for family in COMPILERS:
         for standard in STANDARDS:
-            for static in (False, True):
+            # To link the archive takes seconds: each standard by one of both compilers.
+            for static in (False, True) if (family == "gcc") == (standard in ("c99", "c++17")) else (False,):
                 name = f"{family} {standard} {'static' if static else 'shared'} by pkg-config"
                 yield name, lambda f=family, s=standard, t=static: by_pkg_config(tree, f, s, t)
         yield f"{family} by CMake", lambda f=family: by_cmake(tree, f)

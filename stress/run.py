@@ -9,14 +9,14 @@ import time
 
 import common
 
-# Arguments that take a minute or less, and what a factor of time makes longer of them.
+# Arguments that take half a minute or less, and what a factor of time makes longer of them.
 PROGRAMS = {
-    "kills.py": ("rounds", 15),
+    "kills.py": ("rounds", 10),
     "taken_over.py": ("rounds", 12),
-    "power.py": ("subsets", 2),
+    "power.py": ("subsets", 1),
     "schema_changes.py": ("rounds", 1),
-    "cleanup.py": ("seconds", 15),
-    "beside_lance.py": ("seconds", 40),
+    "cleanup.py": ("seconds", 10),
+    "beside_lance.py": ("seconds", 25),
     "mutations.py": ("count", 400),
     "calls.py": ("calls", 40000),
     "attack.py": ("calls", 100000),

@@ -108,7 +108,7 @@ def test_a_library_with_other_dependencies_gets_a_plain_tag(tmp_path):
 
 
 def test_without_readelf_the_tag_is_a_plain_one_and_a_warning_says_so(tmp_path):
-    built = build(tmp_path, RDS_LIBRARY=str(LIBRARY), PATH=str(tmp_path))
+    built = build(tmp_path, RDS_LIBRARY=str(OTHER_LIBRARY), PATH=str(tmp_path))
     assert built.returncode == 0, built.stderr
     assert "warning: the wheel gets no manylinux tag" in built.stderr
     (path,) = tmp_path.iterdir()

@@ -36,13 +36,14 @@ double median(std::vector<double> times) {
 }
 
 // Rows of both in turn; per second, and how the first is beside the second.
-void compare(const char *what, double rows, const std::function<void()> &ours, const std::function<void()> &plain, double must) {
+// `prepare` comes before each.
+void compare(const char *what, double rows, const std::function<void()> &ours, const std::function<void()> &plain, double must,
+             const std::function<void()> &prepare = [] {}) {
     std::vector<double> our, their;
-    ours(), plain();
-    for (int round = 0; round < kRounds; ++round) {
-        if (round % 2 == 0) our.push_back(seconds(ours));
-        their.push_back(seconds(plain));
-        if (round % 2 != 0) our.push_back(seconds(ours));
+    for (int round = 0; round < 2 * kRounds; ++round) {
+        const bool first = round / 2 % 2 == round % 2;
+        prepare();
+        (first ? our : their).push_back(seconds(first ? ours : plain));
     }
     const double ratio = median(their) / median(our);
     std::printf("%-46s rds %9.0f rows/s   plain %9.0f rows/s   %.2fx  (must %.2f)\n", what, rows / median(our),
@@ -85,7 +86,14 @@ int main(int argc, char **argv) try {
     std::vector<float> values(kRows * kWidth);
     for (float &value : values) value = static_cast<float>(random() % 1000) * 0.001F;
     compare("writing 200,000 rows of 512 float32", kRows, [&] { write(place / "table", values); },
-            [&] { save(place / "raw", values); }, 0.9);
+            [&] { save(place / "raw", values); }, 0.9,
+            [&] {
+                fs::remove_all(place / "table");
+                fs::remove(place / "raw");
+                sync();
+            });
+    write(place / "table", values);
+    save(place / "raw", values);
 
     const rds::Reader reader = rds::Reader::open((place / "table").string());
     const rds::Column column = reader.column("x");

@@ -16,12 +16,12 @@ PROGRAMS = {
     "power.py": ("subsets", 1),
     "schema_changes.py": ("rounds", 1),
     "cleanup.py": ("seconds", 10),
-    "beside_lance.py": ("seconds", 25),
+    "beside_lance.py": ("seconds", 15),
     "mutations.py": ("count", 400),
     "calls.py": ("calls", 40000),
     "attack.py": ("calls", 100000),
-    "readers.py": ("seconds", 10),
-    "forks.py": ("count", 30),
+    "readers.py": ("seconds", 6),
+    "forks.py": ("count", 15),
 }
 
 

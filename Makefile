@@ -19,13 +19,14 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-torch test-hyrax bench bench-cpp \
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress fuzz test-torch test-hyrax bench bench-cpp \
   docs dist install uninstall wheel licences header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
 	@echo "make test         every test, with a closing count"
 	@echo "make test-stress  killed, stopped and unplugged writers, and pylance beside them; FACTOR=10 for longer"
+	@echo "make fuzz         libFuzzer over what others may have written: SECONDS=600 for each target; KEEP=1 keeps new seeds"
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
 	@echo "make build        the library: $(LIBRARY)"
@@ -58,6 +59,7 @@ test: build $(VENV)/.installed $(CBINDGEN)
 
 test-rust: | $(VENV)/.build-tools
 	$(CARGO) test $(CARGO_FLAGS) --lib
+	$(CARGO) test $(CARGO_FLAGS) -p rds-loom
 
 test-header: build $(CBINDGEN)
 	@scripts/need-tools cc c++ clang doxygen
@@ -77,6 +79,14 @@ FACTOR := 1
 test-stress: build $(VENV)/.installed
 	@scripts/need-tools cc c++
 	PYTHONPATH=python_ctypes $(PY) stress/run.py --factor $(FACTOR)
+
+# What others may have written or damaged, by libFuzzer, so many seconds for each target. `cargo fuzz` runs them too.
+SECONDS := 10
+KEEP :=
+fuzz: | $(VENV)/.build-tools
+	@scripts/need-tools cargo c++
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/fuzz-rustc $(CARGO) build $(CARGO_FLAGS) -p rds-fuzz --bins
+	$(PYTHON) fuzz/run.py --bin $(CARGO_TARGET_DIR)/release --seconds $(SECONDS) $(if $(KEEP),--keep)
 
 # With Debian's python3-torch, which is small, and the last NumPy that it was built for.
 TORCH_VENV := .venv-torch
@@ -180,7 +190,7 @@ header: $(CBINDGEN) build
 
 # Not `cargo clippy`, which would check all of Lance first: this lints our crate against what is built.
 lint: | $(VENV)/.build-tools
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) rustc $(CARGO_FLAGS) --lib --crate-type rlib -- \
 	  --deny warnings -C opt-level=0
 

@@ -127,6 +127,8 @@ fn from_offsets(offsets: &[i64], bytes: &[u8]) -> Result<StringArray> {
         previous = *offset;
         narrow.push(i32::try_from(*offset).map_err(|_| too_many_bytes())?);
     }
+    // No offset at all is no id.
+    narrow.extend(narrow.is_empty().then_some(0));
     let offsets = OffsetBuffer::new(ScalarBuffer::from(narrow));
     StringArray::try_new(offsets, Buffer::from(bytes), None)
         .map_err(|e| Error::invalid_argument(format!("ids: {e}")))
@@ -265,6 +267,8 @@ mod tests {
     fn a_nul_inside_an_id_is_kept_and_padding_is_not() {
         let ids = Ids::FixedBytes { bytes: b"a\0b\0", width: 4, count: 1 };
         assert_eq!(texts(&ids.to_array().unwrap()), ["a\0b"]);
+        let none = Ids::Utf8 { offsets: &[], bytes: b"a" };
+        assert_eq!(none.to_array().unwrap().len(), none.len());
         let widthless = Ids::FixedBytes { bytes: b"", width: 0, count: 2 };
         assert_eq!(texts(&widthless.to_array().unwrap()), ["", ""]);
     }

@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path};
 
 use lance_table::feature_flags::ensure_can_read_manifest;
@@ -31,8 +31,13 @@ pub fn read(path: &Path) -> Result<Manifest> {
 }
 
 fn decoded(path: &Path) -> Result<Manifest> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
+    // To open a pipe would wait for somebody to write; for a file the flag says nothing.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Error::corrupt("this is no file"));
+    }
+    let size = metadata.len();
     let short = || Error::corrupt(format!("this is no manifest: it has {size} bytes"));
     let end = size.checked_sub(FOOTER_BYTES).ok_or_else(short)?;
     let mut footer = [0; FOOTER_BYTES as usize];
@@ -58,7 +63,7 @@ fn decoded(path: &Path) -> Result<Manifest> {
     decode(message)
 }
 
-fn decode(message: &[u8]) -> Result<Manifest> {
+pub(crate) fn decode(message: &[u8]) -> Result<Manifest> {
     check_fragments(message)?;
     let decoded = pb::Manifest::decode(message)
         .map_err(|e| Error::corrupt(format!("the manifest cannot be decoded: {e}")))?;
@@ -190,6 +195,17 @@ mod tests {
             damaged[at] ^= 0x55;
             std::fs::write(file.path(), damaged).unwrap();
             let _ = read(file.path());
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [&pipe, place.path()] {
+            assert_eq!(read(path).unwrap_err().status, Status::RDS_ERR_CORRUPT);
         }
     }
 

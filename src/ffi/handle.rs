@@ -6,15 +6,15 @@
 //! a call is safe: `pin` keeps the object alive until that call ends.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
 use crate::ffi::boundary::{self, Scope, refuse_while_logging};
 use crate::ffi::pin::{self, Pin};
+use crate::ffi::sync::{AtomicPtr, AtomicU64, Ordering};
 
-const CHUNK: usize = 64;
+const CHUNK: usize = if cfg!(loom) { 2 } else { 64 };
 const CHUNKS: usize = 1024;
 
 /// The parts of a token: 8 bits of type, 32 of generation, 24 of slot.

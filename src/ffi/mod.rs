@@ -31,6 +31,7 @@ pub mod reader_history;
 pub mod reader_ids;
 pub mod reader_rows;
 pub mod runtime;
+mod sync;
 pub mod table;
 mod thread;
 pub mod types;

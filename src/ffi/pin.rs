@@ -5,18 +5,18 @@
 //! Saying so is one store, without a read-modify-write: the fence it needs is on the side of who takes
 //! away, which is rare (`barrier`). Nothing waits and nothing is locked, so a `fork` finds nothing held;
 //! what a thread used that the child does not have is never freed there. `pin_model` goes through every
-//! interleaving.
+//! interleaving, and `stress/loom` through what memory may make of these lines.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use crate::ffi::barrier;
+use crate::ffi::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering, global};
 use crate::ffi::thread::HERE;
 
 /// Calls within calls, through callbacks, that one thread can make.
-const DEPTH: usize = 8;
+const DEPTH: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Where a thread says what it uses.
 struct Slot {
@@ -34,8 +34,10 @@ pub struct Record {
     next: *const Record,
 }
 
-/// All records.
-static RECORDS: AtomicPtr<Record> = AtomicPtr::new(null_mut());
+global! {
+    /// All records.
+    static RECORDS: AtomicPtr<Record> = AtomicPtr::new(null_mut());
+}
 
 /// An object taken away that may be in use.
 struct Grave {
@@ -44,11 +46,15 @@ struct Grave {
     next: *mut Grave,
 }
 
-static GRAVES: AtomicPtr<Grave> = AtomicPtr::new(null_mut());
+global! {
+    static GRAVES: AtomicPtr<Grave> = AtomicPtr::new(null_mut());
+}
 
-/// Gives the record of a thread back when the thread ends. Not a destructor of a thread local, which would
-/// be gone while those of others still call.
-static AT_END: AtomicU32 = AtomicU32::new(NONE);
+global! {
+    /// Gives the record of a thread back when the thread ends. Not a destructor of a thread local, which would
+    /// be gone while those of others still call.
+    static AT_END: AtomicU32 = AtomicU32::new(NONE);
+}
 const NONE: u32 = u32::MAX;
 
 /// A place to say what the calling thread uses; it uses nothing more when this is dropped.

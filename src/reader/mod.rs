@@ -16,6 +16,8 @@ mod deletions;
 mod file;
 mod files;
 mod footer;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gather;
 mod id_index;
 mod ids;

@@ -7,7 +7,7 @@
 //! file of Lance of it (a `fragment` to be, with a `footer`), `journal` what makes rows durable, `run` whose they
 //! are. `visible` shows them: `publish` makes files visible through `versions`, the one way to make a version,
 //! whose `handler` looks once more. `merge` makes one file of small ones, `recover` finishes what `replay`
-//! finds of `runs` that died, `staging` publishes what many writers wrote, `vacuum` removes what nobody will
+//! finds of `runs` that died, `staging` publishes what many writers wrote, whose parts of `jobs` count once, `vacuum` removes what nobody will
 //! need.
 
 #![forbid(unsafe_code)]
@@ -17,8 +17,11 @@ mod claim;
 mod finish;
 mod footer;
 mod fragment;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handler;
 mod heap;
+mod jobs;
 mod journal;
 mod layout;
 mod merge;
@@ -57,6 +60,7 @@ use crate::process::generation;
 use crate::tensor::{TensorColumn, TensorSpec, of_batch};
 
 use batch::Batch;
+pub use jobs::Part;
 use layout::Layout;
 use messages::Ending;
 pub use messages::{WriteStats, WriterState};
@@ -64,7 +68,7 @@ use pipeline::{Task, Timing};
 use pool::Pool;
 use queue::Queue;
 pub use recover::{RecoverInfo, RecoverOptions, recover};
-pub use staging::{Part, commit_staged};
+pub use staging::commit_staged;
 use store::Store;
 pub use tensor_view::{StackLayout, TensorView};
 pub use vacuum::{VacuumInfo, VacuumOptions, vacuum};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::writer::batch::Batch;
+use crate::writer::jobs::Part;
 use crate::writer::layout::Layout;
 use crate::writer::merge::{Thoroughness, merge};
 use crate::writer::messages::{CommitRequest, Ending, Message};
@@ -49,7 +50,7 @@ pub struct Timing {
     pub durability: Durability,
     /// The shortest time between two versions that nobody asked for.
     pub visible: Duration,
-    pub part: Option<staging::Part>,
+    pub part: Option<Part>,
 }
 
 /// The task of a writer: a thread does what is asked for and what is due. A caller that waits for its rows to be

@@ -38,10 +38,20 @@ impl Drop for AtWork {
     }
 }
 
+/// What the task was told of rows that nobody waits for, since it took what there was.
+#[derive(Clone, Copy, Default, PartialEq, PartialOrd)]
+enum Told {
+    #[default]
+    Nothing,
+    Some,
+    Enough,
+}
+
 #[derive(Default)]
 struct State {
     stats: WriteStats,
     messages: VecDeque<Message>,
+    told: Told,
     /// Bytes of batches that the task has not written yet, ids included.
     queued: usize,
     /// Calls that wait for room, in the order they came.
@@ -226,8 +236,10 @@ impl Queue {
 
     /// There are rows that nobody waits for.
     pub fn wake_in_time(&self) {
-        let state = self.state();
-        if state.messages.len() == 1 || self.is_enough(&state) {
+        let mut state = self.state();
+        let tell = if self.is_enough(&state) { Told::Enough } else { Told::Some };
+        if state.told < tell {
+            state.told = tell;
             self.work.notify_one();
         }
     }
@@ -400,7 +412,9 @@ impl Queue {
 
     /// All that is to be done.
     pub fn take(&self) -> VecDeque<Message> {
-        std::mem::take(&mut self.state().messages)
+        let mut state = self.state();
+        state.told = Told::Nothing;
+        std::mem::take(&mut state.messages)
     }
 
     /// Whether there is something to do, or a deadline that the task does not wait for.

@@ -138,4 +138,14 @@ fn rows_that_nobody_waits_for_wait_for_more() {
         }
         assert!(slept.join().unwrap() < linger);
     });
+    // It is told once that there are some, and once that they are enough.
+    assert!(queue.state().told == Told::Enough);
+    queue.take();
+    let few = Queue::new(64 << 20, None, None, linger);
+    for queue in [&queue, &few] {
+        assert!(queue.state().told == Told::Nothing);
+    }
+    few.push(layout(), batch(10)).unwrap();
+    few.wake_in_time();
+    assert!(few.state().told == Told::Some);
 }

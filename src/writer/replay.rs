@@ -49,7 +49,11 @@ impl Replayed {
     /// None, if the run has no journal: it never made anything durable.
     pub fn read(directory: &Path) -> Result<Option<Self>> {
         // Those who took over write none: the journal is that of the run's first owner.
-        let Some(records) = read(directory, 1)? else { return Ok(None) };
+        read(directory, 1)?.map_or(Ok(None), Self::of)
+    }
+
+    /// What records come to that begin with the state of the run.
+    pub fn of(records: Vec<Record>) -> Result<Option<Self>> {
         let mut records = records.into_iter();
         let Some(Record::State(state)) = records.next() else { return Ok(None) };
         let open = state.open.clone();

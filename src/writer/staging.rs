@@ -5,7 +5,7 @@
 //! directory of the writer's run until they are published. A copy of the token lies beside them, and is
 //! renamed once a version shows its rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::writer::fragment::{Finished, Target};
+use crate::writer::jobs::{Jobs, Part};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone};
@@ -34,18 +35,8 @@ const PUBLISHED: &str = "published.";
 /// Its part of a job came with another token.
 const NEEDLESS: &str = "needless.";
 
-/// Table configuration: the parts of a job whose rows are in the table, as `0-41,43`.
-const JOB: &str = "rds.job.";
-
-/// Which part of a job a writer writes: a part that comes twice, because a task ran twice, counts once.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Part {
-    pub job: String,
-    pub number: u64,
-}
-
 #[derive(Serialize, Deserialize)]
-struct Token {
+pub(super) struct Token {
     run: String,
     sequence: u64,
     /// Empty, if nothing was written.
@@ -80,14 +71,14 @@ impl Token {
         Mark { run: format!("{}.{}", self.run, self.sequence), epoch: 1, rows: self.rows() }
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_vec(self).map_err(|e| Error::internal(format!("token: {e}")))?;
         let mut bytes = [MAGIC, &FORMAT.to_le_bytes(), &json].concat();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let Some((format, rest)) = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk)
         else {
             return Err(Error::invalid_argument("this is no token of rds_writer_stage()"));
@@ -117,7 +108,7 @@ impl Token {
         Ok(token)
     }
 
-    fn layout(&self) -> Result<Option<Layout>> {
+    pub(super) fn layout(&self) -> Result<Option<Layout>> {
         if self.columns.is_empty() {
             return Ok(None);
         }
@@ -386,65 +377,4 @@ fn in_order(tokens: &[Token]) -> Vec<(usize, &Token)> {
             jobs.get_mut(&of)?.pop_front()
         })
         .collect()
-}
-
-/// The parts of jobs that a table has.
-#[derive(Default)]
-struct Jobs(BTreeMap<String, BTreeSet<u64>>);
-
-impl Jobs {
-    fn of(config: &HashMap<String, String>) -> Self {
-        let mut jobs = BTreeMap::new();
-        for (key, value) in config {
-            let Some(job) = key.strip_prefix(JOB) else { continue };
-            let range = |text: &str| -> Option<std::ops::RangeInclusive<u64>> {
-                let (first, last) = text.split_once('-').unwrap_or((text, text));
-                Some(first.parse().ok()?..=last.parse().ok()?)
-            };
-            jobs.insert(job.to_string(), value.split(',').filter_map(range).flatten().collect());
-        }
-        Self(jobs)
-    }
-
-    /// False, if it is there already.
-    fn add(&mut self, part: &Part) -> bool {
-        self.0.entry(part.job.clone()).or_default().insert(part.number)
-    }
-
-    fn config(&self) -> BTreeMap<String, String> {
-        let text = |parts: &BTreeSet<u64>| {
-            let mut ranges: Vec<(u64, u64)> = Vec::new();
-            for part in parts {
-                match ranges.last_mut() {
-                    Some((_, last)) if *last + 1 == *part => *last = *part,
-                    _ => ranges.push((*part, *part)),
-                }
-            }
-            let range = |(first, last): &(u64, u64)| match first == last {
-                true => first.to_string(),
-                false => format!("{first}-{last}"),
-            };
-            ranges.iter().map(range).collect::<Vec<_>>().join(",")
-        };
-        self.0.iter().map(|(job, parts)| (format!("{JOB}{job}"), text(parts))).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_of_a_job_are_written_as_ranges_and_count_once() {
-        let mut jobs = Jobs::default();
-        let part = |number| Part { job: "j".into(), number };
-        for number in [3, 0, 1, 2, 7, 9, 8] {
-            assert!(jobs.add(&part(number)));
-        }
-        let config = jobs.config();
-        assert_eq!(config["rds.job.j"], "0-3,7-9");
-        let mut again = Jobs::of(&config.into_iter().collect());
-        assert!(!again.add(&part(8)));
-        assert!(again.add(&part(4)));
-    }
 }

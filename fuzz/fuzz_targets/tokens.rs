@@ -1,0 +1,11 @@
+//! Tokens of `rds_writer_stage`, as they come from other machines: as they are, and with the checksum that is right.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|json: &[u8]| {
+    let _ = rds::writer::fuzzing::token(json);
+    let mut token = [b"RDSTOKEN".as_slice(), &2_u32.to_le_bytes(), json].concat();
+    token.extend(crc32fast::hash(&token).to_le_bytes());
+    let _ = rds::writer::fuzzing::token(&token);
+});

@@ -19,7 +19,7 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress fuzz test-torch test-hyrax bench bench-cpp \
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress fuzz test-torch test-libtorch test-hyrax bench bench-cpp \
   docs dist install uninstall wheel licences header lint clean
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make test-stress  killed, stopped and unplugged writers, and pylance beside them; FACTOR=10 for longer"
 	@echo "make fuzz         libFuzzer over what others may have written: SECONDS=600 for each target; KEEP=1 keeps new seeds"
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
+	@echo "make test-libtorch  a training loop in C++, where Debian's libtorch-dev is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= DESTDIR=; make uninstall"
@@ -71,7 +72,7 @@ test-c: build
 	$(PYTHON) c_tests/run.py --library $(LIBRARY) --build $(CARGO_TARGET_DIR)/c_tests --asan --valgrind
 
 test-python: build $(VENV)/.installed
-	@scripts/need-tools cc
+	@scripts/need-tools cc c++
 	$(PY) -m pytest -q python_ctypes/tests
 
 # Minutes of what the world does to writers; the programs say what they checked.
@@ -97,6 +98,17 @@ $(TORCH_VENV)/.installed:
 	/usr/bin/python3 -m venv --system-site-packages $(TORCH_VENV)
 	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check numpy==1.26.4 pytest==9.2.0
 	@touch $@
+
+# The training loop of the examples with libtorch, whose headers are not held to our warnings.
+LIBTORCH_API := /usr/include/torch/csrc/api/include
+TRAIN_LOOP := $(CARGO_TARGET_DIR)/train_loop
+test-libtorch: build
+	@scripts/need-tools c++
+	@test -e $(LIBTORCH_API)/torch/torch.h || scripts/need-tools libtorch
+	c++ -std=c++17 -O1 -Wall -Wextra -Wconversion -pedantic -Werror -Iinclude -isystem $(LIBTORCH_API) \
+	  examples/train_loop.cpp -L$(dir $(LIBRARY)) -lrds -Wl,-rpath,$(dir $(LIBRARY)) \
+	  -ltorch -ltorch_cpu -lc10 -o $(TRAIN_LOOP)
+	$(TRAIN_LOOP) $(TRAIN_LOOP)_results
 
 # Over Hyrax 0.12 and 0.13 from PyPI, each in an environment of its own in the cache: several gigabytes.
 test-hyrax: build

@@ -52,7 +52,7 @@ LONG = {"test_forged_files", "test_reader_asks", "test_reader_waiting", "test_st
 # What others do under valgrind, and these only in other combinations.
 ALIKE = {
     "test_columns_arrow", "test_columns_files", "test_columns_write", "test_ids_kept", "test_last_error",
-    "test_metadata", "test_other_tables", "test_sized_arrays", "test_versions",
+    "test_metadata", "test_other_tables", "test_sized_arrays", "test_versions", "train_loop_plain",
 }
 # What rds.hpp adds to the calls that others make is in the header: these are others only for the compiler.
 HEADER = {"test_hpp_20", "test_hpp_plain", "test_hpp_tables"}
@@ -64,12 +64,17 @@ SKIPPED = {
     | {"test_hpp", "test_hpp_errors", "test_hpp_rows", "test_runtime"},
 }
 # What a program is compiled with besides.
-FLAGS = {"test_hpp_20": ["-std=c++20"], "test_hpp_plain": ["-fno-exceptions", "-fno-rtti"]}
+FLAGS = {
+    "test_hpp_20": ["-std=c++20"],
+    "test_hpp_plain": ["-fno-exceptions", "-fno-rtti"],
+    "train_loop_plain": ["-Wconversion"],
+}
 # Examples are tests of their own: what they print is known.
 EXAMPLES = {
     "quickstart": ("quickstart.c", "quickstart.txt"),
     "quickstart_cpp": ("quickstart.c", "quickstart.txt"),
     "loop": ("loop.cpp", "loop.txt"),
+    "train_loop_plain": ("train_loop_plain.cpp", "train_loop_plain.txt"),
 }
 
 

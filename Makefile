@@ -19,13 +19,14 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress fuzz test-torch test-libtorch test-hyrax bench bench-cpp \
-  docs dist install uninstall wheel licences header lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-tsan fuzz test-torch test-libtorch test-hyrax bench bench-cpp \
+  docs dist cross install uninstall wheel licences header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
 	@echo "make test         every test, with a closing count"
 	@echo "make test-stress  killed, stopped and unplugged writers, and pylance beside them; FACTOR=10 for longer"
+	@echo "make test-tsan    ThreadSanitizer over the C tests that have threads; compiles Lance once more with a nightly Rust"
 	@echo "make fuzz         libFuzzer over what others may have written: SECONDS=600 for each target; KEEP=1 keeps new seeds"
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-libtorch  a training loop in C++, where Debian's libtorch-dev is installed"
@@ -33,6 +34,7 @@ help:
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= DESTDIR=; make uninstall"
 	@echo "make wheel        a wheel for every Linux with glibc $(GLIBC) or later, in $(DIST)"
+	@echo "make cross        whether it compiles for $(CROSS)"
 	@echo "make licences     write THIRD-PARTY anew"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
@@ -80,6 +82,19 @@ FACTOR := 1
 test-stress: build $(VENV)/.installed
 	@scripts/need-tools cc c++
 	PYTHONPATH=python_ctypes $(PY) stress/run.py --factor $(FACTOR)
+
+# ThreadSanitizer over the C tests that have threads. It asks for a nightly Rust with its sources, and compiles these
+# and Lance once more: some 25 minutes of two processors.
+TSAN := nightly
+TSAN_TARGET := $(shell uname -m)-unknown-linux-gnu
+test-tsan: export RUSTUP_TOOLCHAIN = $(TSAN)
+test-tsan: export CARGO_TARGET_DIR = $(CACHE)/tsan
+test-tsan: | $(VENV)/.build-tools
+	@scripts/need-tools cargo cc c++
+	RUSTFLAGS=-Zsanitizer=thread CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
+	  $(CARGO) build $(CARGO_FLAGS) --lib -Zbuild-std --target $(TSAN_TARGET)
+	$(PYTHON) c_tests/run.py --library $(CACHE)/tsan/$(TSAN_TARGET)/release/librds.so --build $(CACHE)/tsan/c_tests \
+	  --tsan $$(rustc --print target-libdir)/librustc-nightly_rt.tsan.a
 
 # What others may have written or damaged, by libFuzzer, so many seconds for each target. `cargo fuzz` runs them too.
 SECONDS := 10
@@ -155,6 +170,13 @@ wheel: $(DIST)/wheel/librds.so
 $(VENV)/.wheel-tools: packaging/wheel-requirements.txt | $(VENV)/.build-tools
 	$(PY) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# Whether it compiles for other systems, as far as to what a linker is needed for.
+CROSS := aarch64-unknown-linux-gnu aarch64-apple-darwin
+cross: $(VENV)/.wheel-tools
+	@scripts/need-tools cargo
+	rustup target add $(CROSS)
+	$(foreach target,$(CROSS),PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo-zigbuild check $(CARGO_FLAGS) --lib --target $(target) &&) true
 
 install: dist
 	$(INSTALL)

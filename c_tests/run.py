@@ -2,7 +2,8 @@
 """Compiles the C and C++ tests and the examples against a built librds, runs them, and counts.
 
 Every program runs plainly, or with --asan under AddressSanitizer and UBSan; with --valgrind also under valgrind, but for
-those that would take long there. Names select programs: `run.py --library target/release/librds.so --build /tmp/b
+those that would take long there. With --tsan and Rust's runtime of it those that have threads run under ThreadSanitizer,
+and only so; the library must have been compiled for it. Names select programs: `run.py --library target/release/librds.so --build /tmp/b
 test_handles quickstart`.
 """
 
@@ -24,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
-SECONDS = {"plain": 180, "asan": 300, "valgrind": 900}
+SECONDS = {"plain": 180, "asan": 300, "valgrind": 900, "tsan": 900}
 PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"}
 # ASan's allocator does not let go of its locks at fork(): a child of a process whose other threads
 # allocate hangs in it. Valgrind is too slow for many forks, and has threads of its own to be counted.
@@ -62,6 +63,18 @@ SKIPPED = {
     "asan": FORKING | ENDING | HEADER,
     "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | HEADER | COUNTING
     | {"test_hpp", "test_hpp_errors", "test_hpp_rows", "test_runtime"},
+    # A child of a process with threads is not watched; and ends of the process are what it is about to end at.
+    "tsan": FORKING | ENDING,
+}
+THREADS = re.compile(r"pthread_create|std::thread")
+SANITIZERS = {
+    "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    # The program brings the runtime for itself and the library, and it is Rust's: `-lrds_tsan` stands for it.
+    "tsan": ["-fsanitize=thread", "-nodefaultlibs", "-Wl,--export-dynamic"],
+}
+WITHIN = {"asan": ("__asan_init", "__ubsan_handle"), "tsan": ("__tsan_init", "__tsan_func_entry")}
+LIBRARIES = {
+    "tsan": ["-Wl,--whole-archive", "-lrds_tsan", "-Wl,--no-whole-archive", "-lstdc++", "-lm", "-lgcc_s", "-lgcc", "-lc"],
 }
 # What a program is compiled with besides.
 FLAGS = {
@@ -133,14 +146,15 @@ def run(command: list[str], seconds: int = 120, **kwargs) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def link_library(library: Path, build: Path) -> Path:
-    """A directory with the library under the names that the linker and the loader look for."""
+def link_library(library: Path, build: Path, runtime: Path | None) -> Path:
+    """A directory with the library under the names that the linker and the loader look for, and the runtime."""
     directory = build / "lib"
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("librds.so", "librds.so.0"):
+    names = {"librds.so": library, "librds.so.0": library, **({"librds_tsan.a": runtime} if runtime else {})}
+    for name, file in names.items():
         link = directory / name
         link.unlink(missing_ok=True)
-        link.symlink_to(library)
+        link.symlink_to(file.resolve())
     return directory
 
 
@@ -148,11 +162,10 @@ def compile_program(program: Program, mode: str, build: Path, libraries: Path) -
     """The binary, and what is wrong with it, if anything."""
     binary = build / mode / program.name
     binary.parent.mkdir(parents=True, exist_ok=True)
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     command = [
         *program.compiler(),
         *WARNINGS,
-        *(sanitize if mode == "asan" else []),
+        *SANITIZERS.get(mode, []),
         *([] if program.expected is not None else ["-D_XOPEN_SOURCE=700"]),
         "-O1",
         "-g",
@@ -163,6 +176,7 @@ def compile_program(program: Program, mode: str, build: Path, libraries: Path) -
         f"-L{libraries}",
         f"-Wl,-rpath,{libraries}",
         "-lrds",
+        *LIBRARIES.get(mode, []),
         "-pthread",
         "-o",
         str(binary),
@@ -170,9 +184,9 @@ def compile_program(program: Program, mode: str, build: Path, libraries: Path) -
     code, text = run(command, SECONDS["asan"])
     if code != 0:
         return binary, text
-    if mode == "asan":
+    if mode in WITHIN:
         _, symbols = run(["nm", str(binary)])
-        for symbol in ("__asan_init", "__ubsan_handle"):
+        for symbol in WITHIN[mode]:
             if symbol not in symbols:
                 return binary, f"{symbol} is not in the binary: the sanitizer is off\n"
     return binary, ""
@@ -198,9 +212,11 @@ def environment(mode: str, scratch: Path) -> dict[str, str]:
     variables["TMPDIR"] = str(scratch)
     variables["RDS_POINTERS"] = " ".join(header.pointers(ROOT / "include" / "rds.h"))
     variables["RDS_FIXTURES"] = str(HERE / "fixtures")
-    variables["CHECK_SLOW"] = "1" if mode == "valgrind" else ""
+    variables["CHECK_SLOW"] = "1" if mode in ("valgrind", "tsan") else ""
     # What malloc cannot give is NULL, as without the sanitizer.
     variables["ASAN_OPTIONS"] = "detect_leaks=1:exitcode=23:allocator_may_return_null=1"
+    suppressions = HERE / "fixtures" / "tsan.txt"
+    variables["TSAN_OPTIONS"] = f"exitcode=23:allocator_may_return_null=1:suppressions={suppressions}"
     return variables
 
 
@@ -252,6 +268,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, required=True, help="directory for binaries")
     parser.add_argument("--asan", action="store_true", help="under ASan and UBSan")
     parser.add_argument("--valgrind", action="store_true", help="also under valgrind")
+    parser.add_argument("--tsan", type=Path, metavar="RUNTIME", help="under ThreadSanitizer only: librustc*_rt.tsan.a")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("names", nargs="*", help="programs; default all")
     return parser.parse_args()
@@ -262,20 +279,23 @@ def main() -> int:
     if not options.library.exists():
         sys.exit(f"{options.library} does not exist; build it first")
     build = options.build.resolve()
-    libraries = link_library(options.library.resolve(), build)
+    libraries = link_library(options.library, build, options.tsan)
     try:
         attack.write(build)
     except RuntimeError as error:
         sys.exit(f"attack.py: {error}")
-    modes = ["plain", *(["asan"] * options.asan), *(["valgrind"] * options.valgrind)]
+    modes = ["tsan"] if options.tsan else ["plain", *(["asan"] * options.asan), *(["valgrind"] * options.valgrind)]
     known = programs()
     unknown = set(options.names) - {program.name for program in known}
     if unknown:
         sys.exit(f"no such program: {', '.join(sorted(unknown))}")
     chosen = [program for program in known if not options.names or program.name in options.names]
     runs = {mode: [one for one in chosen if one.name not in SKIPPED.get(mode, ())] for mode in modes}
-    # What runs under ASan runs as it would without.
-    runs["plain"] = [program for program in runs["plain"] if program not in runs.get("asan", ())]
+    if options.tsan:
+        runs["tsan"] = [program for program in runs["tsan"] if THREADS.search(program.source.read_text())]
+    else:
+        # What runs under ASan runs as it would without.
+        runs["plain"] = [program for program in runs["plain"] if program not in runs.get("asan", ())]
     work = [(program, mode) for mode in modes for program in runs[mode]]
     passed = failed = 0
     with ThreadPoolExecutor(options.jobs) as pool:

@@ -1,17 +1,17 @@
 //! The way in: a batch is validated and copied on the thread of the caller, waits in a bounded
 //! queue, and is stored by one background task: durable by a journal, visible by few versions.
 //!
-//! `batch` validates against a `layout` and copies into memory of a `pool`, `queue` is what stands between the two sides,
-//! `messages` what goes through it,
-//! `pipeline` is the task and `store` what it has stored: `heap` is the file that grows, `finish` makes a data
-//! file of Lance of it (a `fragment` to be, with a `footer`), `journal` what makes rows durable, `run` whose they
-//! are. `visible` shows them: `publish` makes files visible through `versions`, the one way to make a version,
-//! whose `handler` looks once more. `merge` makes one file of small ones, `recover` finishes what `replay`
-//! finds of `runs` that died, `staging` publishes what many writers wrote, whose parts of `jobs` count once, `vacuum` removes what nobody will
-//! need.
+//! `batch` validates against a `layout` and copies into memory of a `pool`, `queue` is what stands between the two
+//! sides, `messages` what goes through it, `pipeline` is the task and `store` what it has stored: `append` brings rows
+//! to the `heap`, the file that grows, `finish` makes a data file of Lance of it (a `fragment` to be, with a `footer`),
+//! `journal` what makes rows durable, `run` whose they are. `visible` shows them: `publish` makes files visible through
+//! `versions`, the one way to make a version, whose `handler` looks once more. `merge` makes one file of small ones,
+//! `recover` finishes what `replay` finds of `runs` that died, `staging` publishes what many writers wrote, whose parts
+//! of `jobs` count once, `vacuum` removes what nobody will need.
 
 #![forbid(unsafe_code)]
 
+mod append;
 mod batch;
 mod claim;
 mod finish;

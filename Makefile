@@ -233,7 +233,7 @@ $(CBINDGEN):
 
 # What the build of the library needs from PyPI.
 $(VENV)/.build-tools: python_ctypes/build-requirements.txt
-	@scripts/need-tools $(PYTHON)
+	@scripts/need-tools $(PYTHON) cargo cc
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || scripts/need-tools python3-venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

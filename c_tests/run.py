@@ -269,7 +269,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--asan", action="store_true", help="under ASan and UBSan")
     parser.add_argument("--valgrind", action="store_true", help="also under valgrind")
     parser.add_argument("--tsan", type=Path, metavar="RUNTIME", help="under ThreadSanitizer only: librustc*_rt.tsan.a")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    # Several of them wait more than they work.
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("names", nargs="*", help="programs; default all")
     return parser.parse_args()
 

@@ -231,8 +231,8 @@ impl Node {
             }
             self.memory.push(words);
             let start = self.memory[at].as_ptr().cast::<u8>();
-            // Of no alignment, sometimes.
-            let start = start.wrapping_add(usize::from(what == 33));
+            // Of no alignment, sometimes; lengths would be others then.
+            let start = start.wrapping_add(usize::from(what == 33 && !lengths));
             self.buffers[at] =
                 if what == 34 || at == 0 && what < 128 { null() } else { start.cast() };
         }

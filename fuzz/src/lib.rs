@@ -33,7 +33,12 @@ impl<'a> Input<'a> {
 }
 
 /// libFuzzer's handler ends the process at any panic; those that the library catches, of Lance and arrow-rs at what
-/// is damaged, are no findings. Others still end it.
+/// is damaged, are no findings. Others still end it. All are told where `RUST_BACKTRACE` is set.
 pub fn allow_caught_panics() {
-    std::panic::set_hook(Box::new(|_| ()));
+    let tell = std::env::var_os("RUST_BACKTRACE").is_some();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tell {
+            eprintln!("{panic}");
+        }
+    }));
 }

@@ -73,9 +73,10 @@ test-c: build
 	@scripts/need-tools cc c++ valgrind
 	$(PYTHON) c_tests/run.py --library $(LIBRARY) --build $(CARGO_TARGET_DIR)/c_tests --asan --valgrind
 
+# By two processes, each with whole files. What ends its process is not run again.
 test-python: build $(VENV)/.installed
 	@scripts/need-tools cc c++
-	$(PY) -m pytest -q python_ctypes/tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 python_ctypes/tests
 
 # Minutes of what the world does to writers; the programs say what they checked.
 FACTOR := 1

@@ -3,7 +3,6 @@
 Doxygen runs first: its tag file says where each name is.
 """
 
-import inspect
 import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -13,7 +12,6 @@ from docutils import nodes
 from sphinx.domains.python import PythonDomain
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
-from sphinx.util.inspect import stringify_signature
 
 LOG = logging.getLogger(__name__)
 # What can be nothing but a name of the C interface: `rds_flush`, `rds_flush()`, `RDS_OK`, `rds_span.data`.
@@ -67,14 +65,8 @@ def python_name(_role, rawtext, text, *place):
 
 
 def signature_of(_app, what, _name, documented, _options, signature, returned):
-    """How a class is called: one that chooses in `__new__` what it makes, as `__init__` says."""
-    if what == "class" and documented.__name__ in GIVEN:
-        signature = ""
-    elif what == "class" and "__new__" in vars(documented) and "__init__" in vars(documented):
-        whole = inspect.signature(documented.__init__)
-        parameters = [p.replace(annotation=p.empty) for p in list(whole.parameters.values())[1:]]
-        signature = stringify_signature(inspect.Signature(parameters))
-    return signature, returned
+    """How a class is called, if anybody calls it."""
+    return "" if what == "class" and documented.__name__ in GIVEN else signature, returned
 
 
 def check_links(app, failure):

@@ -17,7 +17,25 @@ class ById:
     _snapshot: Snapshot
 
     def get_object_id(self, index) -> str:
-        """The id of one row; IndexError if there is no such row."""
+        """The id of one row.
+
+        Parameters
+        ----------
+        index : int
+            The row, from 0 to len - 1.
+
+        Returns
+        -------
+        str
+            The id; an integer as its decimal text.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        ValueError
+            The table has no ids.
+        """
         snapshot = self._snapshot
         row = operator.index(index)
         if 0 <= row < snapshot.rows:
@@ -25,7 +43,18 @@ class ById:
         raise snapshot.out_of_range(row)
 
     def ids(self) -> list[str]:
-        """The ids of all rows, in row order."""
+        """The ids of all rows.
+
+        Returns
+        -------
+        list of str
+            In row order.
+
+        Raises
+        ------
+        ValueError
+            The table has no ids.
+        """
         return self._snapshot.ids.tolist()
 
     def find(self, object_ids) -> np.ndarray:
@@ -40,11 +69,16 @@ class ById:
         -------
         numpy.ndarray
             int64, one row per id: the first one that carries it, -1 if none does.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `find_all`.
         """
         return _ids.find(self._snapshot, object_ids)
 
     def index_of(self, object_ids):
-        """The first row that carries an id, or the rows of many; KeyError if none carries one of them.
+        """The first row that carries an id, or the rows of many.
 
         Parameters
         ----------
@@ -55,6 +89,13 @@ class ById:
         -------
         int or numpy.ndarray
             The row of a single id; the rows of a sequence, int64.
+
+        Raises
+        ------
+        KeyError
+            No row carries one of them.
+        TypeError, ValueError
+            As for `find_all`.
         """
         snapshot = self._snapshot
         if isinstance(object_ids, str):
@@ -68,5 +109,23 @@ class ById:
         return row
 
     def find_all(self, object_id) -> np.ndarray:
-        """All rows that carry an id, a str, bytes or int: int64, in order; none if no row does."""
+        """All rows that carry an id.
+
+        Parameters
+        ----------
+        object_id : str, bytes or int
+            One id; bytes are decoded as UTF-8, an integer becomes decimal.
+
+        Returns
+        -------
+        numpy.ndarray
+            int64, in order; empty if no row carries it.
+
+        Raises
+        ------
+        TypeError
+            `object_id` is none of these.
+        ValueError
+            It is not UTF-8, or the table has no ids.
+        """
         return _ids.find_all(self._snapshot, object_id)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 
+from . import _commit
 from . import _structs as c
 from ._progress import Progress, reporting
 from .staging import vacuum
@@ -29,6 +31,7 @@ def compact(location: str | os.PathLike[str], progress: Progress | None = None) 
     their files. What `progress` raises, and Ctrl-C, end it: files not merged until then stay as they are.
     """
     with reporting(progress) as report, ResultDatasetWriter(location, mode="append") as writer:
-        info = writer._commit(lambda done, total: report("merge", done, total), c.COMMIT_MERGE_ALL)
+        tell = functools.partial(report, "merge")
+        info = _commit.commit(writer, tell, c.COMMIT_MERGE_ALL)
     removed = vacuum(location, keep_versions=True)
     return Compaction(info.data_files, info.version, removed.removed_files, removed.removed_bytes)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ctypes import byref
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from . import _arrow, _dlpack
+from . import _arrow, _dlpack, _options, _select, _stream
 from . import _structs as c
+from ._batch import Batch
 from ._errors import ExportError, InvalidArgumentError, LegacyOnlyError
 from ._library import library
 from ._location import table_path
 from ._snapshot import Snapshot
 from ._stored import Stored
+from ._stream import Stream
 
 _METADATA = (
     "{} is what results in Hyrax's earlier format have, through the dataset they were made from; a table "
@@ -69,11 +72,82 @@ def _names(snapshot: Snapshot) -> str:
 
 
 class Interop:
-    """The protocols of a `ResultDataset`."""
+    """Rows of a `ResultDataset` as Arrow, and its protocols."""
 
     _place: str
     _snapshot: Snapshot
     _version: int | None
+
+    def batch(self, rows, columns: str | Iterable[str] | None = None) -> Batch:
+        """Rows as one Arrow record batch.
+
+        Parameters
+        ----------
+        rows : sequence of int or of bool
+            Rows in any order, also twice; or a mask of one bool per row.
+        columns : str or sequence of str, optional
+            Names of columns, and "object_id" for the ids, which come first; default all.
+
+        Returns
+        -------
+        Batch
+            For whatever speaks Arrow; it outlives the dataset.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        KeyError
+            There is no such column.
+        """
+        snapshot = self._snapshot
+        chosen = _select.rows(np.asarray(rows), snapshot.rows)
+        snapshot.check(chosen)
+        return Batch(snapshot, snapshot.select(columns), chosen)
+
+    def stream(
+        self, columns: str | Iterable[str] | None = None, batch_size: int | None = None, rows=None
+    ) -> Stream:
+        """Rows as a stream of Arrow record batches, to be read any number of times.
+
+        Parameters
+        ----------
+        columns : str or sequence of str, optional
+            Names of columns, and "object_id" for the ids, which come first; default all.
+        batch_size : int, optional
+            Rows in a batch at most; default 8192. Batches of mapped rows end with their file.
+        rows : slice, range, or sequence of int or of bool, optional
+            Which rows, in which order; default all. Rows that follow each other and are mapped are
+            passed on without a copy.
+
+        Returns
+        -------
+        Stream
+            For whatever speaks Arrow; iteration gives one `Batch` after the other.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        KeyError
+            There is no such column.
+        ValueError
+            `batch_size` is below 1.
+        """
+        snapshot = self._snapshot
+        size = _options.positive("batch_size", batch_size) or _stream.BATCH_ROWS
+        if rows is None:
+            rows = slice(None)
+        run = _select.run(rows, snapshot.rows) if isinstance(rows, (slice, range)) else None
+        if run is None:
+            if isinstance(rows, slice):
+                rows = range(*rows.indices(snapshot.rows))
+            chosen = _select.rows(np.asarray(rows), snapshot.rows)
+            snapshot.check(chosen)
+            return Stream(snapshot, snapshot.select(columns), size, chosen)
+        if run:
+            snapshot.check(np.array([run[0], run[-1]]))
+        return Stream(snapshot, snapshot.select(columns), size, run)
 
     def __get_all__(self) -> np.ndarray:
         """The tensors `data` of all rows, `(len, *tensor_shape)`, read into memory; a ValueError that names the
@@ -156,7 +230,18 @@ class Interop:
         raise LegacyOnlyError(_METADATA.format("original_config"))
 
     def metadata(self, idxs, fields):
-        """Not to be had of a table: an error that says where it is."""
+        """Not to be had of a table: an error that says where it is.
+
+        Parameters
+        ----------
+        idxs, fields : object
+            What Hyrax asks for; not looked at.
+
+        Raises
+        ------
+        AttributeError
+            Always.
+        """
         raise LegacyOnlyError(_METADATA.format("metadata"))
 
     @property

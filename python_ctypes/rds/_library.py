@@ -139,7 +139,13 @@ def _last_error(lib: ctypes.CDLL) -> RdsError:
 
 
 def build_info() -> dict[str, str]:
-    """Versions of librds and of what it was built from: librds, lance, arrow, rustc."""
+    """Versions of librds and of what it was built from.
+
+    Returns
+    -------
+    dict of str to str
+        The versions of `librds`, `lance`, `arrow` and `rustc`.
+    """
     text = library().rds_build_info().decode()
     return dict(line.split(" ", 1) for line in text.splitlines())
 
@@ -153,12 +159,23 @@ def path_bytes(location: str | os.PathLike) -> bytes:
 
 
 def get_library() -> str:
-    """The path of the librds.so that this package uses, to link programs with."""
+    """The librds.so that this package uses, to link programs with.
+
+    Returns
+    -------
+    str
+        Its path.
+    """
     return str(_places.file_of(library()))
 
 
 def get_include() -> str:
     """The directory of rds.h and rds.hpp.
+
+    Returns
+    -------
+    str
+        Its path.
 
     Raises
     ------

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from ctypes import c_void_p
 from typing import TypeVar
 
 from . import _structs as c
+from ._errors import CancelledError
+from ._library import library
 
 Result = TypeVar("Result")
 
@@ -102,8 +107,6 @@ def progress_of_thread(progress: Callable[[int, int], object], raised: list) -> 
         _calling_back.discard(call)
 
 
-
-
 @atexit.register
 def _end() -> None:
     global _ending
@@ -142,3 +145,22 @@ def aside(call: Callable[[], Result]) -> Result:
     if raised:
         raise raised.pop()
     return results.pop()
+
+
+def close_forgotten(handle: c_void_p, pid: int, waiting: Waiting) -> None:
+    """Closes a writer that nobody has any more; an interrupt meanwhile comes again."""
+    # The copy of a writer in a forked child is not the child's to close.
+    if os.getpid() != pid:
+        return
+    try:
+        library().rds_writer_close(handle)
+    except CancelledError as error:
+        cause = waiting.cause(error)
+        if not isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        # What a finalizer raises is lost; so it comes again when this one has returned.
+        again = threading.main_thread().ident, signal.SIGINT
+        threading.Timer(0.01, signal.pthread_kill, again).start()
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        message = f"closing a ResultDatasetWriter that was forgotten failed; what is not durable is lost: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -20,6 +20,13 @@ class Column:
     It shows the version that the dataset shows: after a `refresh` of the dataset the newer one. It may be
     used from any number of threads, and is pickled as its dataset and its name.
 
+    Parameters
+    ----------
+    dataset : ResultDataset
+        The dataset.
+    name : str
+        The name of the column; a KeyError if there is none.
+
     Attributes
     ----------
     name : str

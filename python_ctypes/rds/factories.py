@@ -22,6 +22,11 @@ def create_results_writer(result_dir: str | os.PathLike[str]) -> ResultDatasetWr
     ----------
     result_dir : str or path
         As for `ResultDatasetWriter`.
+
+    Returns
+    -------
+    ResultDatasetWriter
+        With all defaults.
     """
     return ResultDatasetWriter(result_dir)
 

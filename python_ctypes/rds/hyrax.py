@@ -57,7 +57,13 @@ def disable() -> None:
 
 @functools.cache
 def dataset_class() -> type[reader.ResultDataset]:
-    """`rds.ResultDataset` as a dataset of Hyrax."""
+    """`rds.ResultDataset` as a dataset of Hyrax.
+
+    Returns
+    -------
+    type
+        What `rds.hyrax.ResultDataset` is.
+    """
     registry = _hyrax("datasets.dataset_registry")
     base: Any = registry.HyraxDataset
     # Hyrax registers a class when it is made, by its name; the place is Hyrax's own until `enable`.
@@ -77,7 +83,13 @@ def dataset_class() -> type[reader.ResultDataset]:
 
 
 def writer_class() -> type[writer.ResultDatasetWriter]:
-    """`rds.ResultDatasetWriter` as the Hyrax that is installed has it."""
+    """`rds.ResultDatasetWriter` as the Hyrax that is installed has it.
+
+    Returns
+    -------
+    type
+        What `rds.hyrax.ResultDatasetWriter` is.
+    """
     return _hyrax_rows.NamedWriter if _has_named_rows() else writer.ResultDatasetWriter
 
 

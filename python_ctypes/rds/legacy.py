@@ -93,17 +93,55 @@ class InferenceDataset:
         return map(self.__getitem__, range(len(self)))
 
     def get_data(self, index) -> np.ndarray:
-        """As `dataset[index]`."""
+        """As `dataset[index]`.
+
+        Parameters
+        ----------
+        index : int, slice, or sequence of int or of bool
+            A row, or rows.
+
+        Returns
+        -------
+        numpy.ndarray
+            The tensor of a row, or those of rows, stacked; read-only.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        """
         return self[index]
 
     def get_object_id(self, index) -> str:
-        """The id of one row; IndexError if there is no such row."""
+        """The id of one row.
+
+        Parameters
+        ----------
+        index : int
+            The row, from 0 to len - 1.
+
+        Returns
+        -------
+        str
+            The id; an integer as its decimal text.
+
+        Raises
+        ------
+        IndexError
+            There is no such row.
+        """
         row = operator.index(index)
         self._check(np.array([row]))
         return _text(self._ids[row : row + 1])[0]
 
     def ids(self) -> list[str]:
-        """The ids of all rows, in row order."""
+        """The ids of all rows.
+
+        Returns
+        -------
+        list of str
+            In row order.
+        """
         return _text(self._ids)
 
     def __get_all__(self) -> np.ndarray:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from ctypes import c_void_p
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from . import _kinds, _options, _select, _stream
+from . import _kinds, _options, _select
 from . import _structs as c
-from ._batch import Batch
 from ._by_id import ById
 from ._errors import (
     InvalidHandleError,
@@ -28,7 +28,6 @@ from ._interop import Interop
 from ._library import path_bytes
 from ._location import absolute, is_local, table_path
 from ._snapshot import Snapshot
-from ._stream import Stream
 from .column import Column
 
 
@@ -117,6 +116,9 @@ class ResultDataset(ById, Interop):
         until = 0 if committed_until is None else _options.nanoseconds("committed_until", committed_until)
         self._snapshot = self._open(_options.positive("version", version), until)
 
+    # `inspect` and `help` would tell that of `__new__`.
+    __signature__ = inspect.signature(functools.partial(__init__, None))  # type: ignore[arg-type]
+
     @property
     def config(self) -> Mapping[str, Any]:
         return self._config
@@ -149,7 +151,13 @@ class ResultDataset(ById, Interop):
         return self._snapshot.handle.metadata()
 
     def versions(self) -> list[Version]:
-        """The versions that the table has now, oldest first."""
+        """The versions that the table has now.
+
+        Returns
+        -------
+        list of Version
+            Oldest first; one that is damaged is left out.
+        """
         return self._snapshot.handle.versions()
 
     def __len__(self) -> int:
@@ -247,72 +255,26 @@ class ResultDataset(ById, Interop):
             return snapshot.column(columns).take(rows, out)
         return snapshot.take_into(rows, columns, out)
 
-    def batch(self, rows, columns: str | Iterable[str] | None = None) -> Batch:
-        """Rows as one Arrow record batch.
-
-        Parameters
-        ----------
-        rows : sequence of int or of bool
-            Rows in any order, also twice; or a mask of one bool per row.
-        columns : str or sequence of str, optional
-            Names of columns, and "object_id" for the ids, which come first; default all.
-
-        Raises
-        ------
-        IndexError
-            There is no such row.
-        KeyError
-            There is no such column.
-        """
-        snapshot = self._snapshot
-        chosen = _select.rows(np.asarray(rows), snapshot.rows)
-        snapshot.check(chosen)
-        return Batch(snapshot, snapshot.select(columns), chosen)
-
-    def stream(
-        self, columns: str | Iterable[str] | None = None, batch_size: int | None = None, rows=None
-    ) -> Stream:
-        """Rows as a stream of Arrow record batches, to be read any number of times.
-
-        Parameters
-        ----------
-        columns : str or sequence of str, optional
-            Names of columns, and "object_id" for the ids, which come first; default all.
-        batch_size : int, optional
-            Rows in a batch at most; default 8192. Batches of mapped rows end with their file.
-        rows : slice, range, or sequence of int or of bool, optional
-            Which rows, in which order; default all. Rows that follow each other and are mapped are
-            passed on without a copy.
-
-        Raises
-        ------
-        IndexError
-            There is no such row.
-        KeyError
-            There is no such column.
-        ValueError
-            `batch_size` is below 1.
-        """
-        snapshot = self._snapshot
-        size = _options.positive("batch_size", batch_size) or _stream.BATCH_ROWS
-        if rows is None:
-            rows = slice(None)
-        run = _select.run(rows, snapshot.rows) if isinstance(rows, (slice, range)) else None
-        if run is None:
-            if isinstance(rows, slice):
-                rows = range(*rows.indices(snapshot.rows))
-            chosen = _select.rows(np.asarray(rows), snapshot.rows)
-            snapshot.check(chosen)
-            return Stream(snapshot, snapshot.select(columns), size, chosen)
-        if run:
-            snapshot.check(np.array([run[0], run[-1]]))
-        return Stream(snapshot, snapshot.select(columns), size, run)
-
     @DataGetter
     def get_data(self, index):
-        """The tensors of the column `data` of one row, or of many, stacked; but of one row a number of NumPy if it
-        has no dimensions, which is what Hyrax takes for a scalar. A dataset without that column does not have
-        this method."""
+        """The tensors of the column `data`. A dataset without that column does not have this method.
+
+        Parameters
+        ----------
+        index : int, slice, or sequence of int or of bool
+            As for `dataset[index]`.
+
+        Returns
+        -------
+        numpy.ndarray or a number of NumPy
+            The tensor of one row, or those of many, stacked. Of one row without dimensions the number, which is
+            what Hyrax takes for a scalar.
+
+        Raises
+        ------
+        IndexError
+            There is no such row, or `index` is none of these.
+        """
         stored = self._snapshot.stored["data"]
         tensors = stored.row(index) if type(index) is int else stored.get(index)
         return tensors if tensors.ndim else tensors[()]
@@ -322,11 +284,21 @@ class ResultDataset(ById, Interop):
         return [name for name in super().__dir__() if name not in hidden]
 
     def refresh(self) -> bool:
-        """Moves to the newest version of the table, and tells whether that is another one.
+        """Moves to the newest version of the table. Arrays that were read stay as they are.
 
-        Arrays that were read stay as they are. If a column is of another dtype or shape in the newest
-        version, or gone, the error is a SchemaMismatchError; after any error the dataset shows what it
-        showed.
+        Returns
+        -------
+        bool
+            Whether that is another version.
+
+        Raises
+        ------
+        FileNotFoundError
+            The table is gone.
+        ValueError
+            A column is of another dtype or shape in the newest version, or gone; or the dataset is closed.
+        NotImplementedError, OSError
+            As when it was opened. After any error the dataset shows what it showed.
         """
         with self._turn():
             shown = self._snapshot

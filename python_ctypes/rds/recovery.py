@@ -60,6 +60,11 @@ def recover(
     dry_run : bool
         Whether runs and rows are only counted.
 
+    Returns
+    -------
+    Recovery
+        How many runs and rows were recovered or dropped, and how many wait still.
+
     Raises
     ------
     FileNotFoundError

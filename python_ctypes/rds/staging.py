@@ -53,6 +53,11 @@ def commit_staged(
     mode : {"create", "append", "overwrite"}
         What becomes of a table that is already there, as for `ResultDatasetWriter`.
 
+    Returns
+    -------
+    Commit
+        What the version has from these tokens.
+
     Raises
     ------
     FileExistsError
@@ -106,6 +111,11 @@ def vacuum(
         Whether all versions stay, with what they name.
     dry_run : bool
         Whether files and versions are only counted.
+
+    Returns
+    -------
+    Vacuum
+        What was removed, or would be, and what stays.
 
     Raises
     ------

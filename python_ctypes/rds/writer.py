@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Mapping
@@ -14,7 +11,7 @@ from ctypes import byref, c_void_p, string_at
 from pathlib import Path
 from typing import Any
 
-from . import _arrow, _given, _ids, _options, _schema, _tensors, _waiting
+from . import _arrow, _commit, _given, _ids, _options, _schema, _tensors, _waiting
 from . import _structs as c
 from ._errors import (
     CancelledError,
@@ -158,7 +155,7 @@ class ResultDatasetWriter:
         handle = c_void_p()
         lib.rds_writer_open(path_bytes(result_dir), byref(options), byref(handle))
         self._handle: c_void_p | None = handle
-        self._finalizer = weakref.finalize(self, _close_forgotten, handle, os.getpid(), self._waiting)
+        self._finalizer = weakref.finalize(self, _waiting.close_forgotten, handle, os.getpid(), self._waiting)
         if is_local(result_dir):
             # A path that names the table itself has no result directory of its own.
             made = local_path(result_dir)
@@ -267,52 +264,21 @@ class ResultDatasetWriter:
         """Makes everything accepted durable and visible, whatever the durability is, and merges small files
         of this writer, so that at most eight are left.
 
-        `progress(done, total)` is called some twenty times a second with numbers of rows. If it
-        raises, or Ctrl-C is pressed, the wait ends with that exception; what was accepted stays
-        accepted, and files not merged until then stay as they are.
+        Parameters
+        ----------
+        progress : callable, optional
+            Called as `progress(done, total)` with numbers of rows, some twenty times a second. If it raises, or
+            Ctrl-C is pressed, the wait ends with that exception; what was accepted stays accepted, and files not
+            merged until then stay as they are.
+
+        Raises
+        ------
+        OSError, RuntimeError
+            As for `write_batch`. Also a RuntimeError if another writer replaced the table or changed its columns
+            meanwhile, or the mode is "staged"; a FileExistsError if the mode is "create" and another writer made
+            the table first.
         """
-        self._commit(progress)
-
-    def _commit(self, progress=None, flags=0) -> c.CommitInfo:
-        options, info = c.CommitOptions(flags=flags), c.CommitInfo()
-        if progress is None:
-            self._call(library().rds_commit, byref(options), byref(info))
-        elif _waiting.on_main_thread():
-            last = (0, 0)
-
-            def tell(rows=0):
-                nonlocal last
-                done, total = self._rows_done()
-                last = max(last[0], done, rows), max(last[1], total, rows)
-                progress(*last)
-
-            tell()
-            with self._waiting.telling(tell):
-                self._call(library().rds_commit, byref(options), byref(info))
-            tell(max(last[1], info.rows))
-        else:
-            self._commit_of_thread(progress, options, info)
-        return info
-
-    def _commit_of_thread(self, progress, options: c.CommitOptions, info: c.CommitInfo) -> None:
-        raised: list[BaseException] = []
-        try:
-            with _waiting.progress_of_thread(progress, raised) as options.progress:
-                library().rds_commit(self._live(), byref(options), byref(info))
-        except CancelledError:
-            if raised:
-                raise raised.pop() from None
-            # The interpreter ends, and this thread with it, once it comes back.
-            options.progress = c.ProgressCallback()
-            library().rds_commit(self._handle, byref(options), byref(info))
-        if raised:
-            raise raised.pop()
-
-    def _rows_done(self) -> tuple[int, int]:
-        """How many rows a commit is done with, and of how many."""
-        stats = c.WriteStats()
-        library().rds_writer_stats(self._live(), byref(stats))
-        return stats.durable_rows + stats.merged_rows, stats.accepted_rows + stats.to_merge_rows
+        _commit.commit(self, progress)
 
     def _live(self) -> c_void_p:
         """The handle of a writer that is no copy."""
@@ -331,7 +297,18 @@ class ResultDatasetWriter:
             raise self._waiting.cause(error) from None
 
     def stats(self) -> WriterStats:
-        """How far the writer is: what was accepted, what of it is durable and visible, what waits."""
+        """How far the writer is.
+
+        Returns
+        -------
+        WriterStats
+            What was accepted, what of it is durable and visible, what waits; also of a writer that failed.
+
+        Raises
+        ------
+        ValueError
+            The writer is closed.
+        """
         stats = c.WriteStats()
         library().rds_writer_stats(self._live(), byref(stats))
         return WriterStats.of(stats)
@@ -339,9 +316,25 @@ class ResultDatasetWriter:
     def stage(self) -> bytes:
         """Makes durable what was written since the last token, and gives the token for it.
 
-        For a writer whose mode is "staged", a RuntimeError with any other. The rows become visible by
-        `rds.commit_staged`, in any process that sees the same directory. The writer stays open; but if it
-        writes a part of a job, it has one token, and a second call is a RuntimeError.
+        The rows become visible by `rds.commit_staged`. The writer stays open.
+
+        Returns
+        -------
+        bytes
+            To be sent or stored: any process that sees the same directory may publish it. If nothing was
+            written it publishes nothing.
+
+        Raises
+        ------
+        RuntimeError
+            The mode of the writer is not "staged", or it writes a part of a job and has staged it: a part has
+            one token.
+        OSError
+            Writing failed: the rows since the last token are lost, and the writer accepts nothing more.
+
+        Notes
+        -----
+        Ctrl-C ends the wait; the token is made in the background, and the next call gives it.
         """
         token = c.Token()
         self._call(library().rds_writer_stage, byref(token))
@@ -398,21 +391,3 @@ def _copy(cls: type[ResultDatasetWriter], told: dict[str, Any]) -> ResultDataset
     writer = cls.__new__(cls)
     vars(writer).update(told, _handle=None)
     return writer
-
-
-def _close_forgotten(handle: c_void_p, pid: int, waiting: _waiting.Waiting) -> None:
-    # The copy of a writer in a forked child is not the child's to close.
-    if os.getpid() != pid:
-        return
-    try:
-        library().rds_writer_close(handle)
-    except CancelledError as error:
-        cause = waiting.cause(error)
-        if not isinstance(cause, KeyboardInterrupt):
-            raise cause from None
-        # What a finalizer raises is lost; so it comes again when this one has returned.
-        again = threading.main_thread().ident, signal.SIGINT
-        threading.Timer(0.01, signal.pthread_kill, again).start()
-    except Exception as error:  # pylint: disable=broad-exception-caught
-        message = f"closing a ResultDatasetWriter that was forgotten failed; what is not durable is lost: {error}"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ WITH_TORCH = {"loader.py"}
 
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _COMPILERS = {".c": ["cc", "-std=c11"], ".cpp": ["c++", "-std=c++17"]}
-_WARNINGS = ["-Wall", "-Wextra", "-pedantic", "-Werror"]
+_WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 
 
 class Block(NamedTuple):
@@ -38,7 +37,7 @@ def blocks(path: Path) -> list[Block]:
 
 
 def expected(program: Path) -> Path:
-    """What a program prints; one in C and one in Python of the same name print the same."""
+    """What a program prints; those of the same name in several languages print the same."""
     return program.with_suffix(".txt")
 
 
@@ -61,13 +60,10 @@ def compiled(source: Path, directory: Path) -> Path:
     return program
 
 
-def output_of(program: Path, directory: Path) -> str:
-    """What it prints, where there is nothing yet."""
-    command = [sys.executable, "-W", "error", program] if program.suffix == ".py" else [compiled(program, directory)]
-    place = directory / "place"
-    place.mkdir()
+def output_of(command: list, directory: Path) -> str:
+    """What a command prints, where there is nothing yet."""
     done = subprocess.run(
-        command, cwd=place, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, cwd=directory, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout

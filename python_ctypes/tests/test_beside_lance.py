@@ -256,7 +256,7 @@ def append_with_pylance(where, name, seconds, told):
 
 
 def test_appends_of_pylance_beside_commits_lose_no_row(result_dir):
-    seconds = 4
+    seconds = 2
     with rds.ResultDatasetWriter(result_dir, mode="create") as writer:
         put(writer, 10**6, 1)
     spawn = multiprocessing.get_context("spawn")

@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import guide
 import pytest
@@ -32,9 +34,23 @@ int main(void) {{
 """
 
 
+@pytest.fixture(scope="module")
+def executables(request, tmp_path_factory):
+    """The programs in C and C++ that are to be run, compiled two at a time."""
+    wanted = {item.callspec.params.get("program") for item in request.session.items if hasattr(item, "callspec")}
+    sources = [source for source in PROGRAMS if source in wanted and source.suffix != ".py"]
+    with ThreadPoolExecutor(2) as compilers:
+        yield {
+            source: compilers.submit(guide.compiled, source, tmp_path_factory.mktemp("compiled"))
+            for source in sources
+        }
+
+
 @pytest.mark.parametrize("program", [p for p in PROGRAMS if p.name not in WITH_TORCH], ids=lambda path: path.name)
-def test_a_program_prints_what_its_page_shows(program, tmp_path):
-    assert guide.output_of(program, tmp_path) == guide.expected(program).read_text(encoding="utf-8")
+def test_a_program_prints_what_its_page_shows(program, executables, tmp_path):
+    compiled = executables.get(program)
+    command = [compiled.result()] if compiled else [sys.executable, "-W", "error", program]
+    assert guide.output_of(command, tmp_path) == guide.expected(program).read_text(encoding="utf-8")
 
 
 def test_every_program_and_its_output_is_in_a_page_and_nothing_else_is_there():
@@ -52,6 +68,11 @@ def test_a_page_begins_with_a_program_and_its_output(page):
     outputs = [f"programs/{guide.expected(program).name}" for program in programs]
     assert programs and shown[0] == f"programs/{programs[0].name}"
     assert set(outputs) <= set(shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_has_a_program_in_c_and_one_in_cpp(page):
+    assert {".c", ".cpp"} <= {Path(block.included).suffix for block in guide.blocks(page) if block.included}
 
 
 @pytest.mark.parametrize("page", [README, CONTRIBUTING, *PAGES], ids=lambda path: path.stem)

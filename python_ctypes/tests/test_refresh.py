@@ -292,7 +292,7 @@ def test_threads_read_while_others_refresh(dataset, result_dir):
         assert sorted(dataset.find(["a-7", "b-7"]).tolist()) == [-1, 7]
 
     with Readers(one_id, one_row, all_rows, all_ids, rows_of_ids, dataset.refresh):
-        for number in range(1, 30):
+        for number in range(1, 16):
             overwrite(number)
             dataset.refresh()
     dataset.refresh()
@@ -300,21 +300,39 @@ def test_threads_read_while_others_refresh(dataset, result_dir):
 
 
 def test_of_refreshing_threads_none_goes_back(dataset, result_dir):
-    seen = [[] for _ in range(4)]
+    seen = []
 
-    def refreshing(versions):
-        def refresh():
-            dataset.refresh()
-            versions.append(dataset._snapshot.info.version)
+    def look():
+        seen.append(dataset._snapshot.info.version)
 
-        return refresh
-
-    with Readers(*map(refreshing, seen)):
-        for row in range(10, 40):
+    with Readers(look, *4 * [dataset.refresh]):
+        for row in range(10, 25):
             append(result_dir, row, row + 1)
     dataset.refresh()
-    assert all(versions == sorted(versions) for versions in seen)
-    check(dataset, 40)
+    assert seen == sorted(seen)
+    check(dataset, 25)
+
+
+def test_a_refresh_that_takes_long_does_not_undo_a_later_one(dataset, result_dir, monkeypatch):
+    append(result_dir, 10, 20)
+    found, over, newest = threading.Event(), threading.Event(), _snapshot.Snapshot.newest
+
+    def slow(snapshot):
+        newer = newest(snapshot)
+        if not found.is_set():
+            found.set()
+            over.wait(0.3)
+        return newer
+
+    monkeypatch.setattr(_snapshot.Snapshot, "newest", slow)
+    first = threading.Thread(target=dataset.refresh)
+    first.start()
+    found.wait()
+    append(result_dir, 20, 30)
+    dataset.refresh()
+    over.set()
+    first.join()
+    check(dataset, 30)
 
 
 def refresh_or_closed(dataset):

@@ -147,17 +147,24 @@ def test_a_row_out_of_range_is_named_and_never_counted_from_the_end(dataset, ind
     assert isinstance(caught.value, rds.RdsError)
 
 
-@pytest.fixture(params=["runs of rds", "files of pylance"])
-def fragments(request, result_dir):
-    """A table of 30 fragments, 2 rows each."""
+@pytest.fixture(params=["runs of rds", "files of pylance"], scope="module")
+def in_fragments(request, tmp_path_factory):
+    """Where a table of 30 fragments is, 2 rows each."""
+    place = tmp_path_factory.mktemp("fragments")
     if request.param == "runs of rds":
         for start in range(0, ROWS, 2):
             mode = "append" if start else "create"
-            write(result_dir, numbered_ids(2, start), DATA[start : start + 2], mode=mode)
+            write(place, numbered_ids(2, start), DATA[start : start + 2], mode=mode)
     else:
         # Rows of 2.0 are mapped however narrow.
         table = to_arrow(numbered_ids(ROWS), DATA)
-        store(result_dir, table, max_rows_per_file=2, max_rows_per_group=2, data_storage_version="2.0")
+        store(place, table, max_rows_per_file=2, max_rows_per_group=2, data_storage_version="2.0")
+    return place
+
+
+@pytest.fixture
+def fragments(in_fragments, result_dir):
+    shutil.copytree(in_fragments, result_dir)
     return rds.ResultDataset({}, result_dir)
 
 

@@ -24,12 +24,17 @@ LIBRARY = Path(_library.library()._name).resolve()
 OTHER_LIBRARY = Path(_umath_linalg.__file__)
 
 
-def build(out, **environment):
-    """Builds a wheel with the packages that are installed here; no network is needed."""
-    command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"]
+# With the packages that are installed here; no network is needed.
+PIP = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", ".", "--wheel-dir"]
+# What pip calls, in a third of the time.
+BACKEND = [sys.executable, "-c", "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"]
+
+
+def build(out, command=BACKEND, **environment):
+    """Builds a wheel."""
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment}
     return subprocess.run(
-        [*command, "--wheel-dir", out, PROJECT], env=environment, capture_output=True, text=True, check=False
+        [*command, out], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -37,7 +42,7 @@ def build(out, **environment):
 def wheel(tmp_path_factory):
     """A wheel of the library that is tested here."""
     out = tmp_path_factory.mktemp("wheel")
-    built = build(out, RDS_LIBRARY=str(LIBRARY))
+    built = build(out, PIP, RDS_LIBRARY=str(LIBRARY))
     assert built.returncode == 0, built.stderr
     (path,) = out.iterdir()
     return path
@@ -53,13 +58,14 @@ def bare(wheel, tmp_path_factory):
     for name in ("numpy", "numpy.libs", f"numpy-{np.__version__}.dist-info"):
         (packages / name).symlink_to(installed / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", place / "bin" / "python"]
-    subprocess.run([*pip, "install", "--quiet", "--no-index", wheel], check=True)
-    listed = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True)
-    assert {line.partition("==")[0] for line in listed.stdout.splitlines()} == {"numpy", "rds"}
+    run_in(place, *pip, "install", "--quiet", "--no-index", wheel)
+    listed = run_in(place, *pip, "list", "--format=freeze")
+    assert {line.partition("==")[0] for line in listed.splitlines()} == {"numpy", "rds"}
     return place
 
 
 def run_in(bare, *command):
+    """What a command prints that finds no other package than those of the environment."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RDS_", "PYTHON"))
     }
@@ -199,8 +205,8 @@ def test_without_the_sources_the_error_says_what_to_do(tmp_path):
     copied = tmp_path / "copied"
     ignored = shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__", "tests", ".*")
     shutil.copytree(PROJECT, copied, ignore=ignored)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "."]
     environment = {**os.environ, "RDS_LIBRARY": ""}
+    command = [*PIP, tmp_path]
     built = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
     assert built.returncode != 0
     assert "install it from a clone, or set RDS_LIBRARY" in built.stdout + built.stderr

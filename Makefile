@@ -19,8 +19,8 @@ CARGO := cargo
 CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
-.PHONY: help build demo test test-rust test-header test-c test-python test-install test-stress test-tsan fuzz test-torch test-libtorch test-hyrax bench bench-cpp \
-  docs dist cross install uninstall wheel licences header lint clean
+.PHONY: help build demo test test-rust test-header test-c test-python test-install test-packages test-wheel test-stress test-tsan \
+  fuzz test-torch test-libtorch test-hyrax bench bench-cpp docs dist cross install uninstall wheel licences deny header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
@@ -32,10 +32,13 @@ help:
 	@echo "make test-libtorch  a training loop in C++, where Debian's libtorch-dev is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
 	@echo "make build        the library: $(LIBRARY)"
-	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= DESTDIR=; make uninstall"
+	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= CMAKEDIR= DESTDIR=; make uninstall"
 	@echo "make wheel        a wheel for every Linux with glibc $(GLIBC) or later, in $(DIST)"
 	@echo "make cross        whether it compiles for $(CROSS)"
+	@echo "make test-packages  Debian's packages in a small Debian, recipes for conda and vcpkg, THIRD-PARTY; as root"
+	@echo "make test-wheel   the wheel and an installed tree in Debian 11 and 12; as root, some minutes the first time"
 	@echo "make licences     write THIRD-PARTY anew"
+	@echo "make deny         licences and sources of the crates, and advisories where their database can be fetched"
 	@echo "make header       write include/rds.h and include/rds.symbols anew"
 	@echo "make bench        benchmarks of rows against Lance and against plain memory"
 	@echo "make bench-cpp    a loop in C++ beside a plain map and beside fwrite"
@@ -143,14 +146,16 @@ bench-cpp: build
 DIST := dist
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+CMAKEDIR ?= $(LIBDIR)/cmake/rds
 DESTDIR ?=
-INSTALL = $(PYTHON) packaging/install.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)" --libdir "$(LIBDIR)" --dist $(DIST)
+INSTALL = $(PYTHON) packaging/install.py --destdir "$(DESTDIR)" --prefix "$(PREFIX)" --libdir "$(LIBDIR)" \
+  --cmakedir "$(CMAKEDIR)" --dist $(DIST)
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock build.rs include/rds.symbols packaging/link.py
 
 dist: $(DIST)/librds.a $(DIST)/librds.so
 
 $(DIST)/librds.a: $(SOURCES) | $(VENV)/.build-tools
-	@scripts/need-tools cargo cc ld objcopy
+	@scripts/need-tools cargo "$(firstword $(CC))" ld objcopy
 	$(CARGO) rustc $(CARGO_FLAGS) --lib --crate-type staticlib
 	$(PYTHON) packaging/link.py $(CARGO_TARGET_DIR)/release/librds.a $@
 
@@ -161,20 +166,20 @@ $(DIST)/librds.so: $(DIST)/librds.a
 GLIBC := 2.28
 ZIG = $(PY) -m ziglang cc -target $(shell uname -m)-linux-gnu.$(GLIBC)
 
-$(DIST)/wheel/librds.so: $(DIST)/librds.a $(VENV)/.wheel-tools
+$(DIST)/wheel/librds.so: $(DIST)/librds.a $(VENV)/.packaging-tools
 	$(PYTHON) packaging/link.py $< $@ --compiler "$(ZIG)"
 
 wheel: $(DIST)/wheel/librds.so
 	RDS_LIBRARY=$(CURDIR)/$< $(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) ./python_ctypes
 	$(PY) packaging/check_wheel.py $(DIST)/rds-*.whl --glibc $(GLIBC)
 
-$(VENV)/.wheel-tools: packaging/wheel-requirements.txt | $(VENV)/.build-tools
+$(VENV)/.packaging-tools: packaging/requirements.txt | $(VENV)/.build-tools
 	$(PY) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # Whether it compiles for other systems, as far as to what a linker is needed for.
 CROSS := aarch64-unknown-linux-gnu aarch64-apple-darwin
-cross: $(VENV)/.wheel-tools
+cross: $(VENV)/.packaging-tools
 	@scripts/need-tools cargo
 	rustup target add $(CROSS)
 	$(foreach target,$(CROSS),PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo-zigbuild check $(CARGO_FLAGS) --lib --target $(target) &&) true
@@ -185,18 +190,48 @@ install: dist
 uninstall:
 	$(INSTALL) --remove
 
-# What is linked in and under which licences; `deny.toml` says which may be.
+# What is linked in and under which licences; `deny.toml` says which may be. Minutes, for which `make test-packages` need not
+# ask: it looks whether THIRD-PARTY is of the crates of Cargo.lock.
 CARGO_ABOUT_VERSION := 0.9.3
 licences: $(TOOLS)/bin/cargo-about
 	$(TOOLS)/bin/cargo-about generate --locked -c packaging/licences/about.toml packaging/licences/about.hbs -o THIRD-PARTY
+	$(PYTHON) packaging/check_licences.py --append
 
 $(TOOLS)/bin/cargo-about:
 	$(CARGO) install cargo-about --version $(CARGO_ABOUT_VERSION) --locked --features cli --root $(TOOLS)
+
+# Which licences and sources there may be, and which advisories there are.
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check -D warnings licenses bans sources
+	@if $(CARGO_DENY) fetch db >/dev/null 2>&1; then $(CARGO_DENY) --locked check advisories; \
+	else echo "make deny: advisories were not checked: their database cannot be fetched here"; fi
+
+$(CARGO_DENY):
+	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(TOOLS)
 
 test-install: dist
 	@scripts/need-tools gcc g++ clang clang++ cmake pkg-config abidiff
 	$(PYTHON) packaging/test_install.py --build $(CARGO_TARGET_DIR)/test_install
 	$(PYTHON) packaging/test_abi.py --library $(DIST)/librds.so
+
+# The release that the library is built on: its libraries need no other glibc.
+SUITE ?= $(shell sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+PACKAGES := build/packages
+test-packages: export COMPRESSION = -Zgzip -z1
+test-packages: dist $(VENV)/.packaging-tools
+	@scripts/need-tools cmake debootstrap unshare
+	$(PYTHON) packaging/check_licences.py
+	$(PY) packaging/test_recipes.py
+	rm -rf $(PACKAGES) && mkdir -p $(PACKAGES)
+	packaging/deb $(PACKAGES) $(SUITE) >$(PACKAGES)/log || { tail -n 30 $(PACKAGES)/log; exit 1; }
+	cp packaging/try_debs.py packaging/checks.py docs/guide/programs/* THIRD-PARTY $(PACKAGES)
+	packaging/root $(SUITE) $(PACKAGES) python3 try_debs.py
+
+test-wheel: wheel
+	@scripts/need-tools debootstrap unshare
+	packaging/test_wheel $(PY) bullseye bookworm
 
 # One site: Doxygen's pages beside those of Sphinx, which link into them. A warning is an error.
 DOCS_VENV := .venv-docs

@@ -9,7 +9,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-CONTENTS = ("rds/librds.so", "rds/include/rds.h", "rds/include/rds.hpp", "licenses/LICENSE", "licenses/THIRD-PARTY")
+ROOT = Path(__file__).resolve().parent.parent
+# As they are in the checkout.
+COPIES = {"rds/include/rds.h": "include/rds.h", "rds/include/rds.hpp": "include/rds.hpp", "licenses/LICENSE": "LICENSE",
+          "licenses/THIRD-PARTY": "THIRD-PARTY"}
 # Of the system; what else a library asks for may not be there.
 ALLOWED = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libgcc_s.so.1", "ld-linux-x86-64.so.2",
            "ld-linux-aarch64.so.1"}
@@ -25,7 +28,9 @@ def main() -> None:
     parser.add_argument("--glibc", type=numbers, required=True, help="the latest that it may ask for")
     chosen = parser.parse_args()
     with zipfile.ZipFile(chosen.wheel) as wheel, tempfile.TemporaryDirectory() as directory:
-        missing = [end for end in CONTENTS if not any(name.endswith(end) for name in wheel.namelist())]
+        packed = {end: next((name for name in wheel.namelist() if name.endswith(end)), None) for end in ("rds/librds.so", *COPIES)}
+        missing = [end for end, name in packed.items() if name is None]
+        others = [end for end, file in COPIES.items() if packed[end] and wheel.read(packed[end]) != (ROOT / file).read_bytes()]
         library = wheel.extract("rds/librds.so", directory)
         output = subprocess.run(
             ["readelf", "--wide", "--dynamic", "--dyn-syms", "--version-info", library],
@@ -35,7 +40,7 @@ def main() -> None:
     needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", output))
     asked = max(map(numbers, re.findall(r"\bGLIBC_([\d.]+)", output)))
     tag = re.search(r"manylinux_(\d+)_(\d+)", chosen.wheel.name)
-    faults = [f"{end} is not in it" for end in missing]
+    faults = [f"{end} is not in it" for end in missing] + [f"{end} is not that of the checkout" for end in others]
     faults += [f"it needs {name}" for name in sorted(needed - ALLOWED)]
     if asked > chosen.glibc:
         faults.append(f"it needs glibc {asked}")

@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSION = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 
 
-def files(prefix: Path, libdir: Path, dist: Path) -> dict[Path, Path | str]:
+def files(prefix: Path, libdir: Path, cmakedir: Path, dist: Path) -> dict[Path, Path | str]:
     """What becomes of each file: a copy of another, or a text."""
     share = prefix / "share"
     texts = {
         libdir / "pkgconfig" / "rds.pc": "rds.pc.in",
-        libdir / "cmake" / "rds" / "rdsConfig.cmake": "rdsConfig.cmake.in",
-        libdir / "cmake" / "rds" / "rdsConfigVersion.cmake": "rdsConfigVersion.cmake.in",
+        cmakedir / "rdsConfig.cmake": "rdsConfig.cmake.in",
+        cmakedir / "rdsConfigVersion.cmake": "rdsConfigVersion.cmake.in",
     }
     copies = {
         libdir / f"librds.so.{VERSION}": dist / "librds.so",
@@ -30,12 +30,13 @@ def files(prefix: Path, libdir: Path, dist: Path) -> dict[Path, Path | str]:
         share / "doc" / "librds" / "THIRD-PARTY": ROOT / "THIRD-PARTY",
         share / "doc" / "librds" / "CHANGELOG.md": ROOT / "CHANGELOG.md",
     }
-    return copies | {at: filled(template, at.parent, prefix) for at, template in texts.items()}
+    return copies | {at: filled(template, at.parent, prefix, libdir) for at, template in texts.items()}
 
 
-def filled(template: str, directory: Path, prefix: Path) -> str:
+def filled(template: str, directory: Path, prefix: Path, libdir: Path) -> str:
     text = (ROOT / "packaging" / template).read_text()
-    values = {"VERSION": VERSION, "MAJOR": VERSION.split(".")[0], "PREFIX": os.path.relpath(prefix, directory)}
+    values = {"VERSION": VERSION, "MAJOR": VERSION.split(".")[0]}
+    values |= {"PREFIX": os.path.relpath(prefix, directory), "LIBDIR": os.path.relpath(libdir, directory)}
     return re.sub("@([A-Z]+)@", lambda found: values[found[1]], text)
 
 
@@ -48,19 +49,22 @@ def main() -> None:
     parser.add_argument("--destdir", default="", help="stands before every path, and is in no file")
     parser.add_argument("--prefix", type=Path, required=True)
     parser.add_argument("--libdir", type=Path, required=True)
+    parser.add_argument("--cmakedir", type=Path, required=True)
     parser.add_argument("--dist", type=Path, required=True, help="where librds.a and librds.so are")
     parser.add_argument("--remove", action="store_true")
     chosen = parser.parse_args()
-    if not (chosen.prefix.is_absolute() and chosen.libdir.is_absolute()):
-        parser.error(f"PREFIX is {chosen.prefix} and LIBDIR {chosen.libdir}; absolute paths are expected")
+    places = {"PREFIX": chosen.prefix, "LIBDIR": chosen.libdir, "CMAKEDIR": chosen.cmakedir}
+    for name, place in places.items():
+        if not place.is_absolute():
+            parser.error(f"{name} is {place}; an absolute path is expected")
     put = lambda path: Path(f"{chosen.destdir}{path}")
-    wanted = files(chosen.prefix, chosen.libdir, chosen.dist)
+    wanted = files(chosen.prefix, chosen.libdir, chosen.cmakedir, chosen.dist)
     linked = links(chosen.libdir)
     for path in map(put, [*wanted, *linked]):
         # Removed first: a program may have the old one mapped, and a link must not be written through.
         path.unlink(missing_ok=True)
     if chosen.remove:
-        for directory in (chosen.libdir / "cmake" / "rds", chosen.prefix / "share" / "doc" / "librds"):
+        for directory in (chosen.cmakedir, chosen.prefix / "share" / "doc" / "librds"):
             if put(directory).is_dir() and not any(put(directory).iterdir()):
                 put(directory).rmdir()
         return

@@ -8,11 +8,12 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from checks import Failed, report, run
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -23,19 +24,6 @@ STANDARDS = ("c99", "c11", "c++17", "c++20")
 SAYS = "row 1 has 3 and 4"
 # From a source of a page to its output.
 LONGEST_SECONDS = 5
-
-
-class Failed(Exception):
-    """What a command printed, or what it lacks."""
-
-
-def run(*command, environment=None, directory=None) -> str:
-    done = subprocess.run(
-        list(map(str, command)), env=environment, cwd=directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        raise Failed(f"{' '.join(map(str, command))} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Tree:
@@ -161,6 +149,12 @@ def man_pages_can_be_shown(tree: Tree) -> None:
             raise Failed(f"rds.1 does not say that {numbers[name]} is: {text}")
 
 
+def licences_are_those_of_the_checkout(tree: Tree) -> None:
+    for name in ("LICENSE", "THIRD-PARTY"):
+        if (tree.prefix / "share" / "doc" / "librds" / name).read_bytes() != (ROOT / name).read_bytes():
+            raise Failed(f"{name} is another")
+
+
 def uninstall_leaves_nothing(tree: Tree) -> None:
     run(*tree.make, "uninstall", *tree.places)
     left = [path for path in tree.staged.rglob("*") if not path.is_dir()]
@@ -176,14 +170,16 @@ def checks(tree: Tree):
                 name = f"{family} {standard} {'static' if static else 'shared'} by pkg-config"
                 yield name, lambda f=family, s=standard, t=static: by_pkg_config(tree, f, s, t)
         yield f"{family} by CMake", lambda f=family: by_cmake(tree, f)
-    for check in (
+    together = (
         version_is_checked_by_cmake,
         codecs_of_its_own,
         only_functions_of_the_interface,
         links_lead_to_the_library,
         man_pages_can_be_shown,
+        licences_are_those_of_the_checkout,
         uninstall_leaves_nothing,
-    ):
+    )
+    for check in together:
         yield check.__name__.replace("_", " "), lambda check=check: check(tree)
 
 
@@ -193,19 +189,8 @@ def main() -> int:
     parser.add_argument("--libdir", default="lib/x86_64-linux-gnu", help="below the prefix")
     chosen = parser.parse_args()
     chosen.build.mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
     with tempfile.TemporaryDirectory(dir=chosen.build) as work:
-        tree = Tree(Path(work), chosen.libdir)
-        for name, check in checks(tree):
-            try:
-                check()
-                passed += 1
-                print(f"ok {name}", flush=True)
-            except Failed as error:
-                failed += 1
-                print(f"FAILED {name}: {error}", flush=True)
-    print(f"install: {passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+        return report("install", checks(Tree(Path(work), chosen.libdir)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+# Runs the portfile without vcpkg: cmake -DCURRENT_PACKAGES_DIR=... -DPORT=librds -P try.cmake
+# Its functions are stood in for by what they are documented to do.
+cmake_minimum_required(VERSION 3.18)
+set(TARGET_TRIPLET x64-linux)
+
+function(vcpkg_execute_required_process)
+  cmake_parse_arguments(PARSE_ARGV 0 given "" "WORKING_DIRECTORY;LOGNAME" "COMMAND")
+  if(NOT given_COMMAND OR NOT given_WORKING_DIRECTORY OR NOT given_LOGNAME OR given_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "vcpkg_execute_required_process(${ARGN})")
+  endif()
+  execute_process(COMMAND ${given_COMMAND} WORKING_DIRECTORY ${given_WORKING_DIRECTORY} RESULT_VARIABLE result)
+  if(result)
+    message(FATAL_ERROR "${given_COMMAND} ended with ${result}")
+  endif()
+endfunction()
+
+function(vcpkg_install_copyright)
+  cmake_parse_arguments(PARSE_ARGV 0 given "" "COMMENT" "FILE_LIST")
+  if(NOT given_FILE_LIST OR given_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "vcpkg_install_copyright(${ARGN})")
+  endif()
+  foreach(file IN LISTS given_FILE_LIST)
+    file(READ ${file} text)
+    file(APPEND ${CURRENT_PACKAGES_DIR}/share/${PORT}/copyright "${text}")
+  endforeach()
+endfunction()
+
+include(${CMAKE_CURRENT_LIST_DIR}/${PORT}/portfile.cmake)
+if(NOT VCPKG_BUILD_TYPE STREQUAL "release" AND NOT IS_DIRECTORY ${CURRENT_PACKAGES_DIR}/debug)
+  message(FATAL_ERROR "nothing is built for debugging")
+endif()

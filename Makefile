@@ -55,7 +55,7 @@ $(LIBRARY): | $(VENV)/.build-tools
 	@test -e $@ || echo "The first build compiles Lance: some 18 minutes on 2 idle cores, shown below crate by crate."
 	$(CARGO) build $(CARGO_FLAGS) --lib
 	@ln -sf librds.so $@.0  # the name that programs linked with it look for
-	@ln -sf $@ python_ctypes/rds/librds.so  # where the package looks
+	@ln -sf $@ python_ctypes/rds/librds.so.0  # where the package looks
 
 demo: build $(VENV)/.installed
 	$(PY) examples/demo.py demo_output

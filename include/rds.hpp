@@ -69,11 +69,13 @@
 #include "rds.h"
 
 namespace rds {
-/* One program may be linked of parts with and without exceptions, whose functions differ: they must not be mixed up. */
+/* One program may be linked of parts with and without exceptions, or of other versions of this header, whose functions
+ * differ: they must not be mixed up. */
+static_assert(RDS_VERSION_MAJOR == 0 && RDS_VERSION_MINOR == 2, "the inline namespace has the name of the version");
 #ifdef __cpp_exceptions
-inline namespace throwing {
+inline namespace throwing_0_2 {
 #else
-inline namespace aborting {
+inline namespace aborting_0_2 {
 #endif
 
 /* ---- Errors ------------------------------------------------------------------------------------ */

@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--glibc", type=numbers, required=True, help="the latest that it may ask for")
     chosen = parser.parse_args()
     with zipfile.ZipFile(chosen.wheel) as wheel, tempfile.TemporaryDirectory() as directory:
-        packed = {end: next((name for name in wheel.namelist() if name.endswith(end)), None) for end in ("rds/librds.so", *COPIES)}
+        packed = {end: next((name for name in wheel.namelist() if name.endswith(end)), None) for end in ("rds/librds.so.0", *COPIES)}
         missing = [end for end, name in packed.items() if name is None]
         others = [end for end, file in COPIES.items() if packed[end] and wheel.read(packed[end]) != (ROOT / file).read_bytes()]
-        library = wheel.extract("rds/librds.so", directory)
+        library = wheel.extract("rds/librds.so.0", directory)
         output = subprocess.run(
             ["readelf", "--wide", "--dynamic", "--dyn-syms", "--version-info", library],
             capture_output=True, text=True, check=True,

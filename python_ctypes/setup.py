@@ -98,7 +98,7 @@ class BuildPy(build_py):
         super().run()
         if not self.editable_mode:
             package = Path(self.build_lib) / "rds"
-            shutil.copyfile(library(), package / "librds.so")
+            shutil.copyfile(library(), package / "librds.so.0")
             (package / "include").mkdir(exist_ok=True)
             for header in ("rds.h", "rds.hpp"):
                 shutil.copyfile(CLONE / "include" / header, package / "include" / header)

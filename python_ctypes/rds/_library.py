@@ -159,12 +159,12 @@ def path_bytes(location: str | os.PathLike) -> bytes:
 
 
 def get_library() -> str:
-    """The librds.so that this package uses, to link programs with.
+    """The library that this package uses, to link programs with: by its path, and with its directory as their rpath.
 
     Returns
     -------
     str
-        Its path.
+        Its path. In a wheel and in a system it ends in a name that loaders look for.
     """
     return str(_places.file_of(library()))
 
@@ -190,7 +190,7 @@ def _open(path: str) -> ctypes.CDLL:
         lib = ctypes.CDLL(path)
         lib.rds_check_abi
     except OSError as error:
-        if path == _places.INSTALLED:
+        if path == _places.NAME:
             raise OSError(_places.not_found(error)) from error
         raise OSError(f"cannot open librds: {error}; check RDS_LIBRARY") from error
     except AttributeError as error:

@@ -6,8 +6,8 @@ import ctypes
 import os
 from pathlib import Path
 
-# The library of a system, by the name that its loader looks for.
-INSTALLED = "librds.so.0"
+# The library by the name that loaders look for: in the package too, so that programs linked with that find it.
+NAME = "librds.so.0"
 
 _HERE = Path(__file__).resolve().parent
 
@@ -17,13 +17,13 @@ def to_open() -> str:
     chosen = os.environ.get("RDS_LIBRARY")
     if chosen:
         return chosen
-    bundled = _HERE / "librds.so"
-    return str(bundled) if bundled.exists() else INSTALLED
+    bundled = _HERE / NAME
+    return str(bundled) if bundled.exists() else NAME
 
 
 def not_found(error: OSError) -> str:
     return (
-        f"librds was not found: RDS_LIBRARY is not set, {_HERE / 'librds.so'} is not there, and the system has "
+        f"librds was not found: RDS_LIBRARY is not set, {_HERE / NAME} is not there, and the system has "
         f"none ({error}). Install librds, or set RDS_LIBRARY to the path of a librds.so"
     )
 

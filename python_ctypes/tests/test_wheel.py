@@ -75,7 +75,7 @@ def run_in(bare, *command):
 
 
 def test_the_wheel_holds_the_library_as_it_was_built(wheel):
-    with zipfile.ZipFile(wheel) as archive, archive.open("rds/librds.so") as packed:
+    with zipfile.ZipFile(wheel) as archive, archive.open("rds/librds.so.0") as packed:
         assert hashlib.sha256(packed.read()).digest() == hashlib.sha256(LIBRARY.read_bytes()).digest()
 
 
@@ -87,7 +87,7 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel):
         path for path in (PROJECT / "rds").rglob("*") if path.suffix in kept or path.name == "py.typed"
     }
     headers = {"rds/include/rds.h", "rds/include/rds.hpp"}
-    assert packed == {str(path.relative_to(PROJECT)) for path in sources} | headers | {"rds/librds.so"}
+    assert packed == {str(path.relative_to(PROJECT)) for path in sources} | headers | {"rds/librds.so.0"}
 
 
 def test_the_wheel_has_the_licences_of_what_is_in_it(wheel):

@@ -156,7 +156,7 @@ dist: $(DIST)/librds.a $(DIST)/librds.so
 
 $(DIST)/librds.a: $(SOURCES) | $(VENV)/.build-tools
 	@scripts/need-tools cargo "$(firstword $(CC))" ld objcopy
-	$(CARGO) rustc $(CARGO_FLAGS) --lib --crate-type staticlib
+	$(CARGO) build $(CARGO_FLAGS) --lib
 	$(PYTHON) packaging/link.py $(CARGO_TARGET_DIR)/release/librds.a $@
 
 $(DIST)/librds.so: $(DIST)/librds.a

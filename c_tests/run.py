@@ -146,7 +146,7 @@ def run(command: list[str], seconds: int = 120, **kwargs) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def link_library(library: Path, build: Path, runtime: Path | None) -> Path:
+def link_library(library: Path, build: Path, runtime: Path | None = None) -> Path:
     """A directory with the library under the names that the linker and the loader look for, and the runtime."""
     directory = build / "lib"
     directory.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import common
 from common import Child, Told, expect
 
 ROUNDS_OF_A_TABLE = 20
+MOST_ATTEMPTS = 50
 
 
 class Table:
@@ -93,7 +94,7 @@ def recover(table: Table, log) -> None:
     expect(told.error is None or (told.error[0] == 4 and not table.path.exists()), f"recover: {told.error}")
 
 
-def one_round(table: Table, number: int, chance, counts, log) -> None:
+def one_round(table: Table, number: int, is_last: bool, chance, counts, log) -> None:
     table.pending = None
     mode = "append" if table.has_version() else "create"
     if mode == "append" and chance.random() < 0.08:
@@ -102,8 +103,11 @@ def one_round(table: Table, number: int, chance, counts, log) -> None:
         recover(table, log)
         table.check(counts, complete=True)
     kill_writer(table, f"r{number}", mode, chance, counts, log)
-    while chance.random() < 0.25:
+    attempts = 0
+    # A short run may have had none by chance.
+    while chance.random() < 0.25 or is_last and counts["kills_in_recovery"] == 0 and attempts < MOST_ATTEMPTS:
         kill_recovery(table, chance, counts, log)
+        attempts += 1
     if table.pending is None:
         table.check(counts, complete=False)
         if table.has_version() and chance.random() < 0.2:
@@ -126,7 +130,7 @@ def run(chosen, place, counts) -> None:
                 shutil.rmtree(table.path)
             table = Table(place / f"t{number}.lance")
         try:
-            one_round(table, number, chance, counts, place / "log")
+            one_round(table, number, number + 1 == chosen.rounds, chance, counts, place / "log")
         except common.Failure as failure:
             raise common.Failure(f"round {number}: {failure}") from failure
     recover(table, place / "log")

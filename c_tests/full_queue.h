@@ -24,13 +24,15 @@ struct asked {
 static inline int ask(void *data) {
     struct asked *asked = (struct asked *)data;
     uint64_t calls = __atomic_add_fetch(&asked->calls, 1, __ATOMIC_SEQ_CST);
-    asked->of_others += !pthread_equal(pthread_self(), asked->caller);
+    int of_other = !pthread_equal(pthread_self(), asked->caller);
+    __atomic_add_fetch(&asked->of_others, (uint64_t)of_other, __ATOMIC_SEQ_CST);
     if (asked->calls_back) {
         rds_write_stats stats = stats_of(asked->writer);
         CHECK(stats.accepted_rows > 0);
-        asked->nested += 1;
+        __atomic_add_fetch(&asked->nested, 1, __ATOMIC_SEQ_CST);
     }
-    return asked->stops_at && calls >= asked->stops_at;
+    uint64_t stops_at = __atomic_load_n(&asked->stops_at, __ATOMIC_SEQ_CST);
+    return stops_at && calls >= stops_at;
 }
 
 struct full {

@@ -177,9 +177,9 @@ static void check_another_thread(const char *path, uint32_t flags) {
     CHECK((calls > 0) == (flags == 0));
     /* About twenty a second, not one for each time that it looks. */
     CHECK(calls < 1000);
-    CHECK_NUMBER(full.asked.of_others, 0);
-    CHECK(flags || full.asked.nested > 0);
-    full.asked.stops_at = 1;
+    CHECK_NUMBER(__atomic_load_n(&full.asked.of_others, __ATOMIC_SEQ_CST), 0);
+    CHECK(flags || __atomic_load_n(&full.asked.nested, __ATOMIC_SEQ_CST) > 0);
+    __atomic_store_n(&full.asked.stops_at, 1, __ATOMIC_SEQ_CST);
     rds_status status = rds_writer_abort(full.writer);
     CHECK(status == RDS_OK || status == RDS_ERR_CANCELLED || status == RDS_ERR_IO);
     pthread_join(thread, NULL);

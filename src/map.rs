@@ -113,7 +113,12 @@ pub fn leave_to_others() {
     MOST.store((MAPS.load(Ordering::Relaxed) / 2).max(1), Ordering::Relaxed);
 }
 
-fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+#[cfg(target_os = "linux")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_os = "linux"))]
+type Resource = libc::c_int;
+
+fn limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the struct is written to during the call only.
     let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
@@ -143,6 +148,13 @@ pub fn prefetch(bytes: &[u8]) {
 }
 
 /// How often the calling thread waited for a page from disk; none, if the kernel does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn page_faults() -> Option<i64> {
+    None
+}
+
+/// As above.
+#[cfg(target_os = "linux")]
 pub fn page_faults() -> Option<i64> {
     // SAFETY: all zeros is a value of the struct, which is of numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

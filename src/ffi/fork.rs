@@ -5,6 +5,7 @@
 //! of its parent for its own. So registrations of this library come here instead: a `pthread_atfork` of its own, hidden
 //! from everybody else, comes before that of libc.
 
+#[cfg(target_os = "linux")]
 use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::ptr::{null, null_mut};
 
 use crate::ffi::barrier;
-use crate::ffi::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering, global};
+use crate::ffi::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering, global};
 use crate::ffi::thread::HERE;
 
 /// Calls within calls, through callbacks, that one thread can make.
@@ -53,9 +53,9 @@ global! {
 global! {
     /// Gives the record of a thread back when the thread ends. Not a destructor of a thread local, which would
     /// be gone while those of others still call.
-    static AT_END: AtomicU32 = AtomicU32::new(NONE);
+    static AT_END: AtomicU64 = AtomicU64::new(NONE);
 }
-const NONE: u32 = u32::MAX;
+const NONE: u64 = u64::MAX;
 
 /// A place to say what the calling thread uses; it uses nothing more when this is dropped.
 pub struct Pin {
@@ -130,7 +130,7 @@ pub fn prepare() {
     let mut key = 0;
     // SAFETY: there is room for the key; the function lives as long as the library.
     if unsafe { libc::pthread_key_create(&raw mut key, Some(give_back)) } == 0 {
-        AT_END.store(key, Ordering::Release);
+        AT_END.store(key as u64, Ordering::Release);
     }
 }
 
@@ -143,7 +143,7 @@ fn lease() -> &'static Record {
     if key != NONE {
         // Without memory for it the record is not used again.
         // SAFETY: a key of our own, whose value is a record.
-        unsafe { libc::pthread_setspecific(key, (&raw const *record).cast()) };
+        unsafe { libc::pthread_setspecific(key as _, (&raw const *record).cast()) };
     }
     record
 }

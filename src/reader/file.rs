@@ -3,7 +3,6 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,8 +14,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lance_encoding::EncodingsIo;
-
-use rustix::fs::Advice;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
@@ -135,12 +132,16 @@ impl DataFile {
         result.map_err(|error| error.context(self.path.display()))
     }
 
-    /// Asks the system to read a part from disk, without waiting for it.
+    /// Asks the system to read a part from disk, without waiting for it, where it can be asked.
+    #[cfg(not(target_os = "linux"))]
+    fn read_ahead(&self, _: &Range<u64>) {}
+
+    #[cfg(target_os = "linux")]
     fn read_ahead(&self, range: &Range<u64>) {
         if let Access::Descriptor(held) | Access::Map(_, Some(held)) = &self.access {
-            let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+            let length = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
             // It is advice: what is not read now is read when it is asked for.
-            let _ = rustix::fs::fadvise(&held.0, range.start, length, Advice::WillNeed);
+            let _ = rustix::fs::fadvise(&held.0, range.start, length, rustix::fs::Advice::WillNeed);
         }
     }
 

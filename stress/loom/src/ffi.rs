@@ -6,7 +6,7 @@ pub mod handle;
 pub mod pin;
 
 pub mod sync {
-    pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
     macro_rules! global {
         ($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;) => {

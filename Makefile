@@ -180,7 +180,7 @@ $(VENV)/.packaging-tools: packaging/requirements.txt | $(VENV)/.build-tools
 # Whether it compiles for another processor, up to the linker. Those of the C parts are compiled by Debian's GCC for it.
 CROSS := aarch64-unknown-linux-gnu
 cross: | $(VENV)/.build-tools
-	@scripts/need-tools cargo aarch64-linux-gnu-gcc
+	@scripts/need-tools cargo rustup aarch64-linux-gnu-gcc
 	rustup target add $(CROSS)
 	$(CARGO) check $(CARGO_FLAGS) --lib --target $(CROSS)
 

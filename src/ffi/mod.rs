@@ -2,9 +2,10 @@
 //! into the safe core, and writes its outputs.
 //!
 //! `boundary` turns results and panics into statuses, `handle` turns tokens into objects, which
-//! `pin` keeps alive during a call, with the atomics of `sync` and the fences of `barrier`. `args` turns pointers into borrows,
-//! `options` reads sized structs, `arrow` and `dlpack` move arrays across; `arrow_check` looks first whether
-//! these are what they say. `load` is what happens when the library is loaded, `fork` when a process forks.
+//! `pin` keeps alive during a call, with the atomics of `sync` and the fences of `barrier`. `args` turns
+//! pointers into borrows, `options` reads sized structs, `arrow` and `dlpack` move arrays across; `arrow_check`
+//! looks first whether these are what they say. `load` is what happens when the library is loaded, `fork` when
+//! a process forks.
 
 #![allow(clippy::missing_safety_doc)] // the docs of exported functions are the header's
 

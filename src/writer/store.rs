@@ -28,8 +28,8 @@ use crate::writer::syncer::{Pending, Syncer};
 use crate::writer::versions::Versions;
 use crate::writer::{CommitInfo, Durability, Mode};
 
-/// How much of small batches in the heap waits for the disk before it is set to work on it: a segment of the journal is of no use any more
-/// soon after it is full.
+/// How much of small batches in the heap waits for the disk before it is set to work on it: a segment of the journal
+/// is of no use any more soon after it is full.
 const BATCH_SYNC_BYTES: u64 = 2 << 20;
 
 pub struct Store {

@@ -74,6 +74,14 @@ SECTIONS = {
         rds_reader_id rds_reader_ids
         RDS_ROW_NONE rds_reader_find rds_reader_find_all
     """,
+    "Loaders": """
+        rds_loader
+        rds_loader_order rds_loader_tail rds_loader_table rds_loader_weights rds_loader_options rds_loader_open
+        rds_loader_batch rds_loader_next rds_loader_release
+        RDS_POSITION_BYTES rds_position rds_loader_state rds_loader_seek
+        rds_load_stats rds_loader_stats rds_loader_fd
+        rds_loader_close
+    """,
 }
 
 # The last line of after_includes in cbindgen.toml.

@@ -3058,6 +3058,616 @@ enum rds_status rds_reader_find_all(const struct rds_reader *reader,
                                     uint64_t capacity,
                                     uint64_t *out_count);
 
+/* ---- Loaders ---------------------------------------------------------------------------------- */
+
+/**
+ * A loader: goes through the rows of tables in batches, epoch after epoch. Opaque; made by rds_loader_open().
+ */
+typedef struct rds_loader rds_loader;
+
+/**
+ * In which order a loader goes through the rows of an epoch.
+ */
+typedef enum rds_loader_order {
+  /**
+   * Shuffled: each row once, in an order that seed and epoch say. See the page on the order of rows.
+   */
+  RDS_ORDER_SHUFFLED = 0,
+  /**
+   * As they are numbered, or listed.
+   */
+  RDS_ORDER_IN_ORDER = 1,
+} rds_loader_order;
+
+/**
+ * What a loader does with the rows at the end of an epoch that fill no step.
+ */
+typedef enum rds_loader_tail {
+  /**
+   * They are a step with fewer rows, shared evenly: a rank may have none of them.
+   */
+  RDS_TAIL_SHORT = 0,
+  /**
+   * The step is filled up with the first rows of the same epoch: rds_loader_batch.pad_rows.
+   */
+  RDS_TAIL_PAD = 1,
+  /**
+   * They are left out.
+   */
+  RDS_TAIL_DROP = 2,
+} rds_loader_tail;
+
+/**
+ * Another table that a loader mixes with its first. Initialise with RDS_LOADER_TABLE_INIT.
+ */
+typedef struct rds_loader_table {
+  /**
+   * sizeof(rds_loader_table).
+   */
+  size_t struct_size;
+  /**
+   * It has the columns chosen, by name, of the same dtype and shape.
+   */
+  const struct rds_reader *reader;
+  /**
+   * As in rds_loader_options.
+   */
+  const uint64_t *rows;
+  /**
+   * As in rds_loader_options.
+   */
+  uint64_t first_row;
+  /**
+   * As in rds_loader_options.
+   */
+  uint64_t row_count;
+} rds_loader_table;
+
+/**
+ * An rds_loader_table whose struct_size is set, with every other field at its default.
+ */
+#define RDS_LOADER_TABLE_INIT {sizeof(rds_loader_table), NULL, NULL, 0, 0}
+
+/**
+ * How often rows of each table come, from a position on. Initialise with RDS_LOADER_WEIGHTS_INIT.
+ */
+typedef struct rds_loader_weights {
+  /**
+   * sizeof(rds_loader_weights).
+   */
+  size_t struct_size;
+  /**
+   * The epoch from which on.
+   */
+  uint64_t epoch;
+  /**
+   * The rows of that epoch that all ranks together have consumed before.
+   */
+  uint64_t consumed;
+  /**
+   * One for each table, that of the reader first; 0 for none of it. Not all 0.
+   */
+  const uint64_t *weights;
+  /**
+   * How many: as many as there are tables.
+   */
+  size_t weight_count;
+} rds_loader_weights;
+
+/**
+ * An rds_loader_weights whose struct_size is set, with every other field at its default.
+ */
+#define RDS_LOADER_WEIGHTS_INIT {sizeof(rds_loader_weights), 0, 0, NULL, 0}
+
+/**
+ * Options of rds_loader_open(). Zero means the default. Initialise with RDS_LOADER_OPTIONS_INIT.
+ */
+typedef struct rds_loader_options {
+  /**
+   * sizeof(rds_loader_options).
+   */
+  size_t struct_size;
+  /**
+   * Rows of a step that one rank takes. This or global_batch_rows must be given.
+   */
+  uint64_t batch_rows;
+  /**
+   * Rows of a step over all ranks; ranks take even shares of it, though they need not be equal. Instead of
+   * batch_rows, which are multiplied by world_size.
+   */
+  uint64_t global_batch_rows;
+  /**
+   * Which rank this is, below world_size.
+   */
+  uint32_t rank;
+  /**
+   * Ranks that share each step; default 1.
+   */
+  uint32_t world_size;
+  /**
+   * Which worker of the rank this is, below worker_count.
+   */
+  uint32_t worker;
+  /**
+   * Workers that share what the rank takes of a step, or with RDS_LOADER_WHOLE_STEPS take steps in turn; default 1.
+   */
+  uint32_t worker_count;
+  /**
+   * An rds_loader_order; default RDS_ORDER_SHUFFLED.
+   */
+  uint32_t order;
+  /**
+   * An rds_loader_tail; default RDS_TAIL_SHORT.
+   */
+  uint32_t tail;
+  /**
+   * Rows that follow each other and stay together in a shuffled order, for disks that are slow at single rows; default 1.
+   */
+  uint64_t clump_rows;
+  /**
+   * Says with the epoch what the shuffled order is.
+   */
+  uint64_t seed;
+  /**
+   * The first epoch; default 0.
+   */
+  uint64_t epoch;
+  /**
+   * row_count rows of the table, of which an epoch consists; a row that is listed twice comes twice. NULL for a
+   * range. Copied.
+   */
+  const uint64_t *rows;
+  /**
+   * Without rows: the first row of the range. With rows 0.
+   */
+  uint64_t first_row;
+  /**
+   * How many rows; default all from first_row on. With rows must be given.
+   */
+  uint64_t row_count;
+  /**
+   * Numbers of tensor columns of the reader, each once; NULL means all; with column_count 0 and not NULL, none:
+   * then batches are numbers of rows.
+   */
+  const uint32_t *columns;
+  /**
+   * How many.
+   */
+  size_t column_count;
+  /**
+   * Other tables, whose rows are mixed with those of the reader. NULL only if other_count is 0. Copied.
+   */
+  const struct rds_loader_table *others;
+  /**
+   * How many.
+   */
+  size_t other_count;
+  /**
+   * With others: how often rows of each come, each from its position on, in the order of positions; before the first,
+   * and without any, as often as each table has rows. NULL only if weights_count is 0. Copied.
+   */
+  const struct rds_loader_weights *weights;
+  /**
+   * How many.
+   */
+  size_t weights_count;
+  /**
+   * With others: rows of an epoch; default those of all tables together. A table that is through begins anew.
+   */
+  uint64_t epoch_rows;
+  /**
+   * Memory of the caller that batches are put into: the targets of one buffer, one for each column chosen in that
+   * order, then those of the next. Each has room for the rows of the largest batch. NULL for memory of the loader.
+   */
+  const struct rds_target *targets;
+  /**
+   * How many: a multiple of the columns chosen.
+   */
+  size_t target_count;
+  /**
+   * Bytes of buffers at most, those that are lent too; default 256 MiB, or those of two batches if that is more. With
+   * targets 0.
+   */
+  uint64_t max_bytes;
+  /**
+   * Batches that are gathered before they are asked for, if there are buffers; default 8.
+   */
+  uint32_t ahead;
+  /**
+   * Threads that gather; default half of the cores, 1 to 4.
+   */
+  uint32_t threads;
+  /**
+   * Or-ed RDS_LOADER_*, or 0.
+   */
+  uint32_t flags;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+  /**
+   * Asked some twenty times a second by rds_loader_next() while it waits. A non-zero return ends the wait with
+   * RDS_ERR_CANCELLED; nothing is lost. Default none.
+   */
+  rds_waiting_callback waiting;
+  /**
+   * Handed to waiting as it is. Both must live as long as the loader.
+   */
+  void *user_data;
+} rds_loader_options;
+
+/**
+ * rds_loader_options.flags: there is no table. The reader is NULL, row_count is given, and batches are numbers of rows.
+ */
+#define RDS_LOADER_NO_TABLE 1u
+
+/**
+ * rds_loader_options.flags: no threads: rds_loader_next() gathers on the thread that calls it.
+ */
+#define RDS_LOADER_NO_THREADS 2u
+
+/**
+ * rds_loader_options.flags: workers do not share a step but take whole steps in turn, as those of PyTorch's DataLoader
+ * do. The position of a worker is then that before the round of steps in which its next one is.
+ */
+#define RDS_LOADER_WHOLE_STEPS 4u
+
+/**
+ * rds_loader_options.flags: only calls of the main thread of the process ask waiting, as with
+ * RDS_WRITER_WAITING_MAIN_THREAD.
+ */
+#define RDS_LOADER_WAITING_MAIN_THREAD 8u
+
+/**
+ * An rds_loader_options whose struct_size is set, with every other field at its default.
+ */
+#define RDS_LOADER_OPTIONS_INIT {sizeof(rds_loader_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, NULL, 0, NULL, 0, NULL, 0, 0, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL}
+
+/**
+ * Opens a loader: it gives the rows of a table, or of several that it mixes, batch by batch and epoch after epoch, and
+ * each row of an epoch once. It keeps the snapshots that the readers show now, whatever becomes of these.
+ *
+ * @param[in] reader a reader; NULL with RDS_LOADER_NO_TABLE only. It is not needed afterwards.
+ * @param[in] options how many rows a batch has, in which order, of which columns; a batch size must be given. Copied.
+ * @param[out] out_loader the loader; NULL on failure.
+ * @return RDS_OK the loader stands before the first row of options.epoch.
+ * @return RDS_ERR_INVALID_HANDLE reader or one of options.others is no open reader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_loader or options are NULL or malformed; there is no such column, rank or
+ * worker; the tail is dropped and leaves no step; memory of the caller is too small; or a batch needs more than
+ * options.max_bytes.
+ * @return RDS_ERR_OUT_OF_RANGE a table does not have all the rows asked for.
+ * @return RDS_ERR_SCHEMA_MISMATCH another table lacks a column chosen, or has it with another dtype or shape.
+ * @return RDS_ERR_NOT_SUPPORTED a field of options is not known to this build.
+ * @return RDS_ERR_INVALID_STATE too many loaders are open.
+ * @return RDS_ERR_IO there is no memory for the list of rows.
+ * @return RDS_ERR_PANIC a defect of librds. On any failure no loader is open.
+ *
+ * @par Ownership
+ * out_loader is the caller's, to be closed with rds_loader_close(). Memory of options.targets is written
+ * to by other threads until then.
+ * @par Thread safety
+ * any thread. In a forked child a loader of the parent goes on from where it was there, with threads and
+ * buffers of its own; memory of options.targets is written to by both.
+ * @par Blocking
+ * never; nothing is read, and no thread starts, before the first batch is asked for.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_open(const struct rds_reader *reader,
+                                const struct rds_loader_options *options,
+                                struct rds_loader **out_loader);
+
+/**
+ * What rds_loader_next() gives: the rows of a step that this rank and worker take. Initialise with
+ * RDS_LOADER_BATCH_INIT.
+ */
+typedef struct rds_loader_batch {
+  /**
+   * sizeof(rds_loader_batch).
+   */
+  size_t struct_size;
+  /**
+   * Their numbers, row_count of them. NULL if there are none.
+   */
+  const uint64_t *rows;
+  /**
+   * Of which table each is: 0 for that of the reader, 1 for the first of the others. NULL without others.
+   */
+  const uint32_t *tables;
+  /**
+   * For each column chosen, in that order, where its row_count rows lie, one after the other in C order, or at the
+   * stride of its target. Memory of the loader is aligned to 64 bytes. NULL if there are none.
+   */
+  void *const *columns;
+  /**
+   * How many.
+   */
+  size_t column_count;
+  /**
+   * Rows of the batch; 0 at the end of an epoch, and for who has no share of a short step.
+   */
+  uint64_t row_count;
+  /**
+   * How many of them, at their end, fill the last step of the epoch up, and came in this epoch before.
+   */
+  uint64_t pad_rows;
+  /**
+   * Rows of the step over all ranks and workers, those that fill it up too; 0 if the epoch is over: the next batch is
+   * the first of the next one.
+   */
+  uint64_t step_rows;
+  /**
+   * The epoch.
+   */
+  uint64_t epoch;
+  /**
+   * Rows of the epoch that came before the step, over all ranks.
+   */
+  uint64_t consumed;
+  /**
+   * Names the memory, for rds_loader_release(); 0 if there is none to release.
+   */
+  uint64_t buffer;
+} rds_loader_batch;
+
+/**
+ * An rds_loader_batch whose struct_size is set, with every other field at its default.
+ */
+#define RDS_LOADER_BATCH_INIT {sizeof(rds_loader_batch), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0}
+
+/**
+ * Gives the next batch: what this rank and worker take of the next step, gathered.
+ *
+ * A loop over an epoch: `while (rds_loader_next(loader, &batch) == RDS_OK && batch.step_rows != 0)`, with
+ * rds_loader_release() at the end of its body. After the last step of an epoch one call gives a batch with step_rows 0;
+ * the next one begins the next epoch.
+ *
+ * @param[in] loader a loader.
+ * @param[out] out_batch initialised with RDS_LOADER_BATCH_INIT. Written on success only.
+ * @return RDS_OK out_batch is the batch, and the loader stands behind its step.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_batch is NULL or malformed.
+ * @return RDS_ERR_NO_ROOM all buffers are lent; release one. The loader is as it was.
+ * @return RDS_ERR_CANCELLED rds_loader_options.waiting asked to stop, or the loader was closed meanwhile; as above.
+ * @return RDS_ERR_NOT_SUPPORTED the tensor of a row is null, or Lance cannot read the files of the table; as above.
+ * @return RDS_ERR_CORRUPT a file of the table is damaged; as above.
+ * @return RDS_ERR_NOT_FOUND a file of the table is gone; as above.
+ * @return RDS_ERR_IO the operating system refused, or there is no memory for a buffer; as above.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
+ *
+ * @par Ownership
+ * what out_batch points to is lent, until it is released or the loader is closed; it may be written to.
+ * @par Thread safety
+ * any thread, many at once: each gets another batch.
+ * @par Blocking
+ * until the batch is gathered. It is ready, as a rule, if the caller was slower than memory or disk.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_next(struct rds_loader *loader,
+                                struct rds_loader_batch *out_batch);
+
+/**
+ * Gives the memory of a batch back, for another one.
+ *
+ * @param[in] loader a loader.
+ * @param[in] buffer rds_loader_batch.buffer; 0 does nothing.
+ * @return RDS_OK the memory is not the caller's any more.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT no batch has that buffer: it was released.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
+ *
+ * @par Ownership
+ * what the batch pointed to must not be used any more.
+ * @par Thread safety
+ * any thread.
+ * @par Blocking
+ * never.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_release(struct rds_loader *loader,
+                                   uint64_t buffer);
+
+/**
+ * The bytes of a position.
+ */
+#define RDS_POSITION_BYTES 64
+
+/**
+ * Where a loader is, equal on all ranks. Its bytes may be stored, and mean the same everywhere: the page on the order
+ * of rows has their layout.
+ */
+typedef struct rds_position {
+  /**
+   * As rds_loader_state() wrote them.
+   */
+  uint8_t bytes[RDS_POSITION_BYTES];
+} rds_position;
+
+/**
+ * Tells where a loader is: behind the last step that rds_loader_next() gave, whatever was gathered ahead.
+ *
+ * @param[in] loader a loader.
+ * @param[out] out_position the position; zeros on failure.
+ * @return RDS_OK out_position is the position, the same on all ranks that are behind the same step.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_position is NULL.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
+ *
+ * @par Ownership
+ * nothing is passed.
+ * @par Thread safety
+ * any thread.
+ * @par Blocking
+ * never.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_state(const struct rds_loader *loader,
+                                 struct rds_position *out_position);
+
+/**
+ * Moves a loader to a position, of its own or of another loader over the same rows in the same order: ranks, workers,
+ * batch size and tail may be others.
+ *
+ * @param[in] loader a loader.
+ * @param[in] position as of rds_loader_state(). Its seed becomes that of the loader. NULL for the two that follow.
+ * @param[in] epoch without position: the epoch. With one 0.
+ * @param[in] consumed without position: how many rows of the epoch come before. With one 0.
+ * @return RDS_OK the next batch is of the step behind the position.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT position is none, or damaged; or it is of another table, version, list of rows,
+ * order or weights, which the message names; or an epoch has fewer rows than are consumed.
+ * @return RDS_ERR_NOT_SUPPORTED position is of a format that this version does not know.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed. On any other failure it is where it was.
+ *
+ * @par Ownership
+ * batches that are lent stay so.
+ * @par Thread safety
+ * any thread.
+ * @par Blocking
+ * never.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_seek(struct rds_loader *loader,
+                                const struct rds_position *position,
+                                uint64_t epoch,
+                                uint64_t consumed);
+
+/**
+ * What rds_loader_stats() tells. Initialise with RDS_LOAD_STATS_INIT.
+ */
+typedef struct rds_load_stats {
+  /**
+   * sizeof(rds_load_stats).
+   */
+  size_t struct_size;
+  /**
+   * Where the loader is: the epoch.
+   */
+  uint64_t epoch;
+  /**
+   * Rows of it that all ranks together have consumed, by what rds_loader_next() gave.
+   */
+  uint64_t consumed;
+  /**
+   * Rows of an epoch, without those that fill it up.
+   */
+  uint64_t epoch_rows;
+  /**
+   * Steps of a whole epoch, of which a worker of whole steps takes a part.
+   */
+  uint64_t epoch_steps;
+  /**
+   * Rows of the largest batch of this rank and worker.
+   */
+  uint64_t batch_rows;
+  /**
+   * Batches given so far.
+   */
+  uint64_t batches;
+  /**
+   * How many of them were not ready when they were asked for.
+   */
+  uint64_t stalls;
+  /**
+   * Nanoseconds that rds_loader_next() has waited for them.
+   */
+  uint64_t stalled_ns;
+  /**
+   * Batches that are ready now.
+   */
+  uint64_t ready;
+  /**
+   * How many may be.
+   */
+  uint64_t ahead;
+  /**
+   * Buffers that were given and not released.
+   */
+  uint64_t lent;
+  /**
+   * Bytes of the buffers that the loader has made so far; 0 with memory of the caller.
+   */
+  uint64_t bytes;
+} rds_load_stats;
+
+/**
+ * An rds_load_stats whose struct_size is set, with every other field at its default.
+ */
+#define RDS_LOAD_STATS_INIT {sizeof(rds_load_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/**
+ * Tells where a loader is, how long it was waited for, and what memory it has.
+ *
+ * @param[in] loader a loader.
+ * @param[out] out_stats initialised with RDS_LOAD_STATS_INIT. Written on success only.
+ * @return RDS_OK out_stats is filled in.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_stats is NULL or malformed.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
+ *
+ * @par Ownership
+ * out_stats stays the caller's.
+ * @par Thread safety
+ * any thread.
+ * @par Blocking
+ * never.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_stats(const struct rds_loader *loader,
+                                 struct rds_load_stats *out_stats);
+
+/**
+ * Gives a file descriptor for poll(), select() or epoll: it is readable while rds_loader_next() would not wait. The
+ * first call has the loader gather from now on.
+ *
+ * @param[in] loader a loader that has threads.
+ * @param[out] out_fd the descriptor; -1 on failure.
+ * @return RDS_OK out_fd is the descriptor, the same each time.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader.
+ * @return RDS_ERR_INVALID_ARGUMENT out_fd is NULL.
+ * @return RDS_ERR_INVALID_STATE the loader has no threads, so that nothing is ready before it is asked for.
+ * @return RDS_ERR_IO the process has no descriptor left.
+ * @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
+ *
+ * @par Ownership
+ * out_fd is the loader's, until it is closed; it is to be waited for, and neither read nor closed. A forked
+ * child has one of its own, for which it asks again.
+ * @par Thread safety
+ * any thread.
+ * @par Blocking
+ * never.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_fd(struct rds_loader *loader,
+                              int *out_fd);
+
+/**
+ * Closes a loader. A call that waits in it ends with RDS_ERR_CANCELLED.
+ *
+ * @param[in] loader a loader.
+ * @return RDS_OK the loader is closed.
+ * @return RDS_ERR_INVALID_HANDLE loader is no open loader; NULL and a second close are that too.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * @par Ownership
+ * what batches point to is freed, also of those that were not released; memory of the caller is not
+ * written to any more. The descriptor of rds_loader_fd() is closed.
+ * @par Thread safety
+ * any thread; a call that is inside the loader ends unharmed.
+ * @par Blocking
+ * until the batches that are being gathered are.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_loader_close(struct rds_loader *loader);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,16 @@ use crate::error::{Error, Result};
 
 /// How often a call that waits asks.
 const INTERVAL: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Whether nobody is asked on this thread.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls of this thread ask nobody from now on: it is none of a caller.
+pub fn ask_nobody() {
+    ALONE.set(true);
+}
 
 /// Asked while no lock is held.
 pub trait Patience: std::fmt::Debug + Send + Sync {
@@ -37,7 +48,8 @@ pub struct Wait<'a> {
 impl<'a> Wait<'a> {
     pub fn new(patience: Option<&'a dyn Patience>) -> Self {
         let asking = patience.is_some_and(Patience::is_asking);
-        let patience = patience.filter(|patience| patience.applies());
+        let alone = ALONE.try_with(Cell::get).unwrap_or(true);
+        let patience = patience.filter(|patience| !alone && patience.applies());
         Self { patience, asked: Instant::now(), until: None, asking }
     }
 

@@ -213,6 +213,18 @@ impl<T> ProcessOnce<T> {
         self.own().get_or_try_init(make)
     }
 
+    /// As `own_or_try_init`, of an object that may be dropped: what a child has of its parent's is then dropped there too.
+    pub fn own_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        let own = self.own();
+        // Several may make one; the first is taken.
+        own.value.get_or_init(|| Box::new(make()))
+    }
+
+    /// The value of this very process, if it is made, of an object that may be dropped.
+    pub fn own_get(&self) -> Option<&T> {
+        self.own().value.get()
+    }
+
     /// The value of this very process, if it is made.
     pub fn own_value(&'static self) -> Option<&'static T> {
         self.own().value.get()

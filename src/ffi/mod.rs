@@ -22,6 +22,7 @@ pub mod fault;
 mod fork;
 pub mod handle;
 mod load;
+pub mod loader;
 pub mod log;
 pub mod options;
 mod pin;

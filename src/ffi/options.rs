@@ -262,5 +262,10 @@ sized! {
     rds_target: 40;
     rds_select_options: 32;
     rds_stream_options: 64;
+    rds_loader_table: 40;
+    rds_loader_weights: 40;
+    rds_loader_options: 208;
+    rds_loader_batch: 88;
+    rds_load_stats: 104;
     rds_runtime_options: 16;
 }

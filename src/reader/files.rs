@@ -66,6 +66,13 @@ impl Fragment {
             && files.all(|same| same)
     }
 
+    /// What its files are called, which says what is in them.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let files = self.files.iter().map(|(_, named)| named.path.to_string());
+        let deleted = self.deletion_file.as_ref();
+        files.chain(deleted.map(|file| format!("{}-{}", file.read_version, file.id)))
+    }
+
     pub fn files(&self) -> impl Iterator<Item = &Arc<TableFile>> {
         self.files.iter().map(|(file, _)| file)
     }

@@ -4,7 +4,7 @@
 //! `footer` that was checked, and `deletions`. `spans` are rows that lie plain in mapped files: `gather` copies
 //! from them (`copy` into memory of the caller), `columns` makes Arrow of them; what has no span `rows` has `decode`d by
 //! Lance. `stream` walks a range through both, `chosen` any rows in any order, `ids` maps rows to ids, and by `id_index`
-//! back.
+//! back. `loader` goes through the rows in batches, for training.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod fuzzing;
 mod gather;
 mod id_index;
 mod ids;
+pub mod loader;
 mod rows;
 mod snapshot;
 mod spans;

@@ -212,6 +212,11 @@ impl Snapshot {
         same.map(|(own, _)| own.rows()).sum()
     }
 
+    /// What its files are called, in their order.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.fragments.iter().flat_map(Fragment::names)
+    }
+
     /// A call that may take long begins.
     pub fn wait(&self) -> Wait<'_> {
         Wait::new(self.patience.as_deref())

@@ -1,6 +1,7 @@
 //! Structs of the C surface to and from those of the core.
 
 mod batches;
+mod loader;
 mod reader;
 mod writer;
 
@@ -13,6 +14,7 @@ use crate::ffi::options::{self, SizedStruct};
 use crate::ffi::types::*;
 
 pub use batches::*;
+pub use loader::*;
 pub use reader::*;
 pub use writer::*;
 

@@ -9,6 +9,7 @@ use crate::ffi::boundary::Scope;
 use crate::ffi::reader_ids::RDS_ROW_NONE;
 use crate::ffi::types::*;
 use crate::ffi::{args, options, waiting};
+use crate::reader::loader::Lane;
 use crate::reader::{Access, Column, Columns, Reader, ReaderOptions, StreamOptions, VersionOf};
 use crate::tensor::Form;
 
@@ -134,6 +135,33 @@ pub unsafe fn stream_rows(scope: &Scope, options: &rds_stream_options) -> Result
 
 const SELECT: u32 = RDS_SELECT_NO_IDS | RDS_SELECT_NO_TENSORS | RDS_SELECT_FIXED_SHAPE_TENSOR;
 
+/// The tensor columns that are chosen: those given, else all, or none.
+///
+/// # Safety
+/// If not NULL, `columns` must point to `count` numbers.
+pub unsafe fn tensor_columns(
+    scope: &Scope,
+    reader: &Reader,
+    (columns, count): (*const u32, usize),
+    none: bool,
+) -> Result<Vec<usize>> {
+    // SAFETY: as this function's own contract.
+    let given = unsafe { args::slice(scope, columns, count, "options.columns") }?;
+    let mut tensors = Vec::new();
+    for column in given {
+        let column = *column as usize;
+        reader.column(column).map_err(|error| error.context("options.columns"))?;
+        if tensors.contains(&column) {
+            return Err(Error::invalid_argument(format!("options.columns has {column} twice")));
+        }
+        tensors.push(column);
+    }
+    if tensors.is_empty() && !none {
+        tensors = (0..reader.columns().len()).collect();
+    }
+    Ok(tensors)
+}
+
 /// The columns that are chosen.
 ///
 /// # Safety
@@ -144,25 +172,13 @@ unsafe fn columns(
     (columns, count): (*const u32, usize),
     flags: u32,
 ) -> Result<Columns> {
-    // SAFETY: as this function's own contract.
-    let given = unsafe { args::slice(scope, columns, count, "options.columns") }?;
     let none = flags & RDS_SELECT_NO_TENSORS != 0 || !columns.is_null() && count == 0;
-    let mut tensors = Vec::new();
-    for column in given {
-        let column = *column as usize;
-        reader.column(column).map_err(|error| error.context("options.columns"))?;
-        if tensors.contains(&column) {
-            return Err(Error::invalid_argument(format!("options.columns has {column} twice")));
-        }
-        tensors.push(column);
-    }
+    // SAFETY: as this function's own contract.
+    let tensors = unsafe { tensor_columns(scope, reader, (columns, count), none) }?;
     if none && !tensors.is_empty() {
         return Err(Error::invalid_argument(
             "options.columns is given, and options.flags have RDS_SELECT_NO_TENSORS",
         ));
-    }
-    if tensors.is_empty() && !none {
-        tensors = (0..reader.columns().len()).collect();
     }
     let id = flags & RDS_SELECT_NO_IDS == 0 && (none || reader.has_ids());
     if !id && none {
@@ -196,6 +212,10 @@ pub struct TargetOf {
 }
 
 impl TargetOf {
+    pub fn lane(&self) -> Lane {
+        Lane { row_bytes: self.row_bytes, stride: self.stride }
+    }
+
     /// The bytes that so many rows take, if there are as many.
     pub fn bytes_of(&self, index: usize, rows: u64) -> Result<usize> {
         let Some(before) = rows.checked_sub(1) else { return Ok(0) };

@@ -1,8 +1,9 @@
-//! The structs and constants of the C surface: those of writers, of tables that no writer has open, of readers, and
-//! here those of all.
+//! The structs and constants of the C surface: those of writers, of tables that no writer has open, of readers, of
+//! loaders, and here those of all.
 
 #![allow(non_camel_case_types)] // the names are the C names
 
+mod loader;
 mod reader;
 mod table;
 mod writer;
@@ -11,6 +12,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use crate::tensor::MAX_NDIM;
 
+pub use loader::*;
 pub use reader::*;
 pub use table::*;
 pub use writer::*;

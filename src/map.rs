@@ -147,6 +147,23 @@ pub fn prefetch(bytes: &[u8]) {
     unsafe { libc::madvise(start, length, libc::MADV_WILLNEED) };
 }
 
+/// Whether the page that `bytes` begin in is known to be on disk only. Of files that the process may not write to Linux
+/// says that they are in memory.
+#[cfg(target_os = "linux")]
+pub fn is_on_disk(bytes: &[u8]) -> bool {
+    let (start, _) = pages(bytes);
+    let mut page = 1;
+    // SAFETY: of one page one byte is written to; where the range is not mapped the call fails.
+    let known = !bytes.is_empty() && unsafe { libc::mincore(start, 1, &raw mut page) } == 0;
+    known && page & 1 == 0
+}
+
+/// As above: other systems are not asked.
+#[cfg(not(target_os = "linux"))]
+pub fn is_on_disk(_: &[u8]) -> bool {
+    false
+}
+
 /// How often the calling thread waited for a page from disk; none, if the kernel does not tell.
 #[cfg(not(target_os = "linux"))]
 pub fn page_faults() -> Option<i64> {

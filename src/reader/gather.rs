@@ -172,8 +172,8 @@ impl Gather<'_> {
             return false;
         }
         let mut some = rows.iter().step_by(rows.len() / LOOKED_AT);
-        let found =
-            some.any(|row| self.spans.find(*row).is_some_and(|span| map::is_on_disk(span.row(*row))));
+        let found = some
+            .any(|row| self.spans.find(*row).is_some_and(|span| map::is_on_disk(span.row(*row))));
         IN_MEMORY.set(if found { 0 } else { known + 1 });
         found
     }

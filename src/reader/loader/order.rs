@@ -131,7 +131,7 @@ impl Permutation {
 /// A number below `modulus` that follows from another one.
 #[inline]
 fn shift(from: u64, key: u64, modulus: u64) -> u64 {
-    (u128::from(mix(from.wrapping_add(key))) * u128::from(modulus) >> 64) as u64
+    ((u128::from(mix(from.wrapping_add(key))) * u128::from(modulus)) >> 64) as u64
 }
 
 /// The sum of two numbers of which one is below `modulus` and the other not above.

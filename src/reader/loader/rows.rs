@@ -18,7 +18,7 @@ pub enum Subset {
 }
 
 impl Subset {
-    pub fn len(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         match self {
             Self::Range(rows) => rows.end - rows.start,
             Self::List(rows) => rows.len() as u64,
@@ -66,12 +66,12 @@ impl Rows {
         epoch_rows: Option<u64>,
         weights: Vec<Weights>,
     ) -> Result<Self> {
-        let sum = tables.iter().try_fold(0_u64, |sum, table| sum.checked_add(table.len()));
+        let sum = tables.iter().try_fold(0_u64, |sum, table| sum.checked_add(table.count()));
         let len = epoch_rows.or(sum).filter(|len| *len <= MOST_ROWS && sum.is_some());
         let len = len.ok_or_else(|| {
             Error::invalid_argument(format!("options: an epoch has more than {MOST_ROWS} rows"))
         })?;
-        let own = tables.iter().map(Subset::len).collect();
+        let own = tables.iter().map(Subset::count).collect();
         let mut all = vec![Weights { epoch: 0, consumed: 0, weights: own }];
         for (index, given) in weights.into_iter().enumerate() {
             check(index, &given, all.last(), &tables)?;
@@ -132,7 +132,7 @@ impl Rows {
         if let [table] = &self.tables[..] {
             rows.extend(positions);
             let rows = rows.get_mut(begin..).unwrap_or_default();
-            self.order.apply(table.len(), Key { seed, epoch, table: 0, pass: 0 }, rows);
+            self.order.apply(table.count(), Key { seed, epoch, table: 0, pass: 0 }, rows);
             rows.iter_mut().for_each(|row| *row = table.row(*row));
             return;
         }
@@ -147,13 +147,13 @@ impl Rows {
         });
         for (number, (drawn, table)) in drawn.iter().zip(&self.tables).enumerate() {
             for part in
-                drawn.chunk_by(|(_, one), (_, next)| one / table.len() == next / table.len())
+                drawn.chunk_by(|(_, one), (_, next)| one / table.count() == next / table.count())
             {
-                let pass = part.first().map_or(0, |(_, index)| index / table.len());
+                let pass = part.first().map_or(0, |(_, index)| index / table.count());
                 let mut found: Vec<u64> =
-                    part.iter().map(|(_, index)| index % table.len()).collect();
+                    part.iter().map(|(_, index)| index % table.count()).collect();
                 let key = Key { seed, epoch, table: number as u64, pass };
-                self.order.apply(table.len(), key, &mut found);
+                self.order.apply(table.count(), key, &mut found);
                 for ((place, _), index) in part.iter().zip(found) {
                     if let Some(row) = rows.get_mut(*place) {
                         *row = table.row(index);
@@ -210,7 +210,7 @@ fn check(index: usize, given: &Weights, before: Option<&Weights>, tables: &[Subs
     if !sum.is_some_and(|sum| (1..=MOST_ROWS).contains(&sum)) {
         return refused(format!("the sum of weights is to be from 1 to {MOST_ROWS}"));
     }
-    let empty = |(table, weight): (&Subset, &u64)| table.len() == 0 && *weight > 0;
+    let empty = |(table, weight): (&Subset, &u64)| table.count() == 0 && *weight > 0;
     match tables.iter().zip(&given.weights).position(empty) {
         Some(table) => refused(format!("table {table} has no rows, and a weight")),
         None => Ok(()),

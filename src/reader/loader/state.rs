@@ -180,7 +180,9 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let state = write(&subject(3, 4, 5), &rows(SHUFFLED, 100), AT);
-        let why = |subject: &Subject, rows: &Rows| read(subject, rows, &state).unwrap_err().message.clone();
+        let why = |subject: &Subject, rows: &Rows| {
+            read(subject, rows, &state).unwrap_err().message.clone()
+        };
         let same = || subject(3, 4, 5);
         assert!(why(&subject(4, 9, 5), &rows(SHUFFLED, 100)).contains("version 3"));
         assert!(why(&subject(3, 9, 6), &rows(SHUFFLED, 100)).contains("another table"));

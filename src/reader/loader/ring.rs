@@ -72,8 +72,9 @@ struct Queue {
     /// The number of the first of them; none is used twice.
     first: u64,
     free: Vec<Buffer>,
-    /// Buffers that there are.
+    /// Buffers that were begun with, and the numbers of those for which there was no memory.
     made: usize,
+    unmade: Vec<usize>,
     lent: Vec<(u64, Buffer)>,
     last_lent: u64,
     bell: Option<Bell>,
@@ -97,6 +98,15 @@ enum Memory {
 impl Queue {
     fn is_ready(&self) -> bool {
         self.jobs.front().is_some_and(|job| job.outcome.is_some())
+    }
+
+    fn memory(&mut self, buffers: usize) -> Option<Memory> {
+        if let Some(buffer) = self.free.pop() {
+            return Some(Memory::Free(buffer));
+        }
+        let number = self.unmade.pop().or((self.made < buffers).then_some(self.made))?;
+        self.made = self.made.max(number + 1);
+        Some(Memory::New(number))
     }
 
     /// Forgets what was gathered ahead, and goes on from a position.
@@ -138,6 +148,7 @@ impl Ring {
             first: 0,
             free: Vec::new(),
             made: 0,
+            unmade: Vec::new(),
             lent: Vec::new(),
             last_lent: process::generation() << NUMBER_BITS,
             bell: None,
@@ -159,14 +170,7 @@ impl Ring {
         let turn = self.task.turn(queue.next);
         let memory = match turn.step.as_ref().is_some_and(|step| step.is_taken()) {
             false => Memory::NotNeeded,
-            true => match queue.free.pop() {
-                Some(buffer) => Memory::Free(buffer),
-                None if queue.made < self.task.memory.buffers => {
-                    queue.made += 1;
-                    Memory::New(queue.made - 1)
-                }
-                None => return None,
-            },
+            true => queue.memory(self.task.memory.buffers)?,
         };
         let number = queue.first + queue.jobs.len() as u64;
         queue.next = turn.after;
@@ -178,7 +182,10 @@ impl Ring {
     /// Does what was taken, without the lock.
     fn run<'a>(&'a self, taken: Taken, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         drop(queue);
-        let is_new = matches!(taken.memory, Memory::New(_));
+        let new = match taken.memory {
+            Memory::New(number) => Some(number),
+            _ => None,
+        };
         let mut buffer = None;
         let filled = catch_unwind(AssertUnwindSafe(|| {
             buffer = match taken.memory {
@@ -196,10 +203,10 @@ impl Ring {
         });
         let mut queue = self.lock();
         queue.busy -= 1;
-        match (is_new, &buffer) {
-            (true, Some(_)) => queue.counts.bytes += self.task.buffer_bytes() as u64,
-            (true, None) => queue.made -= 1,
-            (false, _) => {}
+        match (new, &buffer) {
+            (Some(_), Some(_)) => queue.counts.bytes += self.task.buffer_bytes() as u64,
+            (Some(number), None) => queue.unmade.push(number),
+            (None, _) => {}
         }
         queue.done(taken.number, buffer, filled);
         self.told(&mut queue);
@@ -290,6 +297,8 @@ impl Ring {
             Err(error) => {
                 let shown = queue.shown;
                 queue.go_on(shown);
+                // Others may have waited for what is not there any more.
+                self.ready.notify_all();
                 Err(error)
             }
         };

@@ -178,10 +178,14 @@ impl Gather<'_> {
         found
     }
 
+    /// Asks for rows; for those that follow each other at once, which a disk reads at once.
     fn fetch(&self, rows: &[u64]) {
-        for row in rows {
-            if let Some(span) = self.spans.find(*row) {
-                map::prefetch(span.row(*row));
+        for run in rows.chunk_by(|row, next| row.wrapping_add(1) == *next) {
+            let (Some(mut row), Some(last)) = (run.first().copied(), run.last()) else { continue };
+            while let Some(span) = self.spans.find(row).filter(|_| row <= *last) {
+                let end = span.rows.end.min(last + 1);
+                map::prefetch(span.bytes(row..end));
+                row = end;
             }
         }
     }

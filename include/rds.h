@@ -3201,7 +3201,8 @@ typedef struct rds_loader_options {
    */
   uint32_t tail;
   /**
-   * Rows that follow each other and stay together in a shuffled order, for disks that are slow at single rows; default 1.
+   * Rows that follow each other and stay together in a shuffled order, for disks that are slow at single rows; default 1, at
+   * most 2^62.
    */
   uint64_t clump_rows;
   /**
@@ -3222,7 +3223,7 @@ typedef struct rds_loader_options {
    */
   uint64_t first_row;
   /**
-   * How many rows; default all from first_row on. With rows must be given.
+   * How many rows: of a list those that are listed, of a range default all from first_row on.
    */
   uint64_t row_count;
   /**
@@ -3439,7 +3440,8 @@ typedef struct rds_loader_batch {
  * @par Ownership
  * what out_batch points to is lent, until it is released or the loader is closed; it may be written to.
  * @par Thread safety
- * any thread, many at once: each gets another batch.
+ * any thread, many at once: each gets another batch. One of them is told of the end of the epoch, and the
+ * others go on into the next one.
  * @par Blocking
  * until the batch is gathered. It is ready, as a rule, if the caller was slower than memory or disk.
  * @since 0.2
@@ -3623,8 +3625,8 @@ enum rds_status rds_loader_stats(const struct rds_loader *loader,
                                  struct rds_load_stats *out_stats);
 
 /**
- * Gives a file descriptor for poll(), select() or epoll: it is readable while rds_loader_next() would not wait. The
- * first call has the loader gather from now on.
+ * Gives a file descriptor for poll(), select() or epoll: it is readable while a batch is ready, or the end of an epoch or
+ * an error is. Nothing becomes ready while all buffers are lent. The first call has the loader gather from now on.
  *
  * @param[in] loader a loader that has threads.
  * @param[out] out_fd the descriptor; -1 on failure.

@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
-use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -12,14 +12,25 @@ use crate::error::{Error, Result};
 /// How often a call that waits asks.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// Whom calls of a thread ask, whatever they say themselves.
+type Instead = Option<Option<Arc<dyn Patience>>>;
+
 thread_local! {
-    /// Whether nobody is asked on this thread.
-    static ALONE: Cell<bool> = const { Cell::new(false) };
+    static INSTEAD: RefCell<Instead> = const { RefCell::new(None) };
 }
 
-/// Calls of this thread ask nobody from now on: it is none of a caller.
-pub fn ask_nobody() {
-    ALONE.set(true);
+/// What is done asks whom it is told here, or nobody, and not those whom the objects have that it uses.
+pub fn instead<T>(patience: Option<Arc<dyn Patience>>, work: impl FnOnce() -> T) -> T {
+    struct Before(Instead);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            let _ = INSTEAD.try_with(|instead| instead.replace(before));
+        }
+    }
+    let _before =
+        Before(INSTEAD.try_with(|instead| instead.replace(Some(patience))).unwrap_or(None));
+    work()
 }
 
 /// Asked while no lock is held.
@@ -34,10 +45,24 @@ pub trait Patience: std::fmt::Debug + Send + Sync {
     }
 }
 
+enum Asked<'a> {
+    Own(&'a dyn Patience),
+    Instead(Arc<dyn Patience>),
+}
+
+impl Asked<'_> {
+    fn who(&self) -> &dyn Patience {
+        match self {
+            Self::Own(patience) => *patience,
+            Self::Instead(patience) => patience.as_ref(),
+        }
+    }
+}
+
 /// One call that waits.
 pub struct Wait<'a> {
     /// None waits however long it takes.
-    patience: Option<&'a dyn Patience>,
+    patience: Option<Asked<'a>>,
     asked: Instant,
     /// When it is to end.
     until: Option<Instant>,
@@ -47,9 +72,13 @@ pub struct Wait<'a> {
 
 impl<'a> Wait<'a> {
     pub fn new(patience: Option<&'a dyn Patience>) -> Self {
-        let asking = patience.is_some_and(Patience::is_asking);
-        let alone = ALONE.try_with(Cell::get).unwrap_or(true);
-        let patience = patience.filter(|patience| !alone && patience.applies());
+        let instead = INSTEAD.try_with(|instead| instead.borrow().clone()).unwrap_or(None);
+        let patience = match instead {
+            None => patience.map(Asked::Own),
+            Some(patience) => patience.map(Asked::Instead),
+        };
+        let asking = patience.as_ref().is_some_and(|patience| patience.who().is_asking());
+        let patience = patience.filter(|patience| patience.who().applies());
         Self { patience, asked: Instant::now(), until: None, asking }
     }
 
@@ -71,7 +100,7 @@ impl<'a> Wait<'a> {
 
     /// How long until the caller is to be asked, or the time is over.
     pub fn left(&self) -> Option<Duration> {
-        let asks = self.patience.map(|_| INTERVAL.saturating_sub(self.asked.elapsed()));
+        let asks = self.patience.as_ref().map(|_| INTERVAL.saturating_sub(self.asked.elapsed()));
         let ends = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         asks.into_iter().chain(ends).min()
     }
@@ -81,10 +110,9 @@ impl<'a> Wait<'a> {
         if self.until.is_some_and(|until| until <= Instant::now()) {
             return Err(Error::cancelled("the time to wait is over"));
         }
-        let Some(patience) = self.patience.filter(|_| self.left() == Some(Duration::ZERO)) else {
-            return Ok(());
-        };
-        let lasts = patience.lasts();
+        let due = self.left() == Some(Duration::ZERO);
+        let Some(patience) = self.patience.as_ref().filter(|_| due) else { return Ok(()) };
+        let lasts = patience.who().lasts();
         self.asked = Instant::now();
         match lasts {
             true => Ok(()),

@@ -70,7 +70,10 @@ fn argument(signature: &str, error: &Error) -> Option<usize> {
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
     let first = error.message.split(|c: char| !is_name(c)).next().unwrap_or_default();
     match error.status {
-        Status::RDS_ERR_INVALID_HANDLE => Some(0),
+        // That of options, if they are named.
+        Status::RDS_ERR_INVALID_HANDLE => {
+            parameters.position(|parameter| parameter == first).or(Some(0))
+        }
         Status::RDS_ERR_INVALID_ARGUMENT | Status::RDS_ERR_NOT_SUPPORTED => {
             // One of several: `token 3`, or one that options say.
             let plural = format!("{first}s");

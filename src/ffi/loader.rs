@@ -84,7 +84,8 @@ pub unsafe extern "C" fn rds_loader_open(
 /// @return RDS_ERR_PANIC a defect of librds; the loader can only be closed.
 ///
 /// Ownership: what out_batch points to is lent, until it is released or the loader is closed; it may be written to.
-/// Thread safety: any thread, many at once: each gets another batch.
+/// Thread safety: any thread, many at once: each gets another batch. One of them is told of the end of the epoch, and the
+/// others go on into the next one.
 /// Blocking: until the batch is gathered. It is ready, as a rule, if the caller was slower than memory or disk.
 /// @since 0.2
 #[unsafe(no_mangle)]
@@ -216,8 +217,8 @@ pub unsafe extern "C" fn rds_loader_stats(
     })
 }
 
-/// Gives a file descriptor for poll(), select() or epoll: it is readable while rds_loader_next() would not wait. The
-/// first call has the loader gather from now on.
+/// Gives a file descriptor for poll(), select() or epoll: it is readable while a batch is ready, or the end of an epoch or
+/// an error is. Nothing becomes ready while all buffers are lent. The first call has the loader gather from now on.
 ///
 /// @param[in] loader a loader that has threads.
 /// @param[out] out_fd the descriptor; -1 on failure.

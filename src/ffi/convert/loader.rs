@@ -158,7 +158,7 @@ unsafe fn sources(
         ];
         if let Some((_, name)) = given.into_iter().find(|(given, _)| *given) {
             return Err(Error::invalid_argument(format!(
-                "{name} is given, and options.flags have RDS_LOADER_NO_TABLE"
+                "options.flags have RDS_LOADER_NO_TABLE, and {name} is given"
             )));
         }
         if options.rows.is_null() && options.row_count == 0 {

@@ -82,7 +82,8 @@ pub struct rds_loader_options {
     pub order: u32,
     /// An rds_loader_tail; default RDS_TAIL_SHORT.
     pub tail: u32,
-    /// Rows that follow each other and stay together in a shuffled order, for disks that are slow at single rows; default 1.
+    /// Rows that follow each other and stay together in a shuffled order, for disks that are slow at single rows; default 1, at
+    /// most 2^62.
     pub clump_rows: u64,
     /// Says with the epoch what the shuffled order is.
     pub seed: u64,
@@ -93,7 +94,7 @@ pub struct rds_loader_options {
     pub rows: *const u64,
     /// Without rows: the first row of the range. With rows 0.
     pub first_row: u64,
-    /// How many rows; default all from first_row on. With rows must be given.
+    /// How many rows: of a list those that are listed, of a range default all from first_row on.
     pub row_count: u64,
     /// Numbers of tensor columns of the reader, each once; NULL means all; with column_count 0 and not NULL, none:
     /// then batches are numbers of rows.

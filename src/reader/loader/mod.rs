@@ -85,7 +85,9 @@ impl LoaderOptions {
 
     /// Rows of the largest batch.
     pub fn most(&self) -> u64 {
-        self.steps(0).most()
+        let subsets = self.sources.iter().map(|source| &source.subset).chain(&self.subset);
+        let rows = subsets.fold(0_u64, |rows, subset| rows.saturating_add(subset.count()));
+        self.steps(self.epoch_rows.unwrap_or(rows)).most()
     }
 }
 
@@ -158,7 +160,7 @@ impl Loader {
     }
 
     pub fn next(&self) -> Result<Given> {
-        self.ring().next(self.patience.as_deref())
+        self.ring().next(self.patience.as_ref())
     }
 
     pub fn release(&self, buffer: u64) -> Result<()> {

@@ -180,7 +180,12 @@ impl Ring {
     }
 
     /// Does what was taken, without the lock.
-    fn run<'a>(&'a self, taken: Taken, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    fn run<'a>(
+        &'a self,
+        taken: Taken,
+        queue: MutexGuard<'a, Queue>,
+        patience: Option<&Arc<dyn Patience>>,
+    ) -> MutexGuard<'a, Queue> {
         drop(queue);
         let new = match taken.memory {
             Memory::New(number) => Some(number),
@@ -194,7 +199,10 @@ impl Ring {
                 Memory::New(number) => Some(self.task.buffer(number)?),
             };
             match (&mut buffer, &taken.turn.step) {
-                (Some(buffer), Some(step)) => self.task.fill(taken.turn.before, step, buffer),
+                // Those of the readers may be gone.
+                (Some(buffer), Some(step)) => patience::instead(patience.cloned(), || {
+                    self.task.fill(taken.turn.before, step, buffer)
+                }),
                 _ => Ok(()),
             }
         }));
@@ -225,11 +233,10 @@ impl Ring {
     }
 
     fn thread(&self) {
-        patience::ask_nobody();
         let mut queue = self.lock();
         while !queue.closed {
             queue = match self.take(&mut queue) {
-                Some(taken) => self.run(taken, queue),
+                Some(taken) => self.run(taken, queue, None),
                 None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };
         }
@@ -252,11 +259,11 @@ impl Ring {
         }
     }
 
-    pub fn next(self: &Arc<Self>, patience: Option<&dyn Patience>) -> Result<Given> {
+    pub fn next(self: &Arc<Self>, patience: Option<&Arc<dyn Patience>>) -> Result<Given> {
         let mut queue = self.lock();
         self.start(&mut queue);
         let asked = (!queue.is_ready()).then(Instant::now);
-        let mut wait = Wait::new(patience);
+        let mut wait = Wait::new(patience.map(Arc::as_ref));
         let job = loop {
             if queue.closed {
                 return Err(Error::cancelled("the loader was closed"));
@@ -268,7 +275,7 @@ impl Ring {
                 break (turn, outcome);
             }
             if let Some(taken) = self.take(&mut queue) {
-                queue = self.run(taken, queue);
+                queue = self.run(taken, queue, patience);
                 continue;
             }
             if queue.jobs.is_empty() {
@@ -374,6 +381,7 @@ impl Ring {
         while queue.busy > 0 || queue.threads > 0 {
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        queue.bell = None;
     }
 }
 

@@ -71,6 +71,11 @@ impl Rows {
         let len = len.ok_or_else(|| {
             Error::invalid_argument(format!("options: an epoch has more than {MOST_ROWS} rows"))
         })?;
+        if sum == Some(0) && len > 0 {
+            return Err(Error::invalid_argument(format!(
+                "options.epoch_rows is {len}, and no table has a row"
+            )));
+        }
         let own = tables.iter().map(Subset::count).collect();
         let mut all = vec![Weights { epoch: 0, consumed: 0, weights: own }];
         for (index, given) in weights.into_iter().enumerate() {
@@ -335,5 +340,7 @@ mod tests {
         }
         assert!(Rows::new(SHUFFLED, ranges(&[5, 0]), None, weights(&[1, 1])).is_err());
         assert!(Rows::new(SHUFFLED, ranges(&[u64::MAX, 5]), None, vec![]).is_err());
+        assert!(Rows::new(SHUFFLED, ranges(&[0, 0]), Some(5), vec![]).is_err());
+        assert!(Rows::new(SHUFFLED, ranges(&[0, 0]), None, vec![]).is_ok());
     }
 }

@@ -99,7 +99,8 @@ pub struct Turn {
 impl Steps {
     /// Rows of a step that this rank or worker takes at most.
     pub fn most(&self) -> u64 {
-        let of_rank = self.rank.most(self.batch);
+        let step = if self.tail == Tail::Pad { self.batch } else { self.batch.min(self.rows) };
+        let of_rank = self.rank.most(step);
         if self.whole_steps { of_rank } else { self.worker.most(of_rank) }
     }
 

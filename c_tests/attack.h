@@ -14,15 +14,15 @@
 #include "columns.h"
 
 enum kind {
-    NUMBER, CLAIM, TEXT, BYTES, READER, WRITER, STRUCT, PLAIN, SCHEMA, ARRAY, STREAM, CALLBACK, USER_DATA,
+    NUMBER, CLAIM, TEXT, BYTES, READER, WRITER, LOADER, STRUCT, PLAIN, SCHEMA, ARRAY, STREAM, CALLBACK, USER_DATA,
     OUT_VALUE, OUT_STRUCT, OUT_BULK, OUT_SCHEMA, OUT_ARRAY, OUT_STREAM
 };
 enum field_kind {
     SIZE, UNKNOWN_BITS, MEANING, FIELD_CLAIM, FIELD_NUMBER, FIELD_TEXT, PROGRESS, WAITING, FIELD_USER_DATA, NESTED,
-    NUMBERS_32, NUMBERS_64, MEMORY
+    NUMBERS_32, NUMBERS_64, MEMORY, FIELD_READER, BYTES_HERE
 };
 /* What a failure makes of an output. */
-enum after { NO_OUTPUT, NOTHING, UNCHANGED, ANYTHING };
+enum after { NO_OUTPUT, NOTHING, MINUS_ONE, UNCHANGED, ANYTHING };
 
 struct form;
 
@@ -53,7 +53,7 @@ struct parameter {
     int null_is_fine, has_count;
     enum after after_failure;
     /* Bytes of the number, or of one element. */
-    size_t size;
+    size_t size, alignment;
     uint64_t valid;
     const struct form *form;
     const char *(*make)(void);

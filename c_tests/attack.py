@@ -15,31 +15,33 @@ import header
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A right value of each parameter that is a number: rows and columns as attack_fixtures.h has them. Of a pointer's count
+# A right value of each parameter that is a number: rows and columns as attack_structs.h has them. Of a pointer's count
 # it is how many elements there are.
 NUMBERS = {
-    "abi_version": "RDS_ABI_VERSION", "capacity": "3", "column": "0", "count": "3", "first_row": "1", "index": "0",
-    "length": "4", "level": "RDS_LOG_ERROR", "out_bytes": "BULK_BYTES", "row": "1", "row_count": "2", "status": "1",
-    "target_count": "3", "tensor_count": "3", "token_count": "1",
+    "abi_version": "RDS_ABI_VERSION", "buffer": "0", "capacity": "3", "column": "0", "consumed": "0", "count": "3",
+    "epoch": "0", "first_row": "1", "index": "0", "length": "4", "level": "RDS_LOG_ERROR", "out_bytes": "BULK_BYTES",
+    "row": "1", "row_count": "2", "status": "1", "target_count": "3", "tensor_count": "3", "token_count": "1",
 }
 # Parameters that say how much memory there is behind another: a claim, which is true or impossible.
 CLAIMS = {"capacity", "count", "length", "out_bytes", "target_count", "tensor_count", "token_count"}
 # What `const char *` is, by its name.
 TEXTS = {"id": "BYTES", "key": "TEXT", "name": "TEXT", "path": "TEXT"}
 OUTPUTS = {  # of one value, by type
-    "const char **": "const char *", "rds_reader **": "rds_reader *", "rds_string *": "rds_string",
+    "const char **": "const char *", "int *": "int", "rds_loader **": "rds_loader *", "rds_position *": "rds_position",
+    "rds_reader **": "rds_reader *", "rds_string *": "rds_string",
     "rds_token *": "rds_token", "rds_writer **": "rds_writer *", "size_t *": "size_t",
     "struct DLManagedTensorVersioned **": "struct DLManagedTensorVersioned *", "uint32_t *": "uint32_t",
     "uint64_t *": "uint64_t",
 }
 ARROW = {"struct ArrowArray": "ARRAY", "struct ArrowArrayStream": "STREAM", "struct ArrowSchema": "SCHEMA"}
 CALLBACKS = {"rds_log_callback", "rds_progress_callback", "rds_waiting_callback"}
-HANDLES = {"rds_reader": "READER", "rds_writer": "WRITER"}
+HANDLES = {"rds_loader": "LOADER", "rds_reader": "READER", "rds_writer": "WRITER"}
 # Elements of an array that have no struct_size.
-PLAIN = {"rds_metadata", "rds_token", "uint64_t"}
+PLAIN = {"rds_metadata", "rds_position", "rds_token", "uint64_t"}
 # Fields that say how many there are behind a pointer, or how large.
 FIELD_CLAIMS = {
-    "bytes", "column_count", "count", "item_bytes", "length", "metadata_count", "row_count",
+    "bytes", "column_count", "count", "item_bytes", "length", "metadata_count", "other_count", "row_count",
+    "target_count", "weight_count", "weights_count",
 }
 # What says how memory is to be read: only values that mean nothing are put there.
 FIELD_MEANINGS = {("rds_ids", "kind")}
@@ -70,13 +72,15 @@ def parameter_docs(function: header.Function) -> dict[str, str]:
 
 
 def null_is_fine(doc: str) -> bool:
-    return bool(re.search(r"NULL (?:means|for none|if the caller)|may be NULL", doc))
+    return bool(re.search(r"NULL (?:means|for none|for the|if the caller)|may be NULL", doc))
 
 
 def after_failure(doc: str) -> str:
     """What becomes of an output, as its comment says, else as the conventions do."""
     if re.search(r"(?:NULL|0|nothing|released) on failure", doc):
         return "NOTHING"
+    if "-1 on failure" in doc:
+        return "MINUS_ONE"
     if "on success only" in doc:
         return "UNCHANGED"
     return "ANYTHING" if "room for" in doc else ""
@@ -131,7 +135,7 @@ class Generator:
         elif kind == "void *" and name == "user_data":
             record["kind"] = "USER_DATA"
         elif out and kind in OUTPUTS:
-            bulk = record["after_failure"] != "NOTHING"
+            bulk = record["after_failure"] not in ("NOTHING", "MINUS_ONE")
             record["kind"] = "OUT_BULK" if bulk else "OUT_VALUE"
             record["size"] = f"sizeof({OUTPUTS[kind]})"
         elif of in PLAIN and "*" in kind:
@@ -145,14 +149,16 @@ class Generator:
             record["size"], record["valid"] = f"sizeof({kind})", NUMBERS[name]
         else:
             raise RuntimeError(f"{function.name}: what is a right `{kind} {name}`? c_tests/attack.py does not know")
+        if record.get("size", "").startswith("sizeof"):
+            record["alignment"] = record["size"].replace("sizeof", "_Alignof")
         return record
 
     def reads(self, name: str) -> None:
         if name not in self.read:
-            self.read.append(name)
             for _, kind, _ in self.fields(name):
                 if pointee(kind) in self.sized or pointee(kind) in PLAIN - {"uint64_t"}:
                     self.reads(pointee(kind))
+            self.read.append(name)
 
     def fields(self, struct: str) -> list[tuple[str, str, str]]:
         """Name, type and length of an array."""
@@ -166,7 +172,7 @@ class Generator:
                 found.append((match[2], match[1].strip(), match[3] or ""))
         return found
 
-    def field(self, struct: str, name: str, kind: str) -> str:
+    def field(self, struct: str, name: str, kind: str, array: str) -> str:
         of, form = pointee(kind), "NULL"
         if name == "struct_size":
             what = "SIZE"
@@ -182,6 +188,10 @@ class Generator:
             what = "PROGRESS" if kind == "rds_progress_callback" else "WAITING"
         elif name == "user_data":
             what = "FIELD_USER_DATA"
+        elif of in HANDLES:
+            what = f"FIELD_{HANDLES[of]}"
+        elif kind == "uint8_t" and array:
+            what = "BYTES_HERE"
         elif of in self.sized or of in PLAIN - {"uint64_t"}:
             what, form = "NESTED", f"&form_{of}"
         elif of in {"uint32_t", "uint64_t", "int64_t"}:
@@ -195,8 +205,8 @@ class Generator:
     def forms(self) -> list[str]:
         """The records of structs; those that are nested stand before what they are in."""
         lines = []
-        for name in reversed(self.read):
-            fields = [self.field(name, field, kind) for field, kind, _ in self.fields(name)]
+        for name in self.read:
+            fields = [self.field(name, field, kind, array) for field, kind, array in self.fields(name)]
             if fields:
                 lines.append(f"static const struct field fields_{name}[] = {{")
                 lines += [f"    {field}," for field in fields]

@@ -23,6 +23,8 @@ static rds_writer *writer_for(void) {
                            : table_writer(published_path.text, RDS_MODE_STAGED, RDS_DURABILITY_COMMIT);
 }
 
+static rds_loader *loader_for(void) { return is_function("rds_loader_close") ? open_loader() : loader; }
+
 static rds_reader *reader_for(void) {
     rds_reader *clone = various && below(8) == 0 ? decoding : reader;
     if (is_function("rds_reader_close")) CHECK_OK(rds_reader_clone(reader, &clone));
@@ -56,6 +58,9 @@ static void give(size_t i) {
         break;
     case WRITER:
         now.value[i] = (uintptr_t)writer_for();
+        break;
+    case LOADER:
+        now.value[i] = (uintptr_t)loader_for();
         break;
     case STRUCT:
     case PLAIN:
@@ -108,6 +113,7 @@ static void prepare(const struct function *function) {
 static void drop_handle(void) {
     if (now.own_writer) CHECK_OK(rds_writer_abort((rds_writer *)(uintptr_t)now.handle));
     if (is_function("rds_reader_close")) (void)!rds_reader_close((rds_reader *)(uintptr_t)now.handle);
+    if (is_function("rds_loader_close")) (void)!rds_loader_close((rds_loader *)(uintptr_t)now.handle);
 }
 
 /* Instead of the call. */
@@ -160,9 +166,10 @@ static void check_output(size_t i, rds_status status) {
     if (status == RDS_OK) return;
     snprintf(what, sizeof what, "%s is not as it was after a failure", parameter->name);
     if (parameter->after_failure == UNCHANGED && memcmp(now.memory[i], now.before[i], whole) != 0) report(what);
-    if (parameter->after_failure != NOTHING) return;
+    if (parameter->after_failure != NOTHING && parameter->after_failure != MINUS_ONE) return;
     snprintf(what, sizeof what, "%s is not nothing after a failure", parameter->name);
-    if (is_arrow(parameter->kind) ? !is_released(i) : !all_are(now.memory[i], whole, 0)) report(what);
+    unsigned char nothing = parameter->after_failure == MINUS_ONE ? 0xff : 0;
+    if (is_arrow(parameter->kind) ? !is_released(i) : !all_are(now.memory[i], whole, nothing)) report(what);
 }
 
 /* What the caller owns now is given back. */
@@ -175,6 +182,8 @@ static void dispose(size_t i) {
     DLManagedTensorVersioned *tensor = (DLManagedTensorVersioned *)handle;
     if (strcmp(name, "out_reader") == 0) CHECK_OK(rds_reader_close((rds_reader *)handle));
     if (strcmp(name, "out_writer") == 0) (void)!rds_writer_abort((rds_writer *)handle);
+    if (strcmp(name, "out_loader") == 0) CHECK_OK(rds_loader_close((rds_loader *)handle));
+    if (strcmp(name, "out_batch") == 0) CHECK_OK(rds_loader_release(loader, ((rds_loader_batch *)at)->buffer));
     if (strcmp(name, "out_tensor") == 0) tensor->deleter(tensor);
     struct ArrowSchema *schema = (struct ArrowSchema *)at;
     struct ArrowArray *array = (struct ArrowArray *)at;
@@ -222,7 +231,9 @@ static void check_error(rds_status status) {
     }
     if (error.may_pass > 1 || error.reserved) report("rds_last_error() is malformed");
     if (error.may_pass && blames(status)) report("what is wrong may not pass");
-    if (status == RDS_ERR_INVALID_HANDLE && error.argument != 0) report("the handle is not to blame");
+    /* That of another table is in the options. */
+    int in_options = is_function("rds_loader_open") && error.argument == 1;
+    if (status == RDS_ERR_INVALID_HANDLE && error.argument != 0 && !in_options) report("the handle is not to blame");
     if (now.all_wrong != 1 || !blames(status) || is_to_blame(error.argument)) return;
     /* Where several arguments do not fit each other it need not say which. */
     if (error.argument == -1 && !now.must_be) {

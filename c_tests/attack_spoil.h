@@ -172,6 +172,20 @@ static int spoil_field(unsigned char *at, const struct form *form, const struct 
     case MEMORY:
         if (spoil_memory(place, form)) return 1;
         break;
+    case FIELD_READER: {
+        const uint64_t wrong[] = {0, (uintptr_t)closed_reader, (uintptr_t)loader, 1, UINT64_MAX};
+        for (int i = 0; i < 5; i++) {
+            if (turn()) return note("=wrong handle %d", i), put(place, 8, wrong[i]), must_be(RDS_ERR_INVALID_HANDLE);
+        }
+        break;
+    }
+    case BYTES_HERE:
+        for (size_t i = 0; i < field->size; i++) {
+            if (!turn()) continue;
+            ((unsigned char *)place)[i] ^= (unsigned char)(1u << i % 8);
+            return note("[%zu] flipped", i), must_be(0);
+        }
+        break;
     }
     now.noted = noted, now.note[noted] = 0;
     return 0;
@@ -218,11 +232,14 @@ static int spoil_struct(unsigned char *at, const struct form *form, size_t count
     return 0;
 }
 
-static int spoil_handle(size_t i, int of_reader) {
+static int spoil_handle(size_t i) {
     const uint64_t live = now.value[i];
+    const void *const closed[] = {closed_reader, closed_writer, closed_loader};
+    const void *const others[] = {writer, loader, reader};
+    const int which = (int)now.function->parameters[i].kind - READER;
     const uint64_t wrong[] = {0,
-                              (uint64_t)(uintptr_t)(of_reader ? (void *)closed_reader : (void *)closed_writer),
-                              (uint64_t)(uintptr_t)(of_reader ? (void *)writer : (void *)reader),
+                              (uint64_t)(uintptr_t)closed[which],
+                              (uint64_t)(uintptr_t)others[which],
                               1, (uint64_t)(uintptr_t)&now, live ^ 1ull << 24, live ^ 1ull << 55, live ^ 1ull << 63,
                               live | 0xffffff, UINT64_MAX, UINT64_MAX >> 1};
     for (size_t at = 0; at < sizeof wrong / sizeof wrong[0]; at++) {
@@ -287,7 +304,8 @@ static int spoil_what_it_is(size_t i) {
         return 0;
     case READER:
     case WRITER:
-        return spoil_handle(i, parameter->kind == READER);
+    case LOADER:
+        return spoil_handle(i);
     case STRUCT:
         return spoil_pointer(i, 8) || spoil_step(i) ||
                spoil_struct(now.memory[i], parameter->form, parameter->elements, now.step[i]);
@@ -315,7 +333,7 @@ static int spoil_what_it_is(size_t i) {
     case OUT_SCHEMA:
     case OUT_ARRAY:
     case OUT_STREAM:
-        return spoil_pointer(i, parameter->size);
+        return spoil_pointer(i, parameter->alignment);
     }
     return 0;
 }

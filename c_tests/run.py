@@ -29,7 +29,7 @@ SECONDS = {"plain": 180, "asan": 300, "valgrind": 900, "tsan": 900}
 PACKAGES = {"gcc": "gcc", "g++": "g++", "nm": "binutils", "valgrind": "valgrind"}
 # ASan's allocator does not let go of its locks at fork(): a child of a process whose other threads
 # allocate hangs in it. Valgrind is too slow for many forks, and has threads of its own to be counted.
-FORKING = {"test_fork", "test_fork_first", "test_fork_load"}
+FORKING = {"test_fork", "test_fork_first", "test_fork_load", "test_loader_fork"}
 # Each step of these is a process of its own, which takes seconds to begin under valgrind; the functions it
 # calls are called by other programs too.
 MANY_PROCESSES = {
@@ -62,7 +62,7 @@ COUNTING = {"test_hpp_memory"}
 SKIPPED = {
     "asan": FORKING | ENDING | HEADER,
     "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | HEADER | COUNTING
-    | {"test_hpp", "test_hpp_errors", "test_hpp_rows", "test_runtime"},
+    | {"test_hpp", "test_hpp_errors", "test_hpp_loader", "test_hpp_rows", "test_runtime"},
     # A child of a process with threads is not watched; and ends of the process are what it is about to end at.
     "tsan": FORKING | ENDING,
 }

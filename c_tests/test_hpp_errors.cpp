@@ -95,7 +95,9 @@ TEST(elements_of_another_type_are_a_mismatch) {
     CHECK_THROWS(reader.spans<double>(column), RDS_ERR_SCHEMA_MISMATCH, wrong);
     CHECK_THROWS(reader.rows<double>(column), RDS_ERR_SCHEMA_MISMATCH, wrong);
     CHECK_THROWS(reader.read(column, {0}, doubles), RDS_ERR_SCHEMA_MISMATCH, wrong);
+    CHECK_THROWS(reader.read(column, {0}, doubles), RDS_ERR_SCHEMA_MISMATCH, "rds::Reader::read: ");
     CHECK_THROWS(reader.read_range(column, 0, 1, doubles), RDS_ERR_SCHEMA_MISMATCH, wrong);
+    CHECK_THROWS(reader.read_range(column, 0, 1, doubles), RDS_ERR_SCHEMA_MISMATCH, "rds::Reader::read_range: ");
     CHECK_THROWS(reader.read<std::int32_t>(column, {0}), RDS_ERR_SCHEMA_MISMATCH, "rds::Reader::read: ");
     CHECK_THROWS(reader.gather({0}, {{column, doubles}}), RDS_ERR_SCHEMA_MISMATCH, wrong);
     struct Pair {

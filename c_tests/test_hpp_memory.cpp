@@ -52,6 +52,30 @@ TEST(rows_are_read_without_an_allocation) {
     CHECK(count([&] { reader.read<float>(column, rows); }) > 0);
 }
 
+TEST(batches_are_gone_through_without_an_allocation) {
+    const check_path_text path = check_path();
+    const rds::Reader reader = hpp_table(path.text, 100);
+    rds::LoaderOptions options;
+    options.batch_rows = 8;
+    rds::Loader loader = rds::Loader::open(reader, options);
+    rds::error failure;
+    float sum = 0;
+    CHECK_NUMBER(count([&] {
+        for (const rds::LoaderBatch &batch : loader.batches()) {
+            for (const rds::span<float> row : batch.column<float>(0)) sum += row[0];
+        }
+    }), 0);
+    CHECK_NUMBER(sum, 49500);
+    CHECK_NUMBER(count([&] {
+        while (rds::LoaderBatch batch = loader.next(&failure)) {
+            const rds::LoaderBatch kept = std::move(batch);
+            sum += kept.column<float>(0, &failure).values()[0];
+        }
+    }), 0);
+    CHECK_NUMBER(count([&] { loader.seek(loader.state()); }), 0);
+    CHECK_NUMBER(count([&] { loader.seek(3, loader.stats().consumed, &failure); }), 0);
+}
+
 TEST(integers_and_pointers_are_written_without_a_copy) {
     const check_path_text path = check_path();
     rds::Writer writer = rds::Writer::open(path.text);
@@ -64,4 +88,5 @@ TEST(integers_and_pointers_are_written_without_a_copy) {
     CHECK_NUMBER(rds::Reader::open(path.text).size(), 4);
 }
 
-CHECK_MAIN(RUN(rows_are_read_without_an_allocation), RUN(integers_and_pointers_are_written_without_a_copy))
+CHECK_MAIN(RUN(rows_are_read_without_an_allocation), RUN(batches_are_gone_through_without_an_allocation),
+           RUN(integers_and_pointers_are_written_without_a_copy))

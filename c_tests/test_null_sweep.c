@@ -1,46 +1,6 @@
 /* NULL for every pointer of every function: an error with a message, or what the header allows.
  * run.py hands over the pointers that the header declares, so that none is forgotten. */
-#include "table.h"
-
-#define MAX_SEEN 256
-
-static char seen[MAX_SEEN][64];
-static int seen_count;
-
-static void record(const char *function, const char *parameter) {
-    if (seen_count < MAX_SEEN) {
-        snprintf(seen[seen_count++], sizeof seen[0], "%s:%s", function, parameter);
-    }
-}
-
-static void verify(const char *function, const char *parameter, rds_status expected,
-                   rds_status got, int line) {
-    char start[96];
-    record(function, parameter);
-    check_status(got, expected, function, __FILE__, line);
-    if (got == RDS_OK) return;
-    snprintf(start, sizeof start, "%s: ", function);
-    const char *message = rds_last_error_message();
-    check_that(strncmp(message, start, strlen(start)) == 0, "the message names the function",
-               __FILE__, line);
-    check_that(strlen(message) > strlen(start), "the message says what", __FILE__, line);
-    CHECK_NUMBER(rds_last_error_status(), expected);
-}
-
-/* `parameter` is the one that is NULL in `arguments`. Another function fails first, so that a
- * message that this one left before cannot pass for its own. */
-#define SWEEP(function, parameter, expected, arguments) \
-    do { \
-        CHECK_STATUS(rds_check_abi(0), RDS_ERR_NOT_SUPPORTED); \
-        verify(#function, #parameter, expected, function arguments, __LINE__); \
-    } while (0)
-
-/* A function without pointers. */
-#define CALLED(function, condition) \
-    do { \
-        record(#function, ""); \
-        CHECK(condition); \
-    } while (0)
+#include "null_sweep.h"
 
 TEST(functions_without_pointers_return_something) {
     CALLED(rds_version, strlen(rds_version()) > 0);
@@ -136,8 +96,7 @@ TEST(null_to_functions_that_stage_and_clean) {
     CHECK_OK(rds_writer_stage(writer, &token));
     const rds_token missing = {NULL, token.length};
     SWEEP(rds_commit_staged, path, RDS_ERR_INVALID_ARGUMENT, (NULL, &token, 1, &options, &info));
-    SWEEP(rds_commit_staged, tokens, RDS_ERR_INVALID_ARGUMENT,
-          (path.text, NULL, 1, &options, &info));
+    SWEEP(rds_commit_staged, tokens, RDS_ERR_INVALID_ARGUMENT, (path.text, NULL, 1, &options, &info));
     CHECK_STATUS(rds_commit_staged(path.text, &missing, 1, &options, &info),
                  RDS_ERR_INVALID_ARGUMENT);
     CHECK_MESSAGE_HAS("tokens[0].data");
@@ -185,8 +144,7 @@ TEST(null_to_functions_that_open) {
     SWEEP(rds_reader_schema, options, RDS_OK, (reader, NULL, &schema));
     if (schema.release) schema.release(&schema);
     SWEEP(rds_reader_stream, reader, RDS_ERR_INVALID_HANDLE, (NULL, &stream_options, &stream));
-    SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT,
-          (reader, &stream_options, NULL));
+    SWEEP(rds_reader_stream, out_stream, RDS_ERR_INVALID_ARGUMENT, (reader, &stream_options, NULL));
     SWEEP(rds_reader_stream, options, RDS_OK, (reader, NULL, &stream));
     if (stream.release) stream.release(&stream);
     SWEEP(rds_reader_refresh, reader, RDS_ERR_INVALID_HANDLE, (NULL, &changed));
@@ -242,10 +200,8 @@ TEST(null_to_functions_that_read_rows) {
     SWEEP(rds_reader_get, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, &array));
     SWEEP(rds_reader_get, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, NULL));
     SWEEP(rds_reader_take, reader, RDS_ERR_INVALID_HANDLE, (NULL, &row, 1, &select, &schema, &array));
-    SWEEP(rds_reader_take, rows, RDS_ERR_INVALID_ARGUMENT,
-          (reader, NULL, 1, &select, &schema, &array));
-    SWEEP(rds_reader_take, out_array, RDS_ERR_INVALID_ARGUMENT,
-          (reader, &row, 1, &select, &schema, NULL));
+    SWEEP(rds_reader_take, rows, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 1, &select, &schema, &array));
+    SWEEP(rds_reader_take, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, &row, 1, &select, &schema, NULL));
     CHECK(schema.release == NULL);
     SWEEP(rds_reader_take, out_schema, RDS_OK, (reader, &row, 1, &select, NULL, &array));
     if (array.release) array.release(&array);
@@ -256,14 +212,10 @@ TEST(null_to_functions_that_read_rows) {
     SWEEP(rds_reader_gather, rows, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &target, 1));
     SWEEP(rds_reader_gather, targets, RDS_ERR_INVALID_ARGUMENT, (reader, &rows, NULL, 1));
     SWEEP(rds_reader_read, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, &row, 1, values, sizeof values));
-    SWEEP(rds_reader_read, rows, RDS_ERR_INVALID_ARGUMENT,
-          (reader, 0, NULL, 1, values, sizeof values));
-    SWEEP(rds_reader_read, out_data, RDS_ERR_INVALID_ARGUMENT,
-          (reader, 0, &row, 1, NULL, sizeof values));
-    SWEEP(rds_reader_read_range, reader, RDS_ERR_INVALID_HANDLE,
-          (NULL, 0, 0, 1, values, sizeof values));
-    SWEEP(rds_reader_read_range, out_data, RDS_ERR_INVALID_ARGUMENT,
-          (reader, 0, 0, 1, NULL, sizeof values));
+    SWEEP(rds_reader_read, rows, RDS_ERR_INVALID_ARGUMENT, (reader, 0, NULL, 1, values, sizeof values));
+    SWEEP(rds_reader_read, out_data, RDS_ERR_INVALID_ARGUMENT, (reader, 0, &row, 1, NULL, sizeof values));
+    SWEEP(rds_reader_read_range, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, 1, values, sizeof values));
+    SWEEP(rds_reader_read_range, out_data, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, 1, NULL, sizeof values));
     SWEEP(rds_reader_span, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, &span));
     SWEEP(rds_reader_span, out_span, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 0, NULL));
     SWEEP(rds_reader_dlpack, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 0, 1, &tensor));
@@ -291,15 +243,49 @@ TEST(null_to_functions_that_read_ids) {
     SWEEP(rds_reader_find, out_counts, RDS_OK, (reader, &ids, &found, NULL));
     SWEEP(rds_reader_find_all, reader, RDS_ERR_INVALID_HANDLE, (NULL, name, 4, &found, 1, &count));
     SWEEP(rds_reader_find_all, id, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, 4, &found, 1, &count));
-    SWEEP(rds_reader_find_all, out_rows, RDS_ERR_INVALID_ARGUMENT,
-          (reader, name, 4, NULL, 1, &count));
-    SWEEP(rds_reader_find_all, out_count, RDS_ERR_INVALID_ARGUMENT,
-          (reader, name, 4, &found, 1, NULL));
+    SWEEP(rds_reader_find_all, out_rows, RDS_ERR_INVALID_ARGUMENT, (reader, name, 4, NULL, 1, &count));
+    SWEEP(rds_reader_find_all, out_count, RDS_ERR_INVALID_ARGUMENT, (reader, name, 4, &found, 1, NULL));
     SWEEP(rds_reader_ids, reader, RDS_ERR_INVALID_HANDLE, (NULL, 0, 1, &schema, &array));
     SWEEP(rds_reader_ids, out_array, RDS_ERR_INVALID_ARGUMENT, (reader, 0, 1, &schema, NULL));
     CHECK(schema.release == NULL);
     SWEEP(rds_reader_ids, out_schema, RDS_OK, (reader, 0, 1, NULL, &array));
     if (array.release) array.release(&array);
+    CHECK_OK(rds_reader_close(reader));
+}
+
+TEST(null_to_functions_that_load_batches) {
+    check_path_text path = check_path();
+    rds_loader *loader = NULL;
+    rds_loader_options options = RDS_LOADER_OPTIONS_INIT, numbers = RDS_LOADER_OPTIONS_INIT;
+    rds_loader_batch batch = RDS_LOADER_BATCH_INIT;
+    rds_load_stats stats = RDS_LOAD_STATS_INIT;
+    rds_position position;
+    int fd = 7;
+
+    options.batch_rows = numbers.batch_rows = 2;
+    numbers.row_count = 3, numbers.flags = RDS_LOADER_NO_TABLE;
+    table_make(path.text, 3);
+    rds_reader *reader = table_reader(path.text);
+    SWEEP(rds_loader_open, reader, RDS_ERR_INVALID_HANDLE, (NULL, &options, &loader));
+    SWEEP(rds_loader_open, options, RDS_ERR_INVALID_ARGUMENT, (reader, NULL, &loader));
+    SWEEP(rds_loader_open, out_loader, RDS_ERR_INVALID_ARGUMENT, (reader, &options, NULL));
+    CHECK_OK(rds_loader_open(NULL, &numbers, &loader));
+    CHECK_OK(rds_loader_close(loader));
+    CHECK_OK(rds_loader_open(reader, &options, &loader));
+    SWEEP(rds_loader_state, loader, RDS_ERR_INVALID_HANDLE, (NULL, &position));
+    SWEEP(rds_loader_state, out_position, RDS_ERR_INVALID_ARGUMENT, (loader, NULL));
+    CHECK_OK(rds_loader_state(loader, &position));
+    SWEEP(rds_loader_seek, loader, RDS_ERR_INVALID_HANDLE, (NULL, &position, 0, 0));
+    SWEEP(rds_loader_seek, position, RDS_OK, (loader, NULL, 0, 0));
+    SWEEP(rds_loader_next, loader, RDS_ERR_INVALID_HANDLE, (NULL, &batch));
+    SWEEP(rds_loader_next, out_batch, RDS_ERR_INVALID_ARGUMENT, (loader, NULL));
+    SWEEP(rds_loader_release, loader, RDS_ERR_INVALID_HANDLE, (NULL, 0));
+    SWEEP(rds_loader_stats, loader, RDS_ERR_INVALID_HANDLE, (NULL, &stats));
+    SWEEP(rds_loader_stats, out_stats, RDS_ERR_INVALID_ARGUMENT, (loader, NULL));
+    SWEEP(rds_loader_fd, loader, RDS_ERR_INVALID_HANDLE, (NULL, &fd));
+    SWEEP(rds_loader_fd, out_fd, RDS_ERR_INVALID_ARGUMENT, (loader, NULL));
+    SWEEP(rds_loader_close, loader, RDS_ERR_INVALID_HANDLE, (NULL));
+    CHECK_OK(rds_loader_close(loader));
     CHECK_OK(rds_reader_close(reader));
 }
 
@@ -368,6 +354,17 @@ TEST(outputs_are_emptied_by_a_failed_call) {
     memset(&stream, 0, sizeof stream);
     CHECK_STATUS(rds_write_stream(NULL, &stream, NULL, &row), RDS_ERR_INVALID_HANDLE);
     CHECK_NUMBER(row, 0);
+    rds_loader *loader = (rds_loader *)&seen_count;
+    rds_position position;
+    const rds_position nowhere = {{0}};
+    int fd = 7;
+    CHECK(rds_loader_open(NULL, NULL, &loader) != RDS_OK);
+    CHECK(loader == NULL);
+    memset(&position, 0xff, sizeof position);
+    CHECK_STATUS(rds_loader_state(NULL, &position), RDS_ERR_INVALID_HANDLE);
+    CHECK(memcmp(&position, &nowhere, sizeof position) == 0);
+    CHECK_STATUS(rds_loader_fd(NULL, &fd), RDS_ERR_INVALID_HANDLE);
+    CHECK_NUMBER(fd, -1);
 }
 
 TEST(the_sweep_misses_no_pointer_of_the_header) {
@@ -384,13 +381,10 @@ TEST(the_sweep_misses_no_pointer_of_the_header) {
     free(list);
 }
 
-CHECK_MAIN(RUN(functions_without_pointers_return_something),
-           RUN(null_to_the_function_that_tells_the_last_error),
-           RUN(null_is_a_default_where_the_library_is_configured),
-           RUN(null_to_functions_that_write),
-           RUN(null_to_the_function_that_writes_streams),
-           RUN(null_to_functions_that_stage_and_clean),
+CHECK_MAIN(RUN(functions_without_pointers_return_something), RUN(null_to_the_function_that_tells_the_last_error),
+           RUN(null_is_a_default_where_the_library_is_configured), RUN(null_to_functions_that_write),
+           RUN(null_to_the_function_that_writes_streams), RUN(null_to_functions_that_stage_and_clean),
            RUN(null_to_functions_that_open), RUN(null_to_functions_that_tell_of_the_table),
-           RUN(null_to_functions_that_read_rows),
-           RUN(null_to_functions_that_read_ids), RUN(outputs_are_emptied_by_a_failed_call),
+           RUN(null_to_functions_that_read_rows), RUN(null_to_functions_that_read_ids),
+           RUN(null_to_functions_that_load_batches), RUN(outputs_are_emptied_by_a_failed_call),
            RUN(the_sweep_misses_no_pointer_of_the_header))

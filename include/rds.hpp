@@ -14,6 +14,11 @@
  * rds::Column vector = reader.column("vector");
  * for (rds::span<const float> row : reader.rows<float>(vector)) use(row[0], row.size());
  * reader.read(vector, {1, 0}, vectors);
+ *
+ * rds::LoaderOptions options;
+ * options.batch_rows = 256;
+ * rds::Loader loader = rds::Loader::open(reader, options);
+ * for (rds::LoaderBatch &batch : loader.batches()) train(batch.column<float>(0).values(), batch.size());
  * @endcode
  *
  * What a call does, blocks on and may fail with is said in rds.h, of the function that it calls; structs of results,
@@ -26,15 +31,17 @@
  *   that fails and was given no `error *` ends the program: see set_failure_handler().
  * - Operators and iterators, which have no place for an `error *`, have a named twin that takes one.
  * - After a failure the state is that which rds.h gives for the status.
- * - Writers and readers are moved, not copied. One that was moved from or closed is RDS_ERR_INVALID_HANDLE to every
- *   call, and may be assigned to or destroyed. A destructor closes, and never throws: only close() tells what failed.
- * - All calls on one writer or reader but close(), abort(), assignment and destruction may be made by many threads at
- *   once.
+ * - Writers, readers and loaders are moved, not copied. One that was moved from or closed is RDS_ERR_INVALID_HANDLE to
+ *   every call, and may be assigned to or destroyed. A destructor closes, and never throws: only close() tells what
+ *   failed.
+ * - All calls on one writer, reader or loader but close(), abort(), assignment and destruction may be made by many
+ *   threads at once.
  * - What is passed in is borrowed during the call. What a reader lends (spans, rows, ids) is valid until it is
  *   refreshed or closed, also if the Reader was moved meanwhile; what it exports (Arrow, DLPack) until it is released.
+ *   What a loader lends is valid until its LoaderBatch is released or destroyed, or the loader is closed.
  * - A callback is any callable. What it throws ends the call that it was called by, which throws it on, also where
  *   there is an `error *`.
- * - Reading, gathering and asking for spans allocates nothing, but for what fails.
+ * - Reading, gathering, asking for spans and going through batches allocates nothing, but for what fails.
  */
 
 #ifndef RDS_HPP
@@ -162,8 +169,9 @@ private:
     std::function<bool(Args...)> call_;
 };
 
-/** Asked by calls that wait: rds_waiting_callback. Several threads may ask at once. A writer or reader keeps it as long
- *  as it lives; what it throws in a call of rds.h on the bare handle is thrown by the next call here that may ask. */
+/** Asked by calls that wait: rds_waiting_callback. Several threads may ask at once. A writer, reader or loader keeps it
+ *  as long as it lives; what it throws in a call of rds.h on the bare handle is thrown by the next call here that may
+ *  ask. */
 using Waiting = Callback<>;
 /** Told how many rows of how many are dealt with: rds_progress_callback. */
 using Progress = Callback<std::uint64_t, std::uint64_t>;
@@ -862,8 +870,9 @@ namespace detail {
 
 inline rds_status close(rds_writer *writer) noexcept { return rds_writer_close(writer); }
 inline rds_status close(rds_reader *reader) noexcept { return rds_reader_close(reader); }
+inline rds_status close(rds_loader *loader) noexcept { return rds_loader_close(loader); }
 
-/* What writers and readers share: a handle that is closed once. */
+/* What writers, readers and loaders share: a handle that is closed once. */
 template <class T>
 class Handle {
 public:
@@ -1077,6 +1086,8 @@ public:
     std::uint64_t mapped_rows() const noexcept { return info_.mapped_rows; }
 
 private:
+    friend class Loader;
+    friend class LoaderBatch;
     friend class Reader;
     friend class Target;
 
@@ -1087,6 +1098,21 @@ private:
 };
 
 namespace detail {
+
+[[gnu::cold]] inline bool mismatch(const char *function, const Column &column, const std::string &what, int argument,
+                                   error *failure) {
+    const std::string text = std::string(function) + ": column " + in_quotes(column.name()) + ": " + what;
+    fail(error(RDS_ERR_SCHEMA_MISMATCH, text, argument), failure);
+    return false;
+}
+[[gnu::cold]] inline bool misread(const char *function, const Column &column, std::uint32_t asked, int argument,
+                                  error *failure) {
+    const std::string have = column.dtype_name(), want = rds::dtype_name(asked);
+    return mismatch(function, column, "its dtype is " + have + ", asked for as " + want, argument, failure);
+}
+
+template <class T>
+using memory_of = std::conditional_t<std::is_const_v<T>, const void, void>;
 
 /* Over what has rows by number. */
 template <class Source, class Value>
@@ -1117,55 +1143,74 @@ private:
 }  // namespace detail
 
 /**
- * A run of rows that lie in memory, one a stride behind the other: the table's own memory, mapped. False, and without
- * rows to look at, where they are not mapped, are of bool, or do not lie aligned for T; first_row() and size() are
- * those of the rows of which the same holds.
+ * Rows that lie in memory, one a stride behind the other. False, and without rows to look at, where there are none or
+ * they do not lie aligned for T.
  */
 template <class T>
-class RowSpan {
+class Strided {
 public:
-    using iterator = detail::RowIterator<const RowSpan, rds::span<const T>>;
+    using iterator = detail::RowIterator<const Strided, rds::span<T>>;
 
-    RowSpan() = default;
-    RowSpan(const rds_span &found, std::size_t row_bytes) noexcept
-        : first_row_(found.first_row), size_(found.row_count), elements_(row_bytes / sizeof(T)) {
-        if ((reinterpret_cast<std::uintptr_t>(found.data) | found.stride) % alignof(T) == 0) {
-            data_ = static_cast<const char *>(found.data);
-            stride_ = found.stride;
+    Strided() = default;
+    /** `size` rows of `row_bytes` each, the first one at `data`. */
+    Strided(detail::memory_of<T> *data, std::uint64_t size, std::size_t row_bytes, std::size_t stride) noexcept
+        : size_(size), elements_(row_bytes / sizeof(T)) {
+        if ((reinterpret_cast<std::uintptr_t>(data) | stride) % alignof(T) == 0) {
+            data_ = static_cast<byte *>(data);
+            stride_ = stride;
         }
     }
 
     explicit operator bool() const noexcept { return data_ != nullptr; }
-    /** The row of the table that is the first of these. */
-    std::uint64_t first_row() const noexcept { return first_row_; }
     /** How many rows. */
     std::uint64_t size() const noexcept { return size_; }
     /** Elements in a row. */
     std::size_t elements() const noexcept { return elements_; }
     /** Bytes from one row to the next. */
     std::size_t stride() const noexcept { return stride_; }
-    /** The first row's; nullptr if they are not mapped. */
-    const T *data() const noexcept { return reinterpret_cast<const T *>(data_); }
-    /** Row first_row() + i. */
-    rds::span<const T> operator[](std::uint64_t i) const {
-        const char *row = data_ + static_cast<std::size_t>(i) * stride_;
-        return rds::span<const T>(reinterpret_cast<const T *>(row), elements_);
+    /** The first row's; nullptr if there are none to look at. */
+    T *data() const noexcept { return reinterpret_cast<T *>(data_); }
+    /** The i-th of them. */
+    rds::span<T> operator[](std::uint64_t i) const {
+        byte *row = data_ + static_cast<std::size_t>(i) * stride_;
+        return rds::span<T>(reinterpret_cast<T *>(row), elements_);
     }
-    /** A row by its number in the table, which is one of these. */
-    rds::span<const T> row(std::uint64_t number) const { return (*this)[number - first_row_]; }
     /** All rows, where nothing lies between them; else none. */
-    rds::span<const T> values() const noexcept {
+    rds::span<T> values() const noexcept {
         if (!data_ || stride_ != elements_ * sizeof(T)) return {};
-        return rds::span<const T>(data(), static_cast<std::size_t>(size_) * elements_);
+        return rds::span<T>(data(), static_cast<std::size_t>(size_) * elements_);
     }
-    /** Over the rows; over none if they are not mapped. */
+    /** Over the rows; over none if there are none to look at. */
     iterator begin() const { return {this, 0}; }
     iterator end() const { return {this, data_ ? size_ : 0}; }
 
 private:
-    std::uint64_t first_row_ = 0, size_ = 0;
+    using byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+
+    std::uint64_t size_ = 0;
     std::size_t elements_ = 0, stride_ = 0;
-    const char *data_ = nullptr;
+    byte *data_ = nullptr;
+};
+
+/**
+ * A run of rows that lie in memory: the table's own memory, mapped. False, and without rows to look at, where they are
+ * not mapped, are of bool, or do not lie aligned for T; first_row() and size() are those of the rows of which the same
+ * holds.
+ */
+template <class T>
+class RowSpan : public Strided<const T> {
+public:
+    RowSpan() = default;
+    RowSpan(const rds_span &found, std::size_t row_bytes) noexcept
+        : Strided<const T>(found.data, found.row_count, row_bytes, found.stride), first_row_(found.first_row) {}
+
+    /** The row of the table that is the first of these. */
+    std::uint64_t first_row() const noexcept { return first_row_; }
+    /** A row by its number in the table, which is one of these. */
+    rds::span<const T> row(std::uint64_t number) const { return (*this)[number - first_row_]; }
+
+private:
+    std::uint64_t first_row_ = 0;
 };
 
 /** The spans of a column, one after the other: every row is in one of them. Ends early if asking for one fails. */
@@ -1358,6 +1403,7 @@ public:
     }
 
 private:
+    friend class Loader;
     friend class Reader;
 
     template <class T>
@@ -1475,7 +1521,7 @@ public:
     template <class T>
     RowSpan<T> span(const Column &column, std::uint64_t row, error *failure = nullptr) const {
         rds_span found = RDS_SPAN_INIT;
-        if (!usable<T>("span", column, failure)) return {};
+        if (!usable<T>("rds::Reader::span", column, failure)) return {};
         if (!detail::ok(rds_reader_span(handle_, column.number(), row, &found), failure)) return {};
         return RowSpan<T>(found, column.row_bytes());
     }
@@ -1484,7 +1530,7 @@ public:
     template <class T>
     Spans<T> spans(const Column &column, error *failure = nullptr) const {
         Spans<T> spans;
-        if (!usable<T>("spans", column, failure)) return spans;
+        if (!usable<T>("rds::Reader::spans", column, failure)) return spans;
         spans.rows_ = size(failure);
         spans.reader_ = handle_;
         spans.column_ = column.number();
@@ -1496,7 +1542,7 @@ public:
     template <class T>
     Rows<T> rows(const Column &column, error *failure = nullptr) const {
         Rows<T> rows;
-        if (!usable<T>("rows", column, failure)) return rows;
+        if (!usable<T>("rds::Reader::rows", column, failure)) return rows;
         rows.rows_ = size(failure);
         rows.reader_ = handle_;
         rows.column_ = column.number();
@@ -1508,14 +1554,14 @@ public:
     template <class Out>
     void read(const Column &column, rds::span<const std::uint64_t> rows, Out &&out, error *failure = nullptr) const {
         const auto to = detail::numbers(out);
-        if (!usable<typename decltype(to)::element_type>("read", column, failure)) return;
+        if (!usable<typename decltype(to)::element_type>("rds::Reader::read", column, failure)) return;
         ok(rds_reader_read(handle_, column.number(), rows.data(), rows.size(), to.data(), to.size_bytes()), failure);
     }
     /** The same into a new vector. */
     template <class T>
     std::vector<T> read(const Column &column, rds::span<const std::uint64_t> rows, error *failure = nullptr) const {
         static_assert(!std::is_same_v<T, bool>, "std::vector<bool> has no bytes: read uint8_t");
-        if (!usable<T>("read", column, failure)) return {};
+        if (!usable<T>("rds::Reader::read", column, failure)) return {};
         std::vector<T> out(rows.size() * column.row_bytes() / sizeof(T));
         const rds::span<T> to(out);
         const rds_status status =
@@ -1533,18 +1579,13 @@ public:
     void read_range(const Column &column, std::uint64_t first_row, std::uint64_t row_count, Out &&out,
                     error *failure = nullptr) const {
         const auto to = detail::numbers(out);
-        if (!usable<typename decltype(to)::element_type>("read_range", column, failure)) return;
+        if (!usable<typename decltype(to)::element_type>("rds::Reader::read_range", column, failure)) return;
         ok(rds_reader_read_range(handle_, column.number(), first_row, row_count, to.data(), to.size_bytes()), failure);
     }
     /** rds_reader_gather(): `gather(rows, {{vector, vectors}, {label, records, &Record::label}})`. */
     void gather(const RowSet &rows, rds::span<const Target> targets, error *failure = nullptr) const {
         detail::Few<rds_target> c(targets.size());
-        for (std::size_t i = 0; i < targets.size(); ++i) {
-            const Target &target = targets[i];
-            if (!ours("gather", target.reader_, 1, failure)) return;
-            if (target.wrong_type_ || target.wrong_bytes_) return misput(target, failure);
-            c[i] = target.target_;
-        }
+        if (!put("rds::Reader::gather", targets, c, failure)) return;
         ok(rds_reader_gather(handle_, rows.get(), c.data(), c.size()), failure);
     }
     void gather(const RowSet &rows, std::initializer_list<Target> targets, error *failure = nullptr) const {
@@ -1555,7 +1596,7 @@ public:
     std::unique_ptr<T, DlpackDelete> dlpack(const Column &column, std::uint64_t first_row, std::uint64_t row_count,
                                             error *failure = nullptr) const {
         T *tensor = nullptr;
-        if (ours("dlpack", column.reader_, 0, failure)) {
+        if (ours("rds::Reader::dlpack", column.reader_, 0, failure)) {
             ok(rds_reader_dlpack(handle_, column.number(), first_row, row_count, &tensor), failure);
         }
         return std::unique_ptr<T, DlpackDelete>(tensor);
@@ -1593,7 +1634,7 @@ public:
     /** rds_reader_get(): one row of a column. */
     Array get(const Column &column, std::uint64_t row, error *failure = nullptr) const {
         Array array;
-        if (ours("get", column.reader_, 0, failure)) {
+        if (ours("rds::Reader::get", column.reader_, 0, failure)) {
             ok(rds_reader_get(handle_, column.number(), row, array.get()), failure);
         }
         return array;
@@ -1655,6 +1696,8 @@ public:
     }
 
 private:
+    friend class Loader;
+
     static rds_select_options options(const Select &select) noexcept {
         rds_select_options c = RDS_SELECT_OPTIONS_INIT;
         c.columns = select.columns.empty() ? nullptr : select.columns.data();
@@ -1663,29 +1706,27 @@ private:
         return c;
     }
 
-    [[gnu::cold]] static void mismatch(const char *function, const Column &column, const std::string &what,
-                                       int argument, error *failure) {
-        detail::fail(error(RDS_ERR_SCHEMA_MISMATCH, std::string("rds::Reader::") + function + ": column " +
-                                                        detail::in_quotes(column.name()) + ": " + what, argument),
-                     failure);
+    /* Targets for a call that is to put rows there; false if one of them does not fit its column. */
+    bool put(const char *function, rds::span<const Target> targets, detail::Few<rds_target> &c, error *failure) const {
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            const Target &target = targets[i];
+            if (!ours(function, target.reader_, 1, failure)) return false;
+            if (target.wrong_type_ || target.wrong_bytes_) return misput(function, target, failure);
+            c[i] = target.target_;
+        }
+        return true;
     }
-    [[gnu::cold]] static void misread(const char *function, const Column &column, std::uint32_t asked, int argument,
-                                      error *failure) {
-        const std::string have = column.dtype_name(), want = rds::dtype_name(asked);
-        mismatch(function, column, "its dtype is " + have + ", asked for as " + want, argument, failure);
-    }
-    [[gnu::cold]] void misput(const Target &target, error *failure) const {
+    [[gnu::cold]] bool misput(const char *function, const Target &target, error *failure) const {
         const Column column = this->column(target.target_.column, failure);
-        if (target.wrong_type_) return misread("gather", column, target.wrong_type_, 1, failure);
+        if (target.wrong_type_) return detail::misread(function, column, target.wrong_type_, 1, failure);
         const std::string have = std::to_string(column.row_bytes()), want = std::to_string(target.wrong_bytes_);
-        mismatch("gather", column, "a row has " + have + " bytes, the member " + want, 1, failure);
+        return detail::mismatch(function, column, "a row has " + have + " bytes, the member " + want, 1, failure);
     }
     /* A number of another reader may be of another column. A closed reader says so itself. */
     bool ours(const char *function, const rds_reader *reader, int argument, error *failure) const {
         if (reader == handle_ || !handle_) return true;
-        detail::fail(error(RDS_ERR_INVALID_ARGUMENT,
-                           std::string("rds::Reader::") + function + ": the column is one of another reader", argument),
-                     failure);
+        const std::string what = std::string(function) + ": the column is one of another reader";
+        detail::fail(error(RDS_ERR_INVALID_ARGUMENT, what, argument), failure);
         return false;
     }
     template <class T>
@@ -1693,10 +1734,359 @@ private:
         static_assert(!std::is_const_v<T>, "rows are read into memory that is not constant");
         if (!ours(function, column.reader_, 0, failure)) return false;
         if (detail::reads_as<T>(column.info_.dtype) || !handle_) return true;
-        misread(function, column, detail::asked<T>(), 0, failure);
-        return false;
+        return detail::misread(function, column, detail::asked<T>(), 0, failure);
     }
 };
+
+/* ---- Loaders ----------------------------------------------------------------------------------- */
+
+/** Another table that a loader mixes with its first: rds_loader_table. */
+struct LoaderTable {
+    /** Not needed any more when the loader is open. */
+    const Reader *reader = nullptr;
+    /** Nothing for a range. */
+    std::optional<std::vector<std::uint64_t>> rows{};
+    std::uint64_t first_row = 0;
+    /** Of a range; 0 means all that follow. */
+    std::uint64_t row_count = 0;
+};
+
+/** How often rows of each table come, from a position on: rds_loader_weights. */
+struct LoaderWeights {
+    std::uint64_t epoch = 0;
+    std::uint64_t consumed = 0;
+    /** One for each table, that of the reader first. */
+    std::vector<std::uint64_t> weights{};
+};
+
+/** rds_loader_options, which says what each is; zero and empty are the defaults. One of the first two must be given. */
+struct LoaderOptions {
+    std::uint64_t batch_rows = 0;
+    std::uint64_t global_batch_rows = 0;
+    std::uint32_t rank = 0;
+    std::uint32_t world_size = 0;
+    std::uint32_t worker = 0;
+    std::uint32_t worker_count = 0;
+    rds_loader_order order = RDS_ORDER_SHUFFLED;
+    rds_loader_tail tail = RDS_TAIL_SHORT;
+    std::uint64_t clump_rows = 0;
+    std::uint64_t seed = 0;
+    std::uint64_t epoch = 0;
+    /** Nothing for a range. */
+    std::optional<std::vector<std::uint64_t>> rows{};
+    std::uint64_t first_row = 0;
+    /** Of a range; 0 means all that follow. */
+    std::uint64_t row_count = 0;
+    /** Their numbers; nothing means all, and a list without one that batches are numbers of rows. */
+    std::optional<std::vector<std::uint32_t>> columns{};
+    std::vector<LoaderTable> others{};
+    std::vector<LoaderWeights> weights{};
+    std::uint64_t epoch_rows = 0;
+    /** Memory of the caller, which must live as long as the loader: as for Reader::gather(), for one batch, then for
+     *  the next. */
+    std::vector<Target> targets{};
+    std::uint64_t max_bytes = 0;
+    std::uint32_t ahead = 0;
+    std::uint32_t threads = 0;
+    /** Or-ed RDS_LOADER_*. */
+    std::uint32_t flags = 0;
+    Waiting waiting{};
+};
+
+namespace detail {
+
+/* What a loader has of its reader, for batches that may be looked at by other threads. */
+struct Loaded {
+    std::vector<Column> columns;
+    // Those of the caller.
+    std::vector<rds_target> targets;
+
+    std::size_t stride(std::size_t column, const void *data) const noexcept {
+        for (std::size_t i = column; i < targets.size(); i += columns.size()) {
+            if (targets[i].data == data && targets[i].stride) return targets[i].stride;
+        }
+        return columns[column].row_bytes();
+    }
+};
+
+}  // namespace detail
+
+/**
+ * What a rank takes of a step: rows that lie in memory of the loader, or of its caller, and may be written to. The
+ * memory goes back to the loader when this is destroyed, and must not be used when the loader is closed. False for
+ * none, as it is at the end of an epoch; a batch without rows is true if others have rows of the step.
+ */
+class LoaderBatch {
+public:
+    /** None. */
+    LoaderBatch() noexcept = default;
+    LoaderBatch(LoaderBatch &&other) noexcept
+        : batch_(std::exchange(other.batch_, none())), loader_(std::exchange(other.loader_, nullptr)),
+          loaded_(std::move(other.loaded_)) {}
+    LoaderBatch &operator=(LoaderBatch &&other) noexcept {
+        if (this != &other) {
+            drop();
+            batch_ = std::exchange(other.batch_, none());
+            loader_ = std::exchange(other.loader_, nullptr);
+            loaded_ = std::move(other.loaded_);
+        }
+        return *this;
+    }
+    ~LoaderBatch() { drop(); }
+
+    explicit operator bool() const noexcept { return batch_.step_rows != 0; }
+    /** That of rds_loader_next(). */
+    const rds_loader_batch &get() const noexcept { return batch_; }
+    /** How many rows. */
+    std::uint64_t size() const noexcept { return batch_.row_count; }
+    bool empty() const noexcept { return batch_.row_count == 0; }
+    /** Their numbers. */
+    rds::span<const std::uint64_t> rows() const noexcept {
+        return {batch_.rows, batch_.rows ? static_cast<std::size_t>(batch_.row_count) : 0};
+    }
+    /** Of which table each is; empty if the loader has but one. */
+    rds::span<const std::uint32_t> tables() const noexcept {
+        return {batch_.tables, batch_.tables ? static_cast<std::size_t>(batch_.row_count) : 0};
+    }
+    /** How many of them, at their end, fill the last step of the epoch up. */
+    std::uint64_t pad_rows() const noexcept { return batch_.pad_rows; }
+    /** Rows of the step over all ranks and workers. */
+    std::uint64_t step_rows() const noexcept { return batch_.step_rows; }
+    std::uint64_t epoch() const noexcept { return batch_.epoch; }
+    /** Rows of the epoch that came before the step, over all ranks. */
+    std::uint64_t consumed() const noexcept { return batch_.consumed; }
+    /** The rows of a column, by its place among those of the loader. RDS_ERR_SCHEMA_MISMATCH if elements are no T. */
+    template <class T>
+    Strided<T> column(std::size_t i, error *failure = nullptr) const {
+        static_assert(!std::is_const_v<T>, "rows of a batch may be written to");
+        const std::size_t columns = loaded_ ? loaded_->columns.size() : 0;
+        if (i >= columns) return misplaced(i, columns, failure), Strided<T>();
+        const Column &column = loaded_->columns[i];
+        if (!detail::reads_as<T>(column.dtype())) {
+            detail::misread("rds::LoaderBatch::column", column, detail::asked<T>(), 0, failure);
+            return {};
+        }
+        if (failure) *failure = error();
+        if (empty()) return {nullptr, 0, column.row_bytes(), column.row_bytes()};
+        void *data = batch_.columns[i];
+        return {data, batch_.row_count, column.row_bytes(), loaded_->stride(i, data)};
+    }
+    /** rds_loader_release(): gives the memory back now. Nothing is left of the batch then. */
+    void release(error *failure = nullptr) {
+        const std::uint64_t buffer = std::exchange(batch_, none()).buffer;
+        const rds_status status = buffer ? rds_loader_release(std::exchange(loader_, nullptr), buffer) : RDS_OK;
+        loaded_.reset();
+        detail::ok(status, failure);
+    }
+
+private:
+    friend class Loader;
+
+    static rds_loader_batch none() noexcept { return RDS_LOADER_BATCH_INIT; }
+    void drop() noexcept {
+        if (!batch_.buffer) return;
+        const rds_status untold = rds_loader_release(loader_, std::exchange(batch_.buffer, 0));
+        static_cast<void>(untold);
+    }
+    [[gnu::cold]] static void misplaced(std::size_t i, std::size_t columns, error *failure) {
+        const std::string what = "rds::LoaderBatch::column: there is no column " + std::to_string(i) +
+                                 " of the batch, which has " + std::to_string(columns);
+        detail::fail(error(RDS_ERR_INVALID_ARGUMENT, what, 0), failure);
+    }
+
+    rds_loader_batch batch_ = none();
+    rds_loader *loader_ = nullptr;
+    std::shared_ptr<const detail::Loaded> loaded_;
+};
+
+/**
+ * The batches of a loader, up to the end of the epoch: `for (rds::LoaderBatch &batch : loader.batches())`. Each is
+ * released before the next one is asked for, unless it was moved away. Ends early if asking for one fails. For one
+ * thread, once.
+ */
+class Batches {
+public:
+    class iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = LoaderBatch;
+        using difference_type = std::ptrdiff_t;
+        using pointer = LoaderBatch *;
+        using reference = LoaderBatch &;
+
+        iterator() = default;
+        reference operator*() const { return batches_->batch_; }
+        pointer operator->() const { return &batches_->batch_; }
+        iterator &operator++() {
+            if (!batches_->find()) batches_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator &a, const iterator &b) { return a.batches_ == b.batches_; }
+        friend bool operator!=(const iterator &a, const iterator &b) { return !(a == b); }
+
+    private:
+        friend class Batches;
+        explicit iterator(Batches *batches) noexcept : batches_(batches) {}
+        Batches *batches_ = nullptr;
+    };
+
+    /** Asks for the first one. */
+    iterator begin() { return iterator(find() ? this : nullptr); }
+    iterator end() const noexcept { return iterator(); }
+
+private:
+    friend class Loader;
+    Batches(class Loader *loader, error *failure) noexcept : loader_(loader), failure_(failure) {}
+    inline bool find();
+
+    class Loader *loader_;
+    error *failure_;
+    LoaderBatch batch_;
+};
+
+/** Goes through the rows of tables in batches, epoch after epoch. */
+class Loader : public detail::Handle<rds_loader> {
+public:
+    /** A closed one. */
+    Loader() noexcept = default;
+
+    /** rds_loader_open(). The reader is not needed afterwards. */
+    static Loader open(const Reader &reader, const LoaderOptions &options, error *failure = nullptr) {
+        Loader loader;
+        auto loaded = std::make_shared<detail::Loaded>();
+        detail::Few<rds_target> targets(options.targets.size());
+        if (!reader.put("rds::Loader::open", options.targets, targets, failure)) return loader;
+        if (options.columns) {
+            for (const std::uint32_t number : *options.columns) {
+                loaded->columns.push_back(reader.column(number, failure));
+                if (failure && *failure) return loader;
+            }
+        } else {
+            loaded->columns = reader.columns(failure);
+            if (failure && *failure) return loader;
+        }
+        loaded->targets.assign(targets.data(), targets.data() + targets.size());
+        loader.open(reader.handle(), options, std::move(loaded), options.flags, failure);
+        return loader;
+    }
+    /** Without a table: `row_count` numbers, of which batches are made. */
+    static Loader open(const LoaderOptions &options, error *failure = nullptr) {
+        Loader loader;
+        loader.open(nullptr, options, std::make_shared<detail::Loaded>(), options.flags | RDS_LOADER_NO_TABLE, failure);
+        return loader;
+    }
+
+    /** Those of its batches, in their order. Empty if these are numbers of rows. */
+    rds::span<const Column> columns() const noexcept {
+        if (!loaded_) return {};
+        return loaded_->columns;
+    }
+    /** rds_loader_next(): `while (rds::LoaderBatch batch = loader.next())` ends with the epoch. */
+    LoaderBatch next(error *failure = nullptr) {
+        LoaderBatch batch;
+        if (!ok(rds_loader_next(handle_, &batch.batch_), failure)) return {};
+        batch.loader_ = handle_;
+        batch.loaded_ = loaded_;
+        return batch;
+    }
+    /** The batches that are left of the epoch. A failure on the way ends them, and is told as that of this call would
+     *  be: an `error` that was given must live as long. */
+    Batches batches(error *failure = nullptr) { return Batches(this, failure); }
+    /** rds_loader_state(). */
+    rds_position state(error *failure = nullptr) const {
+        rds_position position{};
+        ok(rds_loader_state(handle_, &position), failure);
+        return position;
+    }
+    /** rds_loader_seek(): to where another one was, or this. */
+    void seek(const rds_position &position, error *failure = nullptr) {
+        ok(rds_loader_seek(handle_, &position, 0, 0), failure);
+    }
+    /** To where so many rows of an epoch are consumed, over all ranks. */
+    void seek(std::uint64_t epoch, std::uint64_t consumed = 0, error *failure = nullptr) {
+        ok(rds_loader_seek(handle_, nullptr, epoch, consumed), failure);
+    }
+    /** rds_loader_stats(). */
+    rds_load_stats stats(error *failure = nullptr) const {
+        rds_load_stats stats = RDS_LOAD_STATS_INIT;
+        ok(rds_loader_stats(handle_, &stats), failure);
+        return stats;
+    }
+    /** rds_loader_fd(): readable while next() would not wait. The loader's own. */
+    int fd(error *failure = nullptr) {
+        int fd = -1;
+        ok(rds_loader_fd(handle_, &fd), failure);
+        return fd;
+    }
+
+private:
+    void open(const rds_reader *reader, const LoaderOptions &options, std::shared_ptr<const detail::Loaded> loaded,
+              std::uint32_t flags, error *failure) {
+        static const std::uint32_t no_columns = 0;
+        std::vector<rds_loader_table> others;
+        for (const LoaderTable &table : options.others) {
+            rds_loader_table c = RDS_LOADER_TABLE_INIT;
+            c.reader = table.reader ? table.reader->handle() : nullptr;
+            c.rows = list(table.rows);
+            c.first_row = table.first_row;
+            c.row_count = table.rows ? table.rows->size() : table.row_count;
+            others.push_back(c);
+        }
+        std::vector<rds_loader_weights> weights;
+        for (const LoaderWeights &from : options.weights) {
+            weights.push_back({sizeof(rds_loader_weights), from.epoch, from.consumed, from.weights.data(),
+                               from.weights.size()});
+        }
+        set_waiting(options.waiting);
+        rds_loader_options c = RDS_LOADER_OPTIONS_INIT;
+        c.batch_rows = options.batch_rows;
+        c.global_batch_rows = options.global_batch_rows;
+        c.rank = options.rank;
+        c.world_size = options.world_size;
+        c.worker = options.worker;
+        c.worker_count = options.worker_count;
+        c.order = options.order;
+        c.tail = options.tail;
+        c.clump_rows = options.clump_rows;
+        c.seed = options.seed;
+        c.epoch = options.epoch;
+        c.rows = list(options.rows);
+        c.first_row = options.first_row;
+        c.row_count = options.rows ? options.rows->size() : options.row_count;
+        if (options.columns) {
+            c.columns = options.columns->empty() ? &no_columns : options.columns->data();
+            c.column_count = options.columns->size();
+        }
+        c.others = others.data();
+        c.other_count = others.size();
+        c.weights = weights.data();
+        c.weights_count = weights.size();
+        c.epoch_rows = options.epoch_rows;
+        c.targets = loaded->targets.empty() ? nullptr : loaded->targets.data();
+        c.target_count = loaded->targets.size();
+        c.max_bytes = options.max_bytes;
+        c.ahead = options.ahead;
+        c.threads = options.threads;
+        c.flags = flags;
+        c.waiting = waiting_callback();
+        c.user_data = waiting_data();
+        if (ok(rds_loader_open(reader, &c, &handle_), failure)) loaded_ = std::move(loaded);
+    }
+    /* A list without a row is none of all rows. */
+    static const std::uint64_t *list(const std::optional<std::vector<std::uint64_t>> &rows) noexcept {
+        static const std::uint64_t none = 0;
+        return !rows ? nullptr : rows->empty() ? &none : rows->data();
+    }
+
+    std::shared_ptr<const detail::Loaded> loaded_;
+};
+
+inline bool Batches::find() {
+    batch_ = LoaderBatch();
+    batch_ = loader_->next(failure_);
+    return static_cast<bool>(batch_);
+}
 
 /* ---- Tables ------------------------------------------------------------------------------------ */
 

@@ -14,6 +14,9 @@ What is written is durable within a second, and visible to readers after ten at 
 closed. If the process is killed, `rds.recover("results")`, or the next writer that appends, makes visible what
 was durable.
 
+`rds.Loader(dataset, batch_size=512)` goes through the rows in batches, for training; `rds.BatchSampler` and
+`rds.torch.IterableDataset` do for PyTorch's DataLoader.
+
 Arrays from NumPy go in and come out; `dataset.stream()` and `dataset.batch(rows)` speak Arrow, and
 `rds.hyrax.enable()` makes the verbs of Hyrax write and read through this package.
 """
@@ -36,8 +39,10 @@ from .staging import commit_staged, vacuum
 from .writer import ResultDatasetWriter
 
 __all__ = [
+    "BatchSampler",
     "Column",
     "InferenceDataset",
+    "Loader",
     "RdsError",
     "ResultDataset",
     "ResultDatasetWriter",
@@ -56,15 +61,21 @@ __all__ = [
 
 
 if TYPE_CHECKING:
+    from . import torch
     from ._convert import convert
+    from .loader import Loader
+    from .sampler import BatchSampler
 else:
+    # Loaded when they are asked for: `import rds` stays quick.
+    _PLACES = {"BatchSampler": ".sampler", "Loader": ".loader", "convert": "._convert"}
 
     def __getattr__(name: str):
-        # Loaded when it is asked for: `import rds` stays quick.
-        if name == "convert":
-            return importlib.import_module("._convert", __name__).convert
+        if name in _PLACES:
+            return getattr(importlib.import_module(_PLACES[name], __name__), name)
+        if name == "torch":
+            return importlib.import_module(".torch", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "torch"})

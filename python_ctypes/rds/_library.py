@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
+from . import _load_structs as load
 from . import _places
 from . import _structs as c
 from ._errors import InvalidArgumentError, RdsError, from_status
@@ -95,6 +96,14 @@ FUNCTIONS = {
         STATUS,
         [c_void_p, POINTER(c.StreamOptions), POINTER(c.ArrowArrayStream)],
     ),
+    "rds_loader_open": (STATUS, [c_void_p, POINTER(load.LoaderOptions), POINTER(c_void_p)]),
+    "rds_loader_next": (STATUS, [c_void_p, POINTER(load.LoaderBatch)]),
+    "rds_loader_release": (STATUS, [c_void_p, c_uint64]),
+    "rds_loader_state": (STATUS, [c_void_p, POINTER(load.Position)]),
+    "rds_loader_seek": (STATUS, [c_void_p, POINTER(load.Position), c_uint64, c_uint64]),
+    "rds_loader_stats": (STATUS, [c_void_p, POINTER(load.LoadStats)]),
+    "rds_loader_fd": (STATUS, [c_void_p, POINTER(c_int)]),
+    "rds_loader_close": (STATUS, [c_void_p]),
 }
 
 

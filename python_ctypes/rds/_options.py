@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import datetime, timezone
 
 import numpy as np
@@ -21,6 +22,14 @@ def number(name: str, value: int | None) -> int:
     if not 0 <= value < 1 << 64:
         raise InvalidArgumentError(f"{name} is {value}; it must be at least 0 and fit 64 bits")
     return value
+
+
+def whole(name: str, value) -> int:
+    """A number of rows, or of an epoch, of whatever kind of integers it is."""
+    try:
+        return number(name, operator.index(value))
+    except TypeError:
+        raise InvalidTypeError(f"{name} is {value!r}; an integer is expected") from None
 
 
 def text(name: str, value: str | None) -> bytes | None:

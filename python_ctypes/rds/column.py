@@ -95,6 +95,10 @@ class Column:
         """The tensors of rows, one by one, for a `torch.utils.data.DataLoader`."""
         return list(self._stored.take(rows))
 
+    def _getitems(self, rows) -> list:
+        """As `__getitems__`: what a pipeline of Grain asks."""
+        return self.__getitems__(rows)
+
     def take(self, rows, out=None):
         """The tensors of rows, stacked, in memory that may be written.
 

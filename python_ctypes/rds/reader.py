@@ -219,6 +219,10 @@ class ResultDataset(ById, Interop):
         tensors = self.take(rows)
         return _select.each(tensors) if isinstance(tensors, dict) else list(tensors)
 
+    def _getitems(self, rows) -> list:
+        """As `__getitems__`: what a pipeline of Grain asks."""
+        return self.__getitems__(rows)
+
     def take(self, rows, columns: str | Iterable[str] | None = None, out=None):
         """The tensors of rows, stacked, in memory that may be written.
 
@@ -332,6 +336,10 @@ class ResultDataset(ById, Interop):
         snapshot = self._snapshot
         if not snapshot.handle:
             raise InvalidHandleError("the dataset is closed; it cannot be pickled")
+        return self._reduced(snapshot)
+
+    def _reduced(self, snapshot: Snapshot):
+        """What opens a dataset that shows what this snapshot does: a function, and with what it is called."""
         shown = snapshot.info.version, snapshot.info.committed_at
         return _reopen, (type(self), self.config, self.data_location, self._place, shown, self._options)
 

@@ -1,13 +1,11 @@
 """A forked child reads on, whatever its parent was doing."""
 
 import multiprocessing
-import os
-import signal
 import threading
-import traceback
 
 import numpy as np
 import pytest
+from children import in_child
 from samples import assert_same_bits, numbered_ids, random_array, write
 
 import rds
@@ -25,23 +23,6 @@ def dataset(request, result_dir):
         part = slice(start, start + 100)
         write(result_dir, IDS[part], DATA[part], mode="append" if start else "create")
     return rds.ResultDataset({}, result_dir, access=request.param)
-
-
-def in_child(work):
-    """Runs `work` in a forked child; whatever is raised there fails the test."""
-    child = os.fork()
-    if child == 0:
-        # A hang ends by the alarm.
-        signal.alarm(30)
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert status == 0
 
 
 def check(dataset):

@@ -8,7 +8,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from rds import _dtypes, _errors, _gather, _library, _structs
+from rds import _dtypes, _errors, _gather, _library, _load_structs, _loading, _structs
 
 HEADER = Path(__file__).parents[2] / "include" / "rds.h"
 
@@ -40,6 +40,12 @@ STRUCTS = {
     "rds_vacuum_info": _structs.VacuumInfo,
     "rds_recover_options": _structs.RecoverOptions,
     "rds_recover_info": _structs.RecoverInfo,
+    "rds_loader_table": _load_structs.LoaderTable,
+    "rds_loader_weights": _load_structs.LoaderWeights,
+    "rds_loader_options": _load_structs.LoaderOptions,
+    "rds_loader_batch": _load_structs.LoaderBatch,
+    "rds_position": _load_structs.Position,
+    "rds_load_stats": _load_structs.LoadStats,
     "struct ArrowSchema": _structs.ArrowSchema,
     "struct ArrowArray": _structs.ArrowArray,
     "struct ArrowArrayStream": _structs.ArrowArrayStream,
@@ -54,7 +60,7 @@ def declarations():
     text = re.sub(r"^#ifdef __cplusplus.*?^#endif.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\b(RDS_API|RDS_NODISCARD)\b", "", text)
-    for length in ("RDS_MAX_NDIM", "RDS_FAILURE_BYTES"):
+    for length in ("RDS_MAX_NDIM", "RDS_FAILURE_BYTES", "RDS_POSITION_BYTES"):
         text = text.replace(length, macros[length])
     return text, macros
 
@@ -124,6 +130,8 @@ def test_function_has_the_parameters_of_the_header(header, name):
         ("rds_write_mode", "RDS_MODE_", _structs.MODES),
         ("rds_durability", "RDS_DURABILITY_", _structs.DURABILITIES),
         ("rds_access", "RDS_ACCESS_", _structs.ACCESSES),
+        ("rds_loader_order", "RDS_ORDER_", _load_structs.ORDERS),
+        ("rds_loader_tail", "RDS_TAIL_", _load_structs.TAILS),
         ("rds_writer_state", "RDS_WRITER_", {name: n for n, name in enumerate(_structs.WRITER_STATES)}),
     ],
 )
@@ -162,6 +170,14 @@ def test_constants_have_the_values_of_the_header(header):
         "RECOVER_DRY_RUN",
     ):
         assert getattr(_structs, name) == int(macros[f"RDS_{name}"])
+    for name in (
+        "LOADER_NO_TABLE",
+        "LOADER_NO_THREADS",
+        "LOADER_WHOLE_STEPS",
+        "LOADER_WAITING_MAIN_THREAD",
+        "POSITION_BYTES",
+    ):
+        assert getattr(_load_structs, name) == int(macros[f"RDS_{name}"])
     kinds = header.typeof("rds_ids_kind").relements
     for name in ("IDS_UTF8", "IDS_NUMPY_S", "IDS_NUMPY_U", "IDS_INT64", "IDS_UINT64"):
         assert getattr(_structs, name) == kinds[f"RDS_{name}"]
@@ -179,6 +195,9 @@ def test_what_is_packed_by_hand_has_the_layout_of_the_header(header):
     assert [getattr(target, name) for name, *_ in _structs.Target._fields_] == [1, 2, 3, 4, 5, 6]
     rows = _structs.Rows.from_buffer_copy(_gather._ROWS.pack(1, 2, 3, 4, 5))
     assert [getattr(rows, name) for name, *_ in _structs.Rows._fields_] == [1, 2, 3, 4, 5]
+    assert _loading._BATCH.size == header.sizeof("rds_loader_batch")
+    batch = _load_structs.LoaderBatch.from_buffer_copy(_loading._BATCH.pack(*range(1, 12)))
+    assert [getattr(batch, name) for name, *_ in _load_structs.LoaderBatch._fields_] == list(range(1, 12))
 
 
 def test_every_status_of_the_header_has_an_exception(header):

@@ -61,6 +61,7 @@ def test_reading_and_writing_loads_nothing_heavy(tmp_path):
         "import sys, numpy as np, rds\n"
         f"with rds.ResultDatasetWriter({str(tmp_path)!r}) as w: w.write_batch(['a'], np.ones((1, 2)))\n"
         f"ds = rds.ResultDataset({{}}, {str(tmp_path)!r}); ds[0], ds.ids(), ds.find(['a'])\n"
+        "list(rds.Loader(ds, batch_size=1)), list(rds.BatchSampler(ds, 1))\n"
         "print([n for n in ('pyarrow', 'lance', 'lancedb', 'torch', 'ml_dtypes') if n in sys.modules])"
     )
     assert run(code, library=_library.library()._name) == "[]"
@@ -154,8 +155,10 @@ def test_package_and_library_have_the_same_version():
 
 def test_public_names_are_exactly_the_contract():
     assert sorted(rds.__all__) == [
+        "BatchSampler",
         "Column",
         "InferenceDataset",
+        "Loader",
         "RdsError",
         "ResultDataset",
         "ResultDatasetWriter",
@@ -172,6 +175,17 @@ def test_public_names_are_exactly_the_contract():
         "vacuum",
     ]
     assert all(hasattr(rds, name) for name in rds.__all__)
+    assert {*rds.__all__, "torch"} <= set(dir(rds))
+
+
+def test_what_is_for_torch_says_that_it_is_needed():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import rds\n"
+        "try: rds.torch\n"
+        "except ImportError as error: print(error)"
+    )
+    assert "install torch" in run(code)
 
 
 def test_the_package_is_typed():

@@ -30,6 +30,14 @@ rds.hyrax.enable()
 staging = rds.ResultDatasetWriter("run", mode="staged", visible_ms=10, job="j", part=0, alias_arrow=True)
 told: tuple[str, str | None, int] = (staging.stats().state, staging.stats().failure, staging.stats().versions)
 waiting: int = rds.recover("run", run="x", take_over=True, dry_run=True).waiting_rows
+loader = rds.Loader([ds, ds], batch_size=4, columns=["data"], weights=[0.5, 0.5], format="torch", pin_memory=True)
+for batch in loader:
+    position: tuple[int, int, np.ndarray] = (loader.epoch, loader.consumed, loader.rows)
+sampler = rds.BatchSampler(ds, 4, rank=0, world_size=2, rows=slice(10), tail="pad")
+lists: list[list[int]] = list(sampler)
+loader.load_state_dict(sampler.state_dict(batches=2))
+stalled: int = loader.stats().stalled_ns
+iterable = rds.torch.IterableDataset(ds, 4, seed=1)
 removed: int = rds.vacuum("run", older_than_ms=1, keep_versions=True).removed_versions
 """
 WRONG = """
@@ -38,6 +46,8 @@ rds.ResultDatasetWriter(3)
 rds.ResultDataset({}, "run").find()
 rds.ResultDataset({}, "run", version="3")
 rds.nothing
+rds.Loader(ds=3)
+rds.BatchSampler(10, "4")
 """
 
 
@@ -67,4 +77,4 @@ def test_what_users_write_has_no_type_error_and_mistakes_are_found(directory):
     (directory / "wrong.py").write_text(WRONG)
     run = check(directory, str(directory / "wrong.py"))
     assert run.returncode == 1
-    assert all(f"wrong.py:{line}: error" in run.stdout for line in (3, 4, 5, 6)), run.stdout
+    assert all(f"wrong.py:{line}: error" in run.stdout for line in (3, 4, 5, 6, 7, 8)), run.stdout

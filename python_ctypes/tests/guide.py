@@ -13,7 +13,7 @@ GUIDE = ROOT / "docs" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 PROGRAMS = sorted(path for path in (GUIDE / "programs").iterdir() if path.suffix in (".py", ".c", ".cpp"))
 # What needs PyTorch, which is large: `make test-torch` runs it.
-WITH_TORCH = {"loader.py"}
+WITH_TORCH = {"loader.py", "sampler.py"}
 
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _COMPILERS = {".c": ["cc", "-std=c11"], ".cpp": ["c++", "-std=c++17"]}

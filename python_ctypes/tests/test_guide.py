@@ -58,7 +58,7 @@ def test_every_program_and_its_output_is_in_a_page_and_nothing_else_is_there():
     shown = {block.included for page in PAGES for block in guide.blocks(page) if block.included}
     assert shown == {f"programs/{name}" for name in files}
     assert files == {path.name for path in PROGRAMS} | {guide.expected(path).name for path in PROGRAMS}
-    assert len(PAGES) == 8 and WITH_TORCH < files
+    assert len(PAGES) == 9 and WITH_TORCH < files
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

@@ -85,6 +85,11 @@ pub fn read(subject: &Subject, rows: &Rows, bytes: &[u8; STATE_BYTES]) -> Result
     if int(60) != crc32c::crc32c(bytes.get(..60).unwrap_or_default()) {
         return refused("is damaged: its checksum is not that of its bytes");
     }
+    if bytes[5] > 1 || bytes[6..8] != [0, 0] {
+        return Err(Error::not_supported(
+            "position says something that this version of librds does not know",
+        ));
+    }
     let position = Position { seed: long(8), epoch: long(16), consumed: long(24) };
     let identity = Identity { version: long(32), files: long(40), first: int(48) };
     let given =
@@ -169,6 +174,11 @@ mod tests {
             damaged[at] ^= 1;
             assert!(read(&subject, &rows, &damaged).is_err(), "{at}");
         }
+        let mut odd = state;
+        odd[6] = 1;
+        let crc = crc32c::crc32c(&odd[..60]);
+        odd[60..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(read(&subject, &rows, &odd).unwrap_err().status, Status::RDS_ERR_NOT_SUPPORTED);
         let mut later = state;
         later[4] = 2;
         assert_eq!(

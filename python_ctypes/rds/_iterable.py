@@ -33,8 +33,8 @@ class Shared(ctypes.Structure):
 class Steps:
     """Whole batches for a DataLoader of PyTorch: `DataLoader(dataset, batch_size=None, num_workers=2)`.
 
-    Workers take whole steps in turn, so that the DataLoader gives the batches of a `Loader`, in the same order. Its state
-    with workers is that of a StatefulDataLoader of torchdata; a plain DataLoader has none.
+    Workers take whole steps in turn, so that the DataLoader gives the batches of a `Loader`, in the same order. Its
+    state with workers is that of a StatefulDataLoader of torchdata; a plain DataLoader has none.
 
     Parameters
     ----------

@@ -77,21 +77,12 @@ class Given(NamedTuple):
     length: int
     padded: int
 
-    def numbers(self) -> np.ndarray:
-        """Of its rows, in its memory."""
-        return NOTHING.rows if self.lent is None else _array(self.lent, self.rows, self.length, _INT64)
 
-    def numbered(self) -> Numbered:
-        if self.lent is None:
-            return NOTHING
-        tables = _array(self.lent, self.tables, self.length, _UINT32).copy() if self.tables else None
-        return Numbered(self.numbers().copy(), tables, self.padded)
-
-
-def _array(lent: Lent, address: int, count: int, dtype: np.dtype) -> np.ndarray:
-    memory = _memory(count * dtype.itemsize).from_address(address)
+def _view(memory_type: Any, lent: Lent, address: int, shape: Any, dtype: np.dtype) -> np.ndarray:
+    """An array over lent memory, which keeps it."""
+    memory = memory_type.from_address(address)
     memory.lent = lent
-    return np.ndarray(count, dtype, memory)
+    return np.ndarray(shape, dtype, memory)
 
 
 @functools.lru_cache(maxsize=64)
@@ -125,11 +116,13 @@ class Native(c_void_p):
         self._to_batch = byref(self._batch)
         # Rows of the steps of other workers, between the position of this one and its step.
         self._skipped = skipped
+        library().rds_loader_open(reader, byref(options), byref(self))
+        # A batch of fewer rows lies in a buffer for as many as the largest has.
+        self._numbers = _memory(room.rows * _INT64.itemsize)
         self._addresses = c_void_p * len(columns)
         self._columns = [
             (_memory(room.rows * column.row_bytes), (room.rows, *column.shape), column.dtype) for column in columns
         ]
-        library().rds_loader_open(reader, byref(options), byref(self))
 
     def __del__(self):
         if self.value is not None:
@@ -184,17 +177,30 @@ class Native(c_void_p):
 
     def arrays(self, given: Given) -> list[np.ndarray]:
         """The columns of a batch, in its memory; without any the numbers of its rows."""
-        count, lent = given.length, given.lent
-        if not self._columns:
-            return [given.numbers()]
+        lent, length = given.lent, given.length
         if lent is None:
-            return [np.empty((0, *shape[1:]), dtype) for _, shape, dtype in self._columns]
-        arrays = []
-        for address, (memory_type, shape, dtype) in zip(self._addresses.from_address(given.columns), self._columns):
-            memory = memory_type.from_address(address)
-            memory.lent = lent
-            arrays.append(np.ndarray(shape if count == shape[0] else (count, *shape[1:]), dtype, memory))
-        return arrays
+            return [np.empty((0, *shape[1:]), dtype) for _, shape, dtype in self._columns] or [NOTHING.rows]
+        if not self._columns:
+            return [self.numbers(given)]
+        return [
+            _view(memory, lent, address, shape if length == shape[0] else (length, *shape[1:]), dtype)
+            for address, (memory, shape, dtype) in zip(self._addresses.from_address(given.columns), self._columns)
+        ]
+
+    def numbers(self, given: Given) -> np.ndarray:
+        """Of the rows of a batch, in its memory."""
+        lent = given.lent
+        return NOTHING.rows if lent is None else _view(self._numbers, lent, given.rows, given.length, _INT64)
+
+    def numbered(self, given: Given) -> Numbered:
+        lent = given.lent
+        if lent is None:
+            return NOTHING
+        tables = None
+        if given.tables:
+            # They take half of what numbers do.
+            tables = _view(self._numbers, lent, given.tables, given.length, _UINT32).copy()
+        return Numbered(self.numbers(given).copy(), tables, given.padded)
 
     def state(self) -> bytes:
         """The position, behind what has reached who asked for it."""

@@ -33,7 +33,12 @@ class Plan:
     """All but the rank: that may change. Without sources batches are numbers of rows."""
 
     def __init__(
-        self, sources: list[Source], subsets: list[Subset], columns: list[Stored], options: dict[str, Any], flags: int = 0
+        self,
+        sources: list[Source],
+        subsets: list[Subset],
+        columns: list[Stored],
+        options: dict[str, Any],
+        flags: int = 0,
     ):
         self.sources = sources
         self.subsets = subsets

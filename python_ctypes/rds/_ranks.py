@@ -49,7 +49,8 @@ def _of_environment() -> Ranks | None:
         return None
     if rank is None or world_size is None:
         raise InvalidStateError(
-            f"the environment has RANK={rank} and WORLD_SIZE={world_size}; set both or none, or give rank and world_size"
+            f"the environment has RANK={rank} and WORLD_SIZE={world_size}; set both or none, or give rank and "
+            "world_size"
         )
     try:
         return _checked(int(rank), int(world_size))

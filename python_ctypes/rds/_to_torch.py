@@ -62,8 +62,8 @@ def _converter(column: Stored) -> Convert:
 class Pinned:
     """Buffers in memory that is pinned, which a device copies from while the program goes on.
 
-    A batch may be forgotten before a device has copied it: so its memory is free again when what was asked of the device
-    until then is done.
+    A batch may be forgotten before a device has copied it: so its memory is free again when what was asked of the
+    device until then is done.
     """
 
     def __init__(self, columns: list[Stored], rows: int, buffers: int):

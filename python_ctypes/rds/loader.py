@@ -43,8 +43,8 @@ class Loader:
         Ranks that share each step.
     tail : {"short", "pad", "drop"}
         What becomes of the rows at the end of an epoch that fill no step: "short" shares them evenly in a smaller one,
-        of which a rank may have none; "pad" fills the step up with the first rows of the epoch (`padded`); "drop" leaves
-        them out.
+        of which a rank may have none; "pad" fills the step up with the first rows of the epoch (`padded`); "drop"
+        leaves them out.
     order : {"shuffled", "in_order"}
         In which order rows come.
     clump : int
@@ -81,9 +81,9 @@ class Loader:
     Notes
     -----
     Iterating goes on from the position to the end of the epoch; behind the last batch of an epoch the next iteration is
-    the next epoch, unless `set_epoch` asked for this one. A batch is what `dataset.take(rows, columns)` gives: an array, or a dict of arrays by column. It lies in memory of the
-    loader, which is its own, may be written, and comes back when nothing refers to it any more; if too many batches are
-    kept, the next ones are copies.
+    the next epoch, unless `set_epoch` asked for this one. A batch is what `dataset.take(rows, columns)` gives: an array,
+    or a dict of arrays by column. It lies in memory of the loader, may be written, and is the loader's again when
+    nothing refers to it any more; if too many batches are kept, the next ones are copies.
 
     A loader may be used from any number of threads, whose iterations share the batches of an epoch, and in forked
     processes, where it goes on from where it was. It is pickled as its datasets, its options and its position.
@@ -184,7 +184,7 @@ class Loader:
         return self._last.padded
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the begin of an epoch; nothing if the loader is in it already, so that a loop that was resumed goes on.
+        """Goes to the begin of an epoch; nothing if the loader is in it already: a loop that was resumed goes on.
 
         Parameters
         ----------
@@ -324,7 +324,9 @@ class Loader:
 
     def _turn(self) -> Any:
         """Held by whoever uses the native loader. A handler of a signal may use it while its own thread waits."""
-        return self._turns.setdefault(os.getpid(), threading.RLock())
+        process = os.getpid()
+        turn = self._turns.get(process)
+        return self._turns.setdefault(process, threading.RLock()) if turn is None else turn
 
     def _place(self) -> tuple[_ranks.Ranks, _plans.Worker]:
         return _ranks.of_process(*self._given_ranks, self._inherited), self._worker
@@ -362,7 +364,7 @@ class Loader:
         native = self._opened_one()
         try:
             given = native.next()
-            batch, last = (None, self._last) if given is None else (self._batch(native, given), given.numbered())
+            batch, last = (None, self._last) if given is None else (self._batch(native, given), native.numbered(given))
         except BaseException:
             native.take_back()
             raise
@@ -386,7 +388,8 @@ class Loader:
         with self._turn():
             state = self._state(self._live())
         options = {**self._options, "rows": self._plan.subsets, "weights": self._plan.schedule or None}
-        return _again, (type(self), self._plan.sources, options, state, self._opened[0] if _ranks.is_starting_process() else None)
+        ranks = self._opened[0] if _ranks.is_starting_process() else None
+        return _again, (type(self), self._plan.sources, options, state, ranks)
 
     def __repr__(self):
         if self._native is None:

@@ -17,8 +17,8 @@ from ._loading import Native
 class BatchSampler:
     """Batches of row numbers for `DataLoader(dataset, batch_sampler=...)`, with a position that says what was consumed.
 
-    The order and the positions are those of `Loader`: a state of the one goes on with the other, if both are over the same
-    dataset. A DataLoader asks for more than it has given; the position is behind what it gave.
+    The order and the positions are those of `Loader`: a state of the one goes on with the other, if both are over the
+    same dataset. A DataLoader asks for more than it has given; the position is behind what it gave.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class BatchSampler:
 
     Notes
     -----
-    Iterating goes on behind what was consumed of the epoch; if that was all of it with the next epoch, unless `set_epoch`
-    asked for this one. What a DataLoader has
+    Iterating goes on behind what was consumed of the epoch; if that was all of it with the next epoch, unless
+    `set_epoch` asked for this one. What a DataLoader has
     given is known as long as it asks the sampler itself; where something stands between them, what the sampler gave
     counts, or what `state_dict` is told.
     """
@@ -143,7 +143,7 @@ class BatchSampler:
             return max(end - max(begin, rest), 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the begin of an epoch; nothing if the sampler is in it already, so that a loop that was resumed goes on.
+        """Goes to the begin of an epoch; nothing if the sampler is in it already: a loop that was resumed goes on.
 
         Parameters
         ----------
@@ -207,7 +207,9 @@ class BatchSampler:
 
     def _turn(self) -> Any:
         """Held by whoever uses the native loader. A handler of a signal may use it while its own thread waits."""
-        return self._turns.setdefault(os.getpid(), threading.RLock())
+        process = os.getpid()
+        turn = self._turns.get(process)
+        return self._turns.setdefault(process, threading.RLock()) if turn is None else turn
 
     def _open(self, ranks: _ranks.Ranks) -> None:
         self._step = self._plan.step(ranks)
@@ -294,7 +296,7 @@ class BatchSampler:
         if given is None or not given.length:
             return None
         self._at = at[0], min(at[1] + self._step, self._epoch_rows)
-        return given.numbers().tolist()
+        return self._native.numbers(given).tolist()
 
     def __reduce__(self):
         state = self.state_dict()

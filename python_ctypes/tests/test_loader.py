@@ -1,5 +1,6 @@
 """Batches of a loader: what they are, whose memory they have, and what is refused."""
 
+import copy
 import gc
 import threading
 
@@ -264,8 +265,9 @@ def test_rows_are_as_they_were_when_the_loader_was_made(dataset):
     rows = np.arange(20)
     loader = rds.Loader(dataset, batch_size=20, rows=rows, rank=0, world_size=1)
     rows[:] = 0
-    batch = next(iter(loader))
-    assert sorted(loader.rows) == list(range(20)) and len(batch) == 20
+    for one in (loader, copy.copy(loader)):
+        batch = next(iter(one))
+        assert sorted(one.rows) == list(range(20)) and len(batch) == 20
 
 
 def test_rank_and_padding_of_a_batch(dataset):

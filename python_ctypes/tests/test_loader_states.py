@@ -1,5 +1,6 @@
 """Where a loader is: epochs, states, ranks that come from elsewhere, weights that change."""
 
+import copy
 import json
 import sys
 import types
@@ -346,6 +347,13 @@ def test_weights_that_are_refused_leave_the_loader_as_it_was(tables, wrong):
         loader.set_weights(wrong)
     rest = counted(loader)
     assert sum(rest) == 65
+
+
+def test_weights_that_librds_refuses_leave_those_that_were(tables):
+    loader = rds.Loader(tables, batch_size=10, rows=[None, None, []], weights=[1, 1, 0])
+    with pytest.raises(ValueError, match="table 2 has no rows"):
+        loader.set_weights([1, 1, 1])
+    assert counted(copy.copy(loader), 2) == counted(loader, 2) == [10, 10, 0]
 
 
 def test_tables_of_other_columns_are_refused(tables, dataset):

@@ -160,6 +160,18 @@ def test_an_iterator_that_is_kept_begins_the_next_epoch(ahead):
     following = [next(iterator), next(iterator)]
     assert place(sampler) == (1, 20)
     assert following == list(resumed)[:2]
+    list(iterator)
+    sampler.set_epoch(2)
+    assert place(sampler) == (2, 0)
+
+
+def test_an_iterator_may_have_given_batches_before():
+    """As one of torchdata that was resumed."""
+    sampler = rds.BatchSampler(100, 10)
+    iterator = Ahead(sampler, 2)
+    iterator._num_yielded = 7
+    next(iterator)
+    assert place(sampler) == (0, 10)
 
 
 def test_an_iterator_does_not_live_on_because_it_is_counted():

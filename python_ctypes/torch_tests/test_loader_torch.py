@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import rds
-from rds import _to_torch
+from rds import _iterable, _plans, _to_torch
 
 ROWS = 250
 DATA = np.random.default_rng(0).normal(size=(ROWS, 2, 3)).astype(np.float32)
@@ -122,6 +122,13 @@ def test_the_epoch_of_an_iterable_dataset_may_be_told(dataset, workers, method, 
     iterable.seek(2, 200)
     expected.seek(2, 200)
     assert len(list(loader)) == len(list(expected)) == 3
+    # What is asked for is given, be it nothing; a state is gone on from.
+    iterable.seek(3, ROWS)
+    assert list(loader) == []
+    behind = rds.Loader(dataset, batch_size=20)
+    behind.seek(3, ROWS)
+    iterable.load_state_dict(behind.state_dict())
+    assert len(list(loader)) == 13 and iterable.epoch == 5
     other = rds.Loader(dataset, batch_size=50, seed=9)
     list(itertools.islice(other, 4))
     iterable.load_state_dict(other.state_dict())
@@ -146,6 +153,20 @@ def test_an_iteration_over_workers_that_is_broken_off_begins_again(dataset, work
     expected = whole if workers else whole[2:]
     assert len(got) == len(expected)
     assert all(np.array_equal(batch.numpy(), rows) for batch, rows in zip(got, expected))
+
+
+def test_workers_that_are_not_asked_for_more_have_given_the_epoch_all_the_same(dataset, monkeypatch):
+    first = rds.torch.IterableDataset(dataset, 100)
+    second = rds.torch.IterableDataset(dataset, 100)
+    second._shared = first._shared
+    whole = rds.Loader(dataset, batch_size=100)
+    for _ in range(3):
+        iterations = []
+        for number, iterable in enumerate((first, second)):
+            monkeypatch.setattr(_iterable, "_worker", lambda: _plans.Worker(number, 2))
+            iterations.append(iter(iterable))
+        for batch, iteration in zip(whole, itertools.cycle(iterations)):
+            assert np.array_equal(next(iteration).numpy(), batch)
 
 
 def test_workers_without_a_step_are_no_harm(dataset):

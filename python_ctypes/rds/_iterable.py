@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from ctypes import c_ubyte, c_uint64
 from typing import Any
 
 from . import _load_structs as c
-from . import _plans, _ranks, _to_torch
+from . import _consumer, _plans, _ranks, _to_torch
 from ._errors import InvalidArgumentError
 from .loader import Loader
 
@@ -87,7 +88,9 @@ class Steps:
     Notes
     -----
     Without workers it goes on as a `Loader` does. With workers an iteration begins with the epoch that all of them have
-    come to, or where `set_epoch`, `seek` or `load_state_dict` went: one that was broken off begins again.
+    come to, or where `set_epoch`, `seek` or `load_state_dict` went. What the DataLoader has given is not known here: an
+    iteration that was broken off begins again, or if the workers were through already, the next epoch begins. For a loop
+    that is broken off and goes on there are `BatchSampler` and `Loader`.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Steps:
 
     def __iter__(self) -> Iteration:
         """Batches, to the end of the epoch."""
+        _consumer.check_shared_once(sys._getframe(1), self._loader._place()[0][1])
         worker = _worker()
         if worker is None:
             self._catch_up()
@@ -130,7 +134,8 @@ class Steps:
         if self._begin is None:
             self._begin = loader.state_dict()
         if self._changes != shared.changes:
-            self._begin, self._changes = {"rds": bytes(shared.position)}, shared.changes
+            begin = {**loader.state_dict(), "rds": bytes(shared.position)}
+            self._begin, self._changes = begin, shared.changes
         loader._worker = worker
         loader.load_state_dict(self._begin)
         self._catch_up(worker.of)
@@ -156,6 +161,8 @@ class Steps:
         epoch : int
             The epoch.
         """
+        if _consumer.is_own_epoch(sys._getframe(1)):
+            return
         if self.epoch != epoch:
             self.seek(epoch)
         self._loader.set_epoch(epoch)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import reprlib
 import struct
+import weakref
 from collections.abc import Callable
-from ctypes import byref, c_char, c_uint64, c_void_p
+from ctypes import byref, c_char, c_int, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,22 +35,15 @@ def _functions() -> tuple[Callable[..., int], Callable[..., int]]:
     return unchecked("rds_loader_next"), unchecked("rds_loader_release", keeps_lock=True)
 
 
-class Room(NamedTuple):
-    """What a buffer has room for, and how many may be lent at once."""
-
-    rows: int
-    lent: int
-
-
 class Lent:
     """Memory of a batch, given back when nothing refers to it any more."""
 
-    __slots__ = ("_number", "native")
+    __slots__ = ("__weakref__", "_number", "native")
 
     def __init__(self, native: Native, number: int):
         self.native = native
         self._number = number
-        native.out.add(number)
+        native.out[number] = weakref.ref(self)
 
     def __del__(self):
         self.native.give_back(self._number)
@@ -99,7 +94,7 @@ class Native(c_void_p):
         reader: c_void_p | None,
         options: c.LoaderOptions,
         columns: list[Stored],
-        room: Room,
+        most_lent: int,
         waiting: Waiting,
         pinned: Pinned | None = None,
         skipped: int = 0,
@@ -109,20 +104,20 @@ class Native(c_void_p):
         self._next, self._release = _functions()
         self._waiting = waiting
         self._pinned = pinned
-        self._room = room
-        # Numbers of the batches that are lent.
-        self.out: set[int] = set()
+        # Beyond that batches are copied.
+        self._most_lent = most_lent
+        # The batches that are lent, by their numbers.
+        self.out: dict[int, weakref.ref[Lent]] = {}
         self._batch = c.LoaderBatch(consumed=_NONE)
         self._to_batch = byref(self._batch)
         # Rows of the steps of other workers, between the position of this one and its step.
         self._skipped = skipped
         library().rds_loader_open(reader, byref(options), byref(self))
         # A batch of fewer rows lies in a buffer for as many as the largest has.
-        self._numbers = _memory(room.rows * _INT64.itemsize)
+        most = self.stats().batch_rows
+        self._numbers = _memory(most * _INT64.itemsize)
         self._addresses = c_void_p * len(columns)
-        self._columns = [
-            (_memory(room.rows * column.row_bytes), (room.rows, *column.shape), column.dtype) for column in columns
-        ]
+        self._columns = [(_memory(most * column.row_bytes), (most, *column.shape), column.dtype) for column in columns]
 
     def __del__(self):
         if self.value is not None:
@@ -149,6 +144,8 @@ class Native(c_void_p):
         if self._batch.consumed != _NONE:
             self._go_back()
             self._batch.consumed = _NONE
+            if self._batch.buffer not in self.out:
+                self.release(self._batch.buffer)
 
     def _go_back(self) -> None:
         batch = self._batch
@@ -160,8 +157,19 @@ class Native(c_void_p):
 
     def is_crowded(self) -> bool:
         """Whether what was given last is to be copied, so that there is a buffer for what comes."""
-        read = 0 if self._pinned is None else self._pinned.read_count()
-        return len(self.out) - read > self._room.lent
+        return self._lent() > self._most_lent and self._find_lost() > self._most_lent
+
+    def _lent(self) -> int:
+        """How many batches something refers to."""
+        return len(self.out) - (0 if self._pinned is None else len(self._pinned.read))
+
+    def _find_lost(self) -> int:
+        """As `_lent`, when those are given back whose end a signal came into."""
+        read = () if self._pinned is None else {number for _, number in self._pinned.read}
+        for number, lent in list(self.out.items()):
+            if lent() is None and number not in read:
+                self.give_back(number)
+        return self._lent()
 
     def give_back(self, number: int) -> None:
         """The memory of a batch that nothing refers to any more."""
@@ -173,7 +181,7 @@ class Native(c_void_p):
     def release(self, number: int) -> None:
         # What a parent of this process was lent is its own to give back: librds tells them apart.
         self._release(self, c_uint64(number))
-        self.out.discard(number)
+        self.out.pop(number, None)
 
     def arrays(self, given: Given) -> list[np.ndarray]:
         """The columns of a batch, in its memory; without any the numbers of its rows."""
@@ -225,6 +233,11 @@ class Native(c_void_p):
     def seek(self, epoch: int, consumed: int) -> None:
         library().rds_loader_seek(self, None, epoch, consumed)
 
+    def fileno(self) -> int:
+        descriptor = c_int()
+        library().rds_loader_fd(self, byref(descriptor))
+        return descriptor.value
+
     def stats(self) -> c.LoadStats:
         stats = c.LoadStats()
         library().rds_loader_stats(self, byref(stats))
@@ -236,6 +249,6 @@ def position(state) -> bytes:
     found = state.get("rds") if isinstance(state, dict) else None
     if not isinstance(found, (bytes, bytearray)) or len(found) != c.POSITION_BYTES:
         raise InvalidArgumentError(
-            f"load_state_dict: the state is {state!r}; a dict with {c.POSITION_BYTES} bytes as 'rds' is expected"
+            f"load_state_dict: the state is {reprlib.repr(state)}; a dict with {c.POSITION_BYTES} bytes as 'rds' is expected"
         )
     return bytes(found)

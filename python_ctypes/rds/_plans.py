@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from . import _load_structs as c
 from . import _options, _to_torch
 from ._errors import InvalidArgumentError
-from ._loading import Native, Room
+from ._loading import Native
 from ._ranks import Ranks
 from ._sources import Source, Subset, Weights
 from ._stored import Stored
@@ -112,11 +112,11 @@ class Plan:
             options.targets, options.target_count, options.max_bytes = pinned.targets, len(pinned.targets), 0
             buffers = pinned.count
         # As many as can be, but some to be filled meanwhile.
-        room = Room(rows, max(buffers - 1 - (options.ahead or _AHEAD), buffers // 2))
+        most_lent = max(buffers - 1 - (options.ahead or _AHEAD), buffers // 2)
         waiting = Waiting()
         options.waiting = waiting.callback
         reader = self.sources[0].snapshot.handle if self.sources else None
-        return Native(reader, options, self.columns, room, waiting, pinned, worker.number * self.step(ranks))
+        return Native(reader, options, self.columns, most_lent, waiting, pinned, worker.number * self.step(ranks))
 
 
 def _rows(subset: Subset) -> tuple[int | None, int, int]:

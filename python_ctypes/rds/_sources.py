@@ -102,7 +102,7 @@ def schedule(weights, tables: int) -> list[Weights]:
     """Weights from the begin on, or from several positions on, in whole numbers."""
     if weights is None:
         return []
-    given = list(weights)
+    given = _listed(weights)
     if not given or not isinstance(given[0], (tuple, list)):
         return [(0, 0, whole(given, tables))]
     made = []
@@ -116,7 +116,7 @@ def schedule(weights, tables: int) -> list[Weights]:
 
 def whole(weights: Iterable[Any], tables: int) -> list[int]:
     """A weight for each table as a whole number: of fractions, as decimals are written, their common multiple."""
-    given = list(weights)
+    given = _listed(weights)
     if len(given) != tables:
         raise InvalidArgumentError(f"weights: {len(given)} are given for {tables} datasets")
     if all(isinstance(weight, (int, np.integer)) for weight in given):
@@ -126,6 +126,13 @@ def whole(weights: Iterable[Any], tables: int) -> list[int]:
     if min(numbers) < 0 or not 0 < sum(numbers) < 1 << 62:
         raise InvalidArgumentError(f"weights are {given}; none may be negative, not all 0, and their sum below 2^62")
     return numbers
+
+
+def _listed(weights) -> list:
+    try:
+        return list(weights)
+    except TypeError:
+        raise InvalidTypeError(f"weights are {weights!r}; one for each dataset is expected") from None
 
 
 def _multiple(weights: list) -> list[int]:

@@ -79,11 +79,7 @@ class Pinned:
         ]
         self.targets = (_structs.Target * len(targets))(*targets)
         # What devices may still read from, and what tells that they do not.
-        self._read: deque[tuple[Any, int]] = deque()
-
-    def read_count(self) -> int:
-        """Batches that nothing refers to, and devices may still read."""
-        return len(self._read)
+        self.read: deque[tuple[Any, int]] = deque()
 
     def give_back(self, native: Native, number: int) -> None:
         """The memory of a batch that nothing refers to any more."""
@@ -92,17 +88,17 @@ class Pinned:
             return
         event = torch().cuda.Event()
         event.record()
-        self._read.append((event, number))
+        self.read.append((event, number))
 
     def settle(self, native: Native) -> None:
         """Gives back what was copied; waits for that if there is nothing else."""
-        while self._read:
-            event, number = self._read[0]
+        while self.read:
+            event, number = self.read[0]
             if not event.query():
                 if len(native.out) < self.count:
                     return
                 event.synchronize()
-            self._read.popleft()
+            self.read.popleft()
             native.release(number)
 
 

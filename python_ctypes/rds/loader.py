@@ -70,13 +70,13 @@ class Loader:
     Raises
     ------
     ValueError
-        An option is none of those, a dataset is closed, or they have not the same columns.
+        An option is out of range, a dataset is closed, or they have not the same columns.
     IndexError
         A table does not have all the rows asked for.
     KeyError
         There is no such column.
     NotImplementedError
-        torch has no such dtype.
+        tail, order or format are none of those, or torch has no such dtype.
 
     Notes
     -----
@@ -85,8 +85,8 @@ class Loader:
     or a dict of arrays by column. It lies in memory of the loader, may be written, and is the loader's again when
     nothing refers to it any more; if too many batches are kept, the next ones are copies.
 
-    A loader may be used from any number of threads, whose iterations share the batches of an epoch, and in forked
-    processes, where it goes on from where it was. It is pickled as its datasets, its options and its position.
+    A loader may be used from any number of threads: iterations share the batches of an epoch that are left when they
+    begin, so make them before the first of them may be through. It may be used in forked processes, where it goes on from where it was. It is pickled as its datasets, its options and its position.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Loader:
         self._convert = _to_torch.converters(chosen, format, pin_memory)
         self._plan = _plans.Plan(sources, subsets, chosen, options)
         self._plan.schedule = _sources.schedule(weights, len(sources))
-        self._changed_weights = False
+        self._first_weights = self._plan.schedule
         # Without what a pickle has from elsewhere, and may be large.
         self._options = {**options, "rows": None, "weights": None}
         self._given_ranks = rank, world_size
@@ -231,7 +231,7 @@ class Loader:
 
     def _state(self, native: Native) -> dict[str, Any]:
         state: dict[str, Any] = {"rds": native.state()}
-        if self._changed_weights:
+        if self._plan.schedule != self._first_weights:
             state["weights"] = [tuple(weights) for weights in self._plan.schedule]
         return state
 
@@ -250,11 +250,13 @@ class Loader:
         """
         position = _loading.position(state)
         with self._turn():
-            native = self._live()
-            if state.get("weights") is None:
+            native, weights = self._live(), state.get("weights")
+            # Of a state without any those that the loader was made with.
+            schedule = self._first_weights if weights is None else _sources.schedule(weights, len(self._plan.sources))
+            if schedule == self._plan.schedule:
                 native.restore(position)
             else:
-                self._reopen(_sources.schedule(state["weights"], len(self._plan.sources)), position)
+                self._reopen(schedule, position)
             self._asked = False
 
     def set_weights(self, weights: Sequence[float]) -> None:
@@ -275,8 +277,10 @@ class Loader:
             native = self._live()
             stats = native.stats()
             at = stats.epoch, stats.consumed
+            # Of earlier epochs the last ones are enough.
             before = [entry for entry in self._plan.schedule if entry[:2] < at]
-            self._reopen([*before, (*at, numbers)], native.state())
+            earlier = [entry for entry in before if entry[0] < stats.epoch]
+            self._reopen([*before[max(len(earlier) - 1, 0) :], (*at, numbers)], native.state())
 
     def _reopen(self, schedule: list[_sources.Weights], state: bytes) -> None:
         """Opens it with other weights."""
@@ -287,7 +291,24 @@ class Loader:
         except BaseException:
             self._plan.schedule = before
             raise
-        self._native, self._changed_weights = native, True
+        self._native = native
+
+    def fileno(self) -> int:
+        """A file descriptor that is readable while a batch is ready, for `select` or an event loop.
+
+        Returns
+        -------
+        int
+            The loader's own, until it is closed, or opened anew for another rank or other weights. It is to be waited for,
+            and neither read nor closed.
+
+        Raises
+        ------
+        RuntimeError
+            Batches are numbers of rows, which nothing gathers ahead.
+        """
+        with self._turn():
+            return self._live().fileno()
 
     def stats(self) -> LoaderStats:
         """How far the loader is, and how long it was waited for.
@@ -387,7 +408,7 @@ class Loader:
     def __reduce__(self):
         with self._turn():
             state = self._state(self._live())
-        options = {**self._options, "rows": self._plan.subsets, "weights": self._plan.schedule or None}
+        options = {**self._options, "rows": self._plan.subsets, "weights": self._first_weights or None}
         ranks = self._opened[0] if _ranks.is_starting_process() else None
         return _again, (type(self), self._plan.sources, options, state, ranks)
 

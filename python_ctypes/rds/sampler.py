@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _consumer, _loading, _options, _plans, _ranks, _sources
 from . import _load_structs as c
-from ._errors import InvalidArgumentError
+from ._errors import InvalidArgumentError, InvalidStateError
 from ._loading import Native
 
 
@@ -60,6 +60,9 @@ class BatchSampler:
 
     Notes
     -----
+    Accelerate and Lightning share what a sampler gives among their processes, too: leave the DataLoader out of
+    `accelerator.prepare()`, or give the sampler `rank=0, world_size=1`; and give `Trainer(use_distributed_sampler=False)`.
+
     Iterating goes on behind what was consumed of the epoch; if that was all of it with the next epoch, unless
     `set_epoch` asked for this one. What a DataLoader has
     given is known as long as it asks the sampler itself; where something stands between them, what the sampler gave
@@ -151,8 +154,12 @@ class BatchSampler:
             The epoch. What begins next has what is left of it, be it nothing.
         """
         epoch = _options.whole("epoch", epoch)
+        if _consumer.is_own_epoch(sys._getframe(1)):
+            return
         with self._turn():
-            upcoming, current = self._upcoming(), self._current
+            current = self._current
+            # What was consumed need not be known to tell the epoch.
+            upcoming = self._upcoming() if current is None or current.is_known() else (current.epoch, 0)
             if upcoming[0] != epoch:
                 self._begin, self._current = (epoch, 0), None
             elif current is not None and current.is_over():
@@ -340,6 +347,7 @@ class Iteration(Iterator[list[int]]):
         sampler = self._sampler
         with sampler._turn():
             if not self._started:
+                _consumer.check_shared_once(sys._getframe(1), sampler._opened[1])
                 self._started = True
                 self._consumer = _consumer.of(sys._getframe(1))
                 sampler._current = self
@@ -356,7 +364,19 @@ class Iteration(Iterator[list[int]]):
 
     def consumed_batches(self) -> int:
         """How many whoever iterates has had."""
-        return self.given if self._consumer is None else self._consumer.given()
+        if self._consumer is None:
+            return self.given
+        if not self.is_known():
+            raise InvalidStateError(
+                "the DataLoader has in_order=False: which of the batches that it asked for it has given is not known; give "
+                "in_order=True, or go somewhere by set_epoch or load_state_dict"
+            )
+        return self._consumer.given()
+
+    def is_known(self) -> bool:
+        """Whether it is known which batches whoever iterates has had."""
+        consumer = self._consumer
+        return consumer is None or consumer.is_ordered or consumer.given() in (0, self.given)
 
     def is_over(self) -> bool:
         """Whether all batches were consumed, and there are no more."""

@@ -1,11 +1,13 @@
 """Loaders in forked and started processes, beside threads, after a kill, and when a signal comes."""
 
 import copy
+import gc
 import json
 import multiprocessing
 import os
 import pickle
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -348,3 +350,41 @@ def test_an_interpreter_ends_with_batches_and_threads_at_work(dataset):
     command = [sys.executable, "-X", "dev", "-c", code, str(dataset.data_location)]
     run = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_an_interrupt_loses_no_memory(tmp_path):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(np.arange(4000), np.zeros((4000, 8), np.float32))
+    loader = rds.Loader(rds.ResultDataset({}, tmp_path), batch_size=16, ahead=2, max_bytes=8 * 16 * 48)
+    interrupts = 0
+    for _ in range(60):
+        timer = threading.Timer(0.002, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        timer.start()
+        try:
+            while True:
+                for _batch in loader:
+                    pass
+        except KeyboardInterrupt:
+            interrupts += 1
+        timer.join()
+    _batch = None
+    gc.collect()
+    assert interrupts == 60
+    # As many as are lent at once, the last one is not copied.
+    kept = [loader._next() for _ in range(5)]
+    assert len(kept) == 5
+    del kept
+    gc.collect()
+    loader._native._find_lost()
+    assert loader.stats().lent == 0
+
+
+def test_a_loader_has_a_descriptor_to_wait_for(tmp_path):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(np.arange(100), np.zeros((100, 8), np.float32))
+    loader = rds.Loader(rds.ResultDataset({}, tmp_path), batch_size=50)
+    for _ in range(2):
+        assert select.select([loader], [], [], 10)[0] == [loader]
+        next(iter(loader))
+    with pytest.raises(RuntimeError, match="threads"):
+        rds.Loader(rds.ResultDataset({}, tmp_path), batch_size=50, columns=[]).fileno()

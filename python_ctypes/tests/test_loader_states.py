@@ -330,9 +330,9 @@ def test_weights_change_from_the_position_on_and_a_state_tells_them(tables):
     other.load_state_dict(state)
     assert rows_of(other) == rest
     assert other.state_dict() == loader.state_dict()
-    # What is behind the position is no part of a state.
+    # What was changed behind the position is no part of a state.
     loader.load_state_dict(early)
-    assert counted(loader, 1) == [0, 0, 10]
+    assert counted(loader, 1) == [5, 5, 0]
     # Weights that were to hold from a later position on are forgotten.
     loader.seek(0, 10)
     loader.set_weights([0, 1, 0])
@@ -359,3 +359,40 @@ def test_weights_that_librds_refuses_leave_those_that_were(tables):
 def test_tables_of_other_columns_are_refused(tables, dataset):
     with pytest.raises(ValueError, match="data"):
         rds.Loader([tables[0], dataset], batch_size=4)
+
+
+def test_a_state_of_before_other_weights_has_those_of_before(tmp_path):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(np.arange(40), np.arange(40.0)[:, None])
+    dataset = rds.ResultDataset({}, tmp_path)
+
+    def make():
+        return rds.Loader([dataset, dataset], batch_size=4, columns=[], weights=[1, 1])
+
+    def rest(loader):
+        return [(loader.tables.tolist(), loader.rows.tolist()) for _ in loader]
+
+    loader = make()
+    next(iter(loader))
+    state = loader.state_dict()
+    loader.set_weights([1, 7])
+    changed = loader.state_dict()
+    with_changed = rest(loader)
+    loader.load_state_dict(state)
+    again = make()
+    again.load_state_dict(state)
+    assert rest(loader) == rest(again) != with_changed
+    again.load_state_dict(changed)
+    assert rest(again) == with_changed
+
+
+def test_weights_that_change_in_each_epoch_do_not_add_up(tmp_path):
+    with rds.ResultDatasetWriter(tmp_path) as writer:
+        writer.write_batch(np.arange(4), np.arange(4.0)[:, None])
+    dataset = rds.ResultDataset({}, tmp_path)
+    loader = rds.Loader([dataset, dataset], batch_size=2, columns=[])
+    for epoch in range(20):
+        loader.set_epoch(epoch)
+        loader.set_weights([1, epoch])
+        assert len(list(loader)) == 4
+    assert len(loader.state_dict()["weights"]) == 2

@@ -93,12 +93,12 @@ def test_accelerate_asks_one_batch_ahead(dataset, workers):
         got += rows_of([batch])
         if number == 5:
             break
-    state = sampler.state_dict(5)
+    state = sampler.state_dict()
+    assert state == sampler.state_dict(5)
     sampler = rds.BatchSampler(dataset, 20)
     sampler.load_state_dict(state)
-    loader = accelerator.prepare(DataLoader(dataset, batch_sampler=sampler, num_workers=workers))
     # It calls set_epoch with a number of its own, which begins at 0.
-    loader.iteration = sampler.epoch
+    loader = accelerator.prepare(DataLoader(dataset, batch_sampler=sampler, num_workers=workers))
     assert got + rows_of(loader) == second
     assert rows_of(loader) == third
 
@@ -197,7 +197,7 @@ def test_grain_reads_a_dataset(dataset, workers, monkeypatch):
     assert sorted(sum(rows_of(batches), [])) == list(range(ROWS))
     # Rows of a batch are read at once.
     with monkeypatch.context() as patched:
-        patched.setattr(rds.ResultDataset, "__getitem__", None)
+        patched.setattr(rds.ResultDataset, "__getitem__", lambda *_: pytest.fail("a row was read alone"))
         assert rows_of([np.stack(grain.MapDataset.source(dataset)._getitems([3, 253]))]) == [[3, 3]]
     sampler = grain.IndexSampler(ROWS, shard_options=grain.NoSharding(), shuffle=True, num_epochs=1, seed=0)
     loader = grain.DataLoader(
@@ -219,3 +219,53 @@ def test_bfloat16_of_a_table_is_that_of_torch(tmp_path):
         writer.write_batch(np.arange(ROWS), values.numpy().astype(ml_dtypes.bfloat16))
     loader = rds.Loader(rds.ResultDataset({}, tmp_path), batch_size=50, format="torch", order="in_order")
     assert torch.equal(torch.cat(list(loader)), values.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("given", [1, 7, 13])
+def test_a_loop_of_accelerate_that_is_broken_off_goes_on(dataset, workers, given):
+    accelerate = pytest.importorskip("accelerate")
+
+    def make():
+        sampler = rds.BatchSampler(dataset, 20)
+        loader = DataLoader(dataset, batch_sampler=sampler, num_workers=workers)
+        return sampler, accelerate.Accelerator(cpu=True).prepare(loader)
+
+    first, second = epochs(dataset, 2)
+    sampler, loader = make()
+    sampler.set_epoch(1)
+    assert rows_of(itertools.islice(loader, given)) == second[:given]
+    state = sampler.state_dict()
+    sampler, loader = make()
+    sampler.load_state_dict(state)
+    expected = second[given:] or epochs(dataset, 3)[2]
+    assert rows_of(loader) == expected
+
+
+def test_what_is_shared_twice_is_refused(dataset):
+    accelerate = pytest.importorskip("accelerate")
+    shard = accelerate.data_loader.BatchSamplerShard
+    sampler = rds.BatchSampler(dataset, 20, rank=0, world_size=2)
+    with pytest.raises(RuntimeError, match="rows would be lost"):
+        list(shard(sampler, num_processes=2, process_index=0))
+    alone = rds.BatchSampler(dataset, 20, rank=0, world_size=1)
+    parts = [list(shard(alone, num_processes=2, process_index=part)) for part in (0, 0)]
+    assert parts[0]
+    iterable = rds.torch.IterableDataset(dataset, 20, rank=0, world_size=2)
+    with pytest.raises(RuntimeError, match="rows would be lost"):
+        next(iter(accelerate.data_loader.IterableDatasetShard(iterable, num_processes=2, process_index=0)))
+
+
+def test_a_data_loader_without_an_order_has_no_position(dataset):
+    sampler = rds.BatchSampler(dataset, 20)
+    try:
+        loader = DataLoader(dataset, batch_sampler=sampler, num_workers=2, in_order=False)
+    except TypeError:
+        pytest.skip("this PyTorch gives batches in order always")
+    iteration = iter(loader)
+    next(iteration)
+    with pytest.raises(RuntimeError, match="in_order=False"):
+        sampler.state_dict()
+    del iteration
+    sampler.set_epoch(1)
+    assert sampler.epoch == 1

@@ -252,10 +252,8 @@ impl Ring {
         for _ in 0..self.task.pace.threads {
             let ring = self.clone();
             let thread = std::thread::Builder::new().name("rds-loader".into());
-            match thread.spawn(move || ring.thread()) {
-                Ok(_) => queue.threads += 1,
-                Err(error) => log::warn!("a loader has a thread less: {error}"),
-            }
+            // Nothing is logged under the lock: who receives it may wait for somebody who waits for this.
+            queue.threads += usize::from(thread.spawn(move || ring.thread()).is_ok());
         }
     }
 

@@ -109,13 +109,14 @@ def _of_workers(directory, loader, options, dies):
 
     dataset = rds.torch.IterableDataset(rds.ResultDataset({}, directory), seed=3, format="numpy", **options)
     dataset.load_state_dict(loader.state_dict())
-    epoch, consumed = loader.epoch, loader.consumed
+    epoch, consumed, end = loader.epoch, loader.consumed, time.monotonic() + dies
     while True:
         # As arrays: tensors would come in shared memory of torch, which leaves it behind when it is killed.
         batches = iter(DataLoader(dataset, batch_size=None, num_workers=2, collate_fn=_as_it_is))
         if dies:
             victim = batches._workers[epoch % 2].pid
-            threading.Timer(dies, _kill, (os.kill, victim)).start()
+            # An epoch may be shorter, and its workers are gone then.
+            threading.Timer(max(end - time.monotonic(), 0), _kill, (os.kill, victim)).start()
         for rows in batches:
             consumed = min(consumed + options["global_batch_size"], KILL_ROWS)
             loader.seek(epoch, consumed)

@@ -100,6 +100,10 @@ def check_shared_once(caller: FrameType, world_size: int) -> None:
             )
 
 
+def is_lightning(caller: FrameType) -> bool:
+    return caller.f_globals.get("__name__", "").split(".")[0] in ("lightning", "pytorch_lightning")
+
+
 def is_own_epoch(caller: FrameType) -> bool:
     """Whether the DataLoader of Accelerate sets an epoch that it has counted itself, from 0 on in each process."""
     return any(name == "__iter__" and hasattr(owner, "base_dataloader") for name, owner in _callers(caller))

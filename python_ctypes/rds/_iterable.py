@@ -214,7 +214,7 @@ class Steps:
         """
         self._loader.load_state_dict(state)
         if _worker() is None:
-            self._tell_workers(False)
+            self._tell_workers(True)
         else:
             self._begin = state
 

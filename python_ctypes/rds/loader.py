@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _load_structs as c
-from . import _loading, _options, _plans, _ranks, _sources, _to_torch
+from . import _consumer, _loading, _options, _plans, _ranks, _sources, _to_torch
 from ._errors import InvalidArgumentError, InvalidHandleError
 from ._iteration import Iteration
 from ._load_stats import LoaderStats
@@ -81,7 +82,7 @@ class Loader:
     Notes
     -----
     Iterating goes on from the position to the end of the epoch; behind the last batch of an epoch the next iteration is
-    the next epoch, unless `set_epoch` asked for this one. A batch is what `dataset.take(rows, columns)` gives: an array,
+    the next epoch, unless `set_epoch`, `seek` or a state that was loaded asked for this one. A batch is what `dataset.take(rows, columns)` gives: an array,
     or a dict of arrays by column. It lies in memory of the loader, may be written, and is the loader's again when
     nothing refers to it any more; if too many batches are kept, the next ones are copies.
 
@@ -140,7 +141,7 @@ class Loader:
         self._turns: dict[int, Any] = {}
         # How often the end of an epoch was told, or passed.
         self._ends = 0
-        # Who set the position: True asked for this epoch, although nothing of it may be left; False loaded a state.
+        # Who set the position: True asked for this epoch, although nothing of it may be left; False is Lightning.
         self._asked: bool | None = None
         self._last = _loading.NOTHING
         self._opened = self._place()
@@ -248,7 +249,7 @@ class Loader:
         ValueError
             It is none, damaged, or of another table, version, `rows`, `order`, `clump` or weights, which is named.
         """
-        position = _loading.position(state)
+        position, caller = _loading.position(state), sys._getframe(1)
         with self._turn():
             native, weights = self._live(), state.get("weights")
             # Of a state without any those that the loader was made with.
@@ -257,7 +258,8 @@ class Loader:
                 native.restore(position)
             else:
                 self._reopen(schedule, position)
-            self._asked = False
+            # Lightning stores a position after exactly as many batches as an epoch has, and goes on with the next one.
+            self._asked = not _consumer.is_lightning(caller)
 
     def set_weights(self, weights: Sequence[float]) -> None:
         """Changes how often rows of each dataset come, from the position on.
@@ -321,7 +323,7 @@ class Loader:
         return LoaderStats.of(self._stats())
 
     def _told(self) -> tuple[int, int]:
-        """Where the loader is; a state that was told behind the last step of an epoch is the begin of the next one."""
+        """Where the loader is; Lightning has it behind the last step of an epoch at the begin of the next one."""
         with self._turn():
             stats = self._live().stats()
             if self._asked is False and stats.consumed and self._is_through(stats):

@@ -64,9 +64,9 @@ class BatchSampler:
     `accelerator.prepare()`, or give the sampler `rank=0, world_size=1`; and give `Trainer(use_distributed_sampler=False)`.
 
     Iterating goes on behind what was consumed of the epoch; if that was all of it with the next epoch, unless
-    `set_epoch` asked for this one. What a DataLoader has
-    given is known as long as it asks the sampler itself; where something stands between them, what the sampler gave
-    counts, or what `state_dict` is told.
+    `set_epoch` or a state that was loaded asked for this one. What a DataLoader has given is known as long as it asks the
+    sampler itself, also within one of Accelerate; where something else stands between them, what the sampler gave counts,
+    or what `state_dict` is told.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class BatchSampler:
         # Where the next iteration begins, unless one is under way.
         self._begin = 0, 0
         self._current: Iteration | None = None
-        # Who set the position: True asked for this epoch, although nothing of it may be left; False loaded a state.
-        self._asked: bool | None = None
+        # Whether somebody asked for this epoch, although nothing of it may be left.
+        self._asked = False
         self._open(_ranks.of_process(rank, world_size))
 
     def __iter__(self) -> Iteration:
@@ -114,7 +114,7 @@ class BatchSampler:
             # Who knows how many batches there are does not ask for more.
             if not self._asked and self._is_through(consumed):
                 epoch, consumed = epoch + 1, 0
-            self._begin, self._current, self._asked = (epoch, consumed), None, None
+            self._begin, self._current, self._asked = (epoch, consumed), None, False
             return Iteration(self, epoch, consumed)
 
     def __len__(self) -> int:
@@ -210,7 +210,7 @@ class BatchSampler:
             It is none, damaged, or of another table, version, `rows`, `order` or `clump`, which is named.
         """
         with self._turn():
-            self._begin, self._current, self._asked = self._restore(state), None, False
+            self._begin, self._current, self._asked = self._restore(state), None, True
 
     def _turn(self) -> Any:
         """Held by whoever uses the native loader. A handler of a signal may use it while its own thread waits."""
@@ -245,12 +245,9 @@ class BatchSampler:
         return consumed > 0 and self._plan.is_through(self._opened, self._epoch_rows, consumed)
 
     def _place(self) -> tuple[int, int]:
-        """Where the sampler is; a state that was told behind the last step of an epoch is the begin of the next one."""
+        """Where the sampler is."""
         with self._turn():
-            epoch, consumed = self._told()
-            if self._asked is False and self._current is None and self._is_through(consumed):
-                return epoch + 1, 0
-            return epoch, consumed
+            return self._told()
 
     def _share(self, rows: int) -> tuple[int, int]:
         """What this rank takes of a step of so many rows."""

@@ -356,20 +356,31 @@ def test_an_interrupt_loses_no_memory(tmp_path):
     with rds.ResultDatasetWriter(tmp_path) as writer:
         writer.write_batch(np.arange(4000), np.zeros((4000, 8), np.float32))
     loader = rds.Loader(rds.ResultDataset({}, tmp_path), batch_size=16, ahead=2, max_bytes=8 * 16 * 48)
-    interrupts = 0
-    for _ in range(60):
-        timer = threading.Timer(0.002, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
-        timer.start()
-        try:
-            while True:
-                for _batch in loader:
-                    pass
-        except KeyboardInterrupt:
-            interrupts += 1
-        timer.join()
+    told = []
+
+    def interrupt(*_):
+        told.append(True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        for number in range(1, 61):
+            timer = threading.Timer(0.002, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+            try:
+                timer.start()
+                # Where a finalizer was interrupted, nobody sees it.
+                while len(told) < number:
+                    for _batch in loader:
+                        if len(told) == number:
+                            break
+            except KeyboardInterrupt:
+                pass
+            timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     _batch = None
     gc.collect()
-    assert interrupts == 60
+    assert len(told) == 60
     # As many as are lent at once, the last one is not copied.
     kept = [loader._next() for _ in range(5)]
     assert len(kept) == 5

@@ -81,18 +81,19 @@ def test_behind_the_last_batch_comes_the_next_epoch_for_who_counts_steps(dataset
 
 @pytest.mark.parametrize("tail", ["short", "pad", "drop"])
 @pytest.mark.parametrize("kind", ["loader", "sampler"])
-def test_a_state_behind_the_last_batch_is_the_next_epoch_unless_the_epoch_is_asked_for(dataset, kind, tail):
+def test_behind_a_state_of_the_last_batch_nothing_is_left_of_the_epoch(dataset, kind, tail):
     one, iteration, end, following = exhausted(dataset, kind, tail)
     state = one.state_dict()
     assert next(iteration, None) is None
     for epochs in (range(0, 2), range(1, 2), None):
         other, _, _, _ = exhausted(dataset, kind, tail)
         other.load_state_dict(state)
-        assert place(other) == (1, 0) and other.state_dict() == state
+        assert place(other) == end and other.state_dict() == state
         if epochs is None:
+            assert list(other) == []
             assert list(next(iter(other))) == following
             continue
-        # The loop of who counts epochs goes on with the one that it was in: nothing is left of it.
+        # A loop that counts epochs.
         seen = []
         for epoch in epochs:
             other.set_epoch(epoch)

@@ -122,13 +122,13 @@ def test_the_epoch_of_an_iterable_dataset_may_be_told(dataset, workers, method, 
     iterable.seek(2, 200)
     expected.seek(2, 200)
     assert len(list(loader)) == len(list(expected)) == 3
-    # What is asked for is given, be it nothing; a state is gone on from.
+    # What is asked for is given, be it nothing, and so is what is left behind a state.
     iterable.seek(3, ROWS)
     assert list(loader) == []
     behind = rds.Loader(dataset, batch_size=20)
     behind.seek(3, ROWS)
     iterable.load_state_dict(behind.state_dict())
-    assert len(list(loader)) == 13 and iterable.epoch == 5
+    assert list(loader) == [] and len(list(loader)) == 13 and iterable.epoch == 5
     other = rds.Loader(dataset, batch_size=50, seed=9)
     list(itertools.islice(other, 4))
     iterable.load_state_dict(other.state_dict())

@@ -270,6 +270,8 @@ mod tests {
         prefetch(part);
         load_ahead(part);
         assert_eq!(part.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 7 * part.len());
+        // What was touched is in memory, and nothing is nowhere.
+        assert!(!is_on_disk(part) && !is_on_disk(&[]));
         prefetch(&[]);
         load_ahead(&[]);
     }

@@ -84,16 +84,21 @@ def _wrapper(caller: FrameType) -> Any:
     return None
 
 
+# Classes of Accelerate that share among processes what something gives.
+_SHARING = ("BatchSamplerShard", "DataLoaderDispatcher", "IterableDatasetShard")
+
+
 def check_shared_once(caller: FrameType, world_size: int) -> None:
     """Refuses that something shares what this rank takes among all ranks once more, which would lose the rest."""
     if world_size == 1:
         return
     for name, owner in _callers(caller):
         kind = type(owner).__name__
-        processes = getattr(owner, "num_processes", 1)
-        if kind == "DataLoaderDispatcher":
-            processes = owner.state.num_processes
-        if processes > 1 and (name == "__iter__" or name.startswith("_iter_") or name == "_fetch_batches"):
+        if kind not in _SHARING or name != "_fetch_batches" and not name.startswith(("__iter__", "_iter_")):
+            continue
+        # A dispatcher has it from its state.
+        processes = getattr(owner, "state", owner).num_processes
+        if processes > 1:
             raise InvalidStateError(
                 f"{kind} of Accelerate shares batches among {processes} processes, and so do the {world_size} ranks here: "
                 "rows would be lost; leave this DataLoader out of accelerator.prepare()"

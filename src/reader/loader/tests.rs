@@ -69,7 +69,7 @@ fn what_is_lent_bounds_what_is_given() {
 fn a_tail_that_leaves_no_step_and_a_batch_without_room_are_refused() {
     let dropped = LoaderOptions { tail: Tail::Drop, ..options(3, 4) };
     assert!(Loader::open(dropped).is_err());
-    assert!(Loader::open(LoaderOptions { max_bytes: Some(31), ..options(3, 4) }).is_err());
+    assert!(Loader::open(LoaderOptions { max_bytes: Some(23), ..options(3, 4) }).is_err());
     assert!(Loader::open(options(3, 4)).unwrap().seek(0, 4).is_err());
 }
 

@@ -111,7 +111,7 @@ fuzz: | $(VENV)/.build-tools
 # With Debian's python3-torch, which is small, and the last NumPy that it was built for.
 TORCH_VENV := .venv-torch
 test-torch: build $(TORCH_VENV)/.installed
-	PYTHONPATH=python_ctypes $(TORCH_VENV)/bin/python -m pytest -q python_ctypes/torch_tests
+	PYTHONPATH=python_ctypes $(TORCH_VENV)/bin/python -m pytest -q -rs python_ctypes/torch_tests
 
 $(TORCH_VENV)/.installed:
 	/usr/bin/python3 -m venv --system-site-packages $(TORCH_VENV)

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "calls_gather.h"
+#include "calls_loaders.h"
 #include "calls_readers.h"
 #include "calls_tables.h"
 #include "calls_writers.h"
@@ -35,7 +36,10 @@ static std::vector<Function> functions = {
     FUNCTION(rds_abi_version, 2), FUNCTION(rds_build_info, 2), FUNCTION(rds_check_abi, 4), FUNCTION(rds_commit, 12),
     FUNCTION(rds_commit_staged, 4), FUNCTION(rds_flush, 8), FUNCTION(rds_last_error, 6),
     FUNCTION(rds_last_error_message, 4),
-    FUNCTION(rds_last_error_status, 2), FUNCTION(rds_reader_clone, 12), FUNCTION(rds_reader_close, 10),
+    FUNCTION(rds_last_error_status, 2), FUNCTION(rds_loader_close, 8), FUNCTION(rds_loader_fd, 12),
+    FUNCTION(rds_loader_next, 80), FUNCTION(rds_loader_open, 40), FUNCTION(rds_loader_release, 12),
+    FUNCTION(rds_loader_seek, 20), FUNCTION(rds_loader_state, 20), FUNCTION(rds_loader_stats, 20),
+    FUNCTION(rds_reader_clone, 12), FUNCTION(rds_reader_close, 10),
     FUNCTION(rds_reader_column, 20), FUNCTION(rds_reader_column_info, 20), FUNCTION(rds_reader_dlpack, 40),
     FUNCTION(rds_reader_find, 60), FUNCTION(rds_reader_find_all, 40), FUNCTION(rds_reader_gather, 120),
     FUNCTION(rds_reader_get, 30), FUNCTION(rds_reader_id, 30), FUNCTION(rds_reader_ids, 30),
@@ -180,12 +184,14 @@ static void make_tables() {
 }
 
 static void close_all() {
-    for (Slots *slots : {&readers, &writers}) {
+    for (Slots *slots : {&loaders, &readers, &writers}) {
         for (auto &live : slots->live) live = nullptr;
         for (auto &closed : slots->closed) closed = nullptr;
     }
+    for (void *handle : opened_loaders) close_loader(handle);
     for (void *handle : opened_readers) close_reader(handle);
     for (void *handle : opened_writers) close_writer(handle);
+    opened_loaders.clear();
     opened_readers.clear();
     opened_writers.clear();
     /* Using one may keep another. */

@@ -135,6 +135,14 @@ TEST(the_thread_that_waits_is_asked_or_the_main_thread_alone) {
     }
 }
 
+/* Closes the loader whose call asks. */
+static int close_what_asks(void *user_data) {
+    rds_loader **loader = (rds_loader **)user_data;
+    if (*loader) CHECK_OK(rds_loader_close(*loader));
+    *loader = NULL;
+    return 0;
+}
+
 /* A call that gathers itself takes as long as the disk: it asks too, and not the callback of a reader that is gone. */
 TEST(a_call_that_gathers_asks_the_callback_of_the_loader) {
     enum { LARGE_ROWS = 64, WIDTH = 1 << 20 };
@@ -151,6 +159,8 @@ TEST(a_call_that_gathers_asks_the_callback_of_the_loader) {
     CHECK_OK(rds_writer_close(writer));
     free(values);
     rds_reader *reader = NULL;
+    rds_reader_options lance = RDS_READER_OPTIONS_INIT;
+    lance.access = RDS_ACCESS_LANCE;
     struct asked asked_of_reader = {.calls = 0}, asked = {.caller = pthread_self(), .stops_at = 1};
     CHECK_OK(open_asking(path.text, RDS_ACCESS_LANCE, 0, 0, &asked_of_reader, &reader));
     rds_loader_options options = loader_options(LARGE_ROWS);
@@ -166,6 +176,13 @@ TEST(a_call_that_gathers_asks_the_callback_of_the_loader) {
     CHECK_NUMBER(asked.of_others, 0);
     CHECK_NUMBER(asked_of_reader.calls, 0);
     CHECK_OK(rds_loader_close(loader));
+    /* The callback may close the loader: nobody waits for the step that it is asked in. */
+    CHECK_OK(rds_reader_open(path.text, &lance, &reader));
+    options.waiting = close_what_asks, options.user_data = &loader;
+    loader = loader_open(reader, &options);
+    CHECK_STATUS(rds_loader_next(loader, &batch), RDS_ERR_CANCELLED);
+    CHECK(loader == NULL);
+    CHECK_OK(rds_reader_close(reader));
     check_remove(path.text);
 }
 

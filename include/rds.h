@@ -3288,7 +3288,7 @@ typedef struct rds_loader_options {
   uint32_t reserved;
   /**
    * Asked some twenty times a second by rds_loader_next() while it waits. A non-zero return ends the wait with
-   * RDS_ERR_CANCELLED; nothing is lost. Default none.
+   * RDS_ERR_CANCELLED; nothing is lost. It may close the loader. Default none.
    */
   rds_waiting_callback waiting;
   /**

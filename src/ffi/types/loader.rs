@@ -129,7 +129,7 @@ pub struct rds_loader_options {
     /// Must be 0.
     pub reserved: u32,
     /// Asked some twenty times a second by rds_loader_next() while it waits. A non-zero return ends the wait with
-    /// RDS_ERR_CANCELLED; nothing is lost. Default none.
+    /// RDS_ERR_CANCELLED; nothing is lost. It may close the loader. Default none.
     pub waiting: rds_waiting_callback,
     /// Handed to waiting as it is. Both must live as long as the loader.
     pub user_data: *mut c_void,

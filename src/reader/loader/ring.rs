@@ -3,6 +3,7 @@
 //! The next step goes to whoever is free, a thread or a caller who would wait otherwise. What a seek or an error leaves
 //! behind is given to nobody: when it is done its memory is free.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,11 @@ use crate::reader::loader::buffer::Buffer;
 use crate::reader::loader::shown::Shown;
 use crate::reader::loader::steps::{Position, Turn};
 use crate::reader::loader::task::Task;
+
+thread_local! {
+    /// The ring whose step this thread gathers; what it asks meanwhile may close that.
+    static GATHERS_FOR: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Of the number of a lent buffer: what is above tells a process from those it was forked from.
 const NUMBER_BITS: u32 = 40;
@@ -158,6 +164,10 @@ impl Ring {
         Self { task, shown, queue, work: Condvar::new(), ready: Condvar::new() }
     }
 
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,6 +202,7 @@ impl Ring {
             _ => None,
         };
         let mut buffer = None;
+        let before = GATHERS_FOR.replace(self.address());
         let filled = catch_unwind(AssertUnwindSafe(|| {
             buffer = match taken.memory {
                 Memory::NotNeeded => return Ok(()),
@@ -209,6 +220,7 @@ impl Ring {
         let filled = filled.unwrap_or_else(|payload| {
             Err(Error::panic(format!("a defect in librds was caught: {}", panic_text(payload))))
         });
+        GATHERS_FOR.set(before);
         let mut queue = self.lock();
         queue.busy -= 1;
         match (new, &buffer) {
@@ -376,7 +388,9 @@ impl Ring {
         queue.closed = true;
         self.work.notify_all();
         self.told(&mut queue);
-        while queue.busy > 0 || queue.threads > 0 {
+        // Who closes it from within a step of its own waits for all but that.
+        let own = usize::from(GATHERS_FOR.try_with(Cell::get).is_ok_and(|at| at == self.address()));
+        while queue.busy > own || queue.threads > 0 {
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.bell = None;

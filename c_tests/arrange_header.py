@@ -48,6 +48,8 @@ SECTIONS = {
     """,
     "Tables": """
         rds_commit_staged_options rds_commit_staged
+        rds_pack_parts_options rds_pack_parts
+        rds_part_callback rds_list_parts
         rds_recover_options rds_recover_info rds_recover
         rds_vacuum_options rds_vacuum_info rds_vacuum
     """,

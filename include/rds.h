@@ -1589,16 +1589,27 @@ typedef struct rds_commit_staged_options {
    * Must be 0.
    */
   uint32_t flags;
+  /**
+   * The job that the tokens are all parts of, and all that there is of it; NUL-terminated UTF-8; default none. What
+   * else lies beside the table of this job, of tasks that ran twice or were killed, is removed with the commit. And
+   * the call may have been made before, by a process that died: if the newest version has the parts, it is RDS_OK,
+   * with 0 rows.
+   */
+  const char *job;
 } rds_commit_staged_options;
 
 /**
  * An rds_commit_staged_options whose struct_size is set, with every other field at its default.
  */
-#define RDS_COMMIT_STAGED_OPTIONS_INIT {sizeof(rds_commit_staged_options), 0, 0}
+#define RDS_COMMIT_STAGED_OPTIONS_INIT {sizeof(rds_commit_staged_options), 0, 0, NULL}
 
 /**
  * Publishes what tokens name in one version: rows come in the order of the tokens, those with a part of a job
  * in the order of the parts. Of tokens with the same part of a job, the first counts.
+ *
+ * Files of tokens without a job become files of the table as they are. Parts of a job are packed: their rows are
+ * copied into as few data files as they fill, each of 2^20 rows or a gibibyte, as one writer would have made them; a
+ * processor makes a file at a time.
  *
  * @param[in] path as in rds_writer_open(): the table that the writers staged for.
  * @param[in] tokens the tokens. Borrowed during the call.
@@ -1608,7 +1619,7 @@ typedef struct rds_commit_staged_options {
  * RDS_COMMIT_INFO_INIT: the rows published. Written on success only.
  * @return RDS_OK all rows are durable and visible. If the tokens name none, there is no commit.
  * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct or a mode is malformed, or one of tokens is
- * no token.
+ * no token, or none of the job that options name.
  * @return RDS_ERR_CORRUPT a token or a file that it names is damaged, or the table cannot be read.
  * @return RDS_ERR_NOT_FOUND a token is of another table, or its files were removed; or mode is
  * RDS_MODE_APPEND and there is no table.
@@ -1640,6 +1651,124 @@ enum rds_status rds_commit_staged(const char *path,
                                   size_t token_count,
                                   const struct rds_commit_staged_options *options,
                                   struct rds_commit_info *out_info);
+
+/**
+ * Options of rds_pack_parts(). Zero means the default. Initialise with RDS_PACK_PARTS_OPTIONS_INIT.
+ */
+typedef struct rds_pack_parts_options {
+  /**
+   * sizeof(rds_pack_parts_options).
+   */
+  size_t struct_size;
+  /**
+   * As it will be in rds_commit_staged_options.
+   */
+  uint32_t mode;
+  /**
+   * Must be 0.
+   */
+  uint32_t flags;
+  /**
+   * The number of this share, below shares; default 0.
+   */
+  uint64_t share;
+  /**
+   * How many calls share the files; default 1.
+   */
+  uint64_t shares;
+} rds_pack_parts_options;
+
+/**
+ * An rds_pack_parts_options whose struct_size is set, with every other field at its default.
+ */
+#define RDS_PACK_PARTS_OPTIONS_INIT {sizeof(rds_pack_parts_options), 0, 0, 0, 0}
+
+/**
+ * Makes a share of the data files of a job, for the commit that comes: it finds them, and makes what it does not find.
+ *
+ * Packing copies every row once. With this many machines do it, each with a call for a share of its own, when all
+ * parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. A call
+ * that is made twice, or dies, is no harm. It uses one thread.
+ *
+ * @param[in] path as in rds_writer_open().
+ * @param[in] job the job that the tokens are all of. Borrowed during the call.
+ * @param[in] tokens the tokens of all parts of the job, in any order. Borrowed during the call.
+ * @param[in] token_count how many.
+ * @param[in] options NULL means all defaults: all files. Copied.
+ * @param[out] out_rows how many rows the files of this share have; NULL if the caller does not want it.
+ * @return RDS_OK the files are on disk.
+ * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct or a mode is malformed, the share is not below their
+ * number, or one of tokens is no token, or none of the job.
+ * @return RDS_ERR_CORRUPT a token or a part is damaged, or the table cannot be read.
+ * @return RDS_ERR_NOT_FOUND a part was removed.
+ * @return RDS_ERR_ALREADY_EXISTS a token is given twice.
+ * @return RDS_ERR_SCHEMA_MISMATCH the parts differ in dtype or shape, or for RDS_MODE_APPEND the table does in these.
+ * @return RDS_ERR_NOT_SUPPORTED a token, options or the table are of a kind that this version does not know.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds. After all failures the parts are as they were, and the call may be made
+ * again.
+ *
+ * @par Ownership
+ * nothing is passed.
+ * @par Thread safety
+ * any thread, and beside calls for the same share.
+ * @par Blocking
+ * until the files are on disk.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_pack_parts(const char *path,
+                               const char *job,
+                               const struct rds_token *tokens,
+                               size_t token_count,
+                               const struct rds_pack_parts_options *options,
+                               uint64_t *out_rows);
+
+/**
+ * Called with parts of a job that follow each other, from `first` to `last`. `token` is NULL if the newest version of
+ * the table has them; else there is one, which waits to be published, and this is its token. All pointers are valid
+ * during the call only. A non-zero return ends the list. It must not unwind or throw.
+ */
+typedef int (*rds_part_callback)(void *user_data,
+                                 const char *job,
+                                 uint64_t first,
+                                 uint64_t last,
+                                 const struct rds_token *token);
+
+/**
+ * Lists the parts of jobs that the newest version of a table has, and those that wait to be published.
+ *
+ * A part waits from the time its rds_writer_stage() returns, also if its process dies then, until it is published by
+ * rds_commit_staged() or removed by rds_recover() or rds_vacuum(). Of what several tasks wrote of one part one token is
+ * told, the same one each time. What is damaged is left out: its part has to be written again.
+ *
+ * @param[in] path as in rds_writer_open().
+ * @param[in] job the name of one job; NULL means all of them. Borrowed during the call.
+ * @param[in] each called for each, first with those that a version has, in the order of the parts of a job.
+ * @param[in] user_data passed on to each.
+ * @return RDS_OK all were told, or each asked to stop.
+ * @return RDS_ERR_INVALID_ARGUMENT path or each is NULL, or a text is malformed.
+ * @return RDS_ERR_NOT_FOUND there is nothing at path.
+ * @return RDS_ERR_CORRUPT the table cannot be read.
+ * @return RDS_ERR_NOT_SUPPORTED the scheme of path is not known to this build.
+ * @return RDS_ERR_IO the operating system refused.
+ * @return RDS_ERR_INTERNAL Lance failed in a way it should not.
+ * @return RDS_ERR_PANIC a defect of librds.
+ *
+ * @par Ownership
+ * nothing is passed.
+ * @par Thread safety
+ * any thread, and beside any number of writers: what they stage meanwhile may be told or not.
+ * @par Blocking
+ * while it reads one file for each part that waits.
+ * @since 0.2
+ */
+RDS_API RDS_NODISCARD
+enum rds_status rds_list_parts(const char *path,
+                               const char *job,
+                               rds_part_callback each,
+                               void *user_data);
 
 /**
  * Options of rds_recover(). Zero means the default. Initialise with RDS_RECOVER_OPTIONS_INIT.
@@ -1850,7 +1979,8 @@ typedef struct rds_vacuum_info {
  * Removes versions of a table that were replaced, and files that no version names, from an age on.
  *
  * Versions that tags or branches refer to and detached ones stay, with what they name; the newest one too.
- * Runs whose rows wait, and tokens, stay at any age: rds_recover() deals with them.
+ * Runs whose rows wait, and tokens without a job, stay at any age: rds_recover() deals with them. Parts of jobs that
+ * were not published go, if none of their job was written for that age.
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] options NULL means all defaults. Copied.

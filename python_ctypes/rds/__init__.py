@@ -17,6 +17,9 @@ was durable.
 `rds.Loader(dataset, batch_size=512)` goes through the rows in batches, for training; `rds.BatchSampler` and
 `rds.torch.IterableDataset` do for PyTorch's DataLoader.
 
+`rds.dask` and `rds.ray` write and read tables with many workers; both stand on `rds.parts`, which goes with
+whatever else hands out tasks.
+
 Arrays from NumPy go in and come out; `dataset.stream()` and `dataset.batch(rows)` speak Arrow, and
 `rds.hyrax.enable()` makes the verbs of Hyrax write and read through this package.
 """
@@ -61,21 +64,22 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from . import torch
+    from . import dask, parts, ray, torch
     from ._convert import convert
     from .loader import Loader
     from .sampler import BatchSampler
 else:
     # Loaded when they are asked for: `import rds` stays quick.
+    _MODULES = ("dask", "parts", "ray", "torch")
     _PLACES = {"BatchSampler": ".sampler", "Loader": ".loader", "convert": "._convert"}
 
     def __getattr__(name: str):
         if name in _PLACES:
             return getattr(importlib.import_module(_PLACES[name], __name__), name)
-        if name == "torch":
-            return importlib.import_module(".torch", __name__)
+        if name in _MODULES:
+            return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *__all__, "torch"})
+    return sorted({*globals(), *__all__, "dask", "parts", "ray", "torch"})

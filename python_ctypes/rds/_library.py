@@ -41,6 +41,18 @@ FUNCTIONS = {
     "rds_writer_stage": (STATUS, [c_void_p, POINTER(c.Token)]),
     "rds_writer_close": (STATUS, [c_void_p]),
     "rds_writer_abort": (STATUS, [c_void_p]),
+    "rds_pack_parts": (
+        STATUS,
+        [
+            c_char_p,
+            c_char_p,
+            POINTER(c.Token),
+            c_size_t,
+            POINTER(c.PackPartsOptions),
+            POINTER(c_uint64),
+        ],
+    ),
+    "rds_list_parts": (STATUS, [c_char_p, c_char_p, c.PartCallback, c_void_p]),
     "rds_commit_staged": (
         STATUS,
         [

@@ -167,7 +167,21 @@ class Token(ctypes.Structure):
 
 
 class CommitStagedOptions(_Sized):
-    _fields_ = [("struct_size", c_size_t), ("mode", c_uint32), ("flags", c_uint32)]
+    _fields_ = [("struct_size", c_size_t), ("mode", c_uint32), ("flags", c_uint32), ("job", c_char_p)]
+
+
+class PackPartsOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("mode", c_uint32),
+        ("flags", c_uint32),
+        ("share", c_uint64),
+        ("shares", c_uint64),
+    ]
+
+
+# User data, job, the first and the last part, a token.
+PartCallback = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_uint64, c_uint64, POINTER(Token))
 
 
 class VacuumOptions(_Sized):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from ctypes import byref, c_char_p, c_void_p, cast
+from ctypes import POINTER, byref
 from typing import NamedTuple
+
+import numpy as np
 
 from . import _options, _waiting
 from . import _structs as c
 from ._errors import InvalidTypeError
 from ._library import library, path_bytes
 
-_MODES = {name: number for name, number in c.MODES.items() if name != "staged"}
+MODES = {name: number for name, number in c.MODES.items() if name != "staged"}
 
 
 class Commit(NamedTuple):
@@ -74,16 +76,39 @@ def commit_staged(
         A token or a file is damaged, or the operating system refused. After all errors but the one of
         status 15 nothing is published, and the tokens may be published still.
     """
-    if isinstance(tokens, bytes) or not all(isinstance(token, bytes) for token in tokens):
-        raise InvalidTypeError("tokens is no sequence of bytes, as `stage` gives them")
-    given = (c.Token * len(tokens))(*(c.Token(cast(c_char_p(token), c_void_p), len(token)) for token in tokens))
-    options = c.CommitStagedOptions(mode=_options.choice("mode", mode, _MODES))
+    return publish(result_dir, tokens, mode, None)
+
+
+def publish(
+    result_dir: str | os.PathLike[str], tokens: Sequence[bytes], mode: str, job: bytes | None
+) -> Commit:
+    """`job`: that which the tokens are all of."""
+    given = Tokens(tokens)
+    options = c.CommitStagedOptions(mode=_options.choice("mode", mode, MODES), job=job)
     info = c.CommitInfo()
-    path, count = path_bytes(result_dir), len(tokens)
+    path = path_bytes(result_dir)
     _waiting.aside(
-        lambda: library().rds_commit_staged(path, given, count, byref(options), byref(info))
+        lambda: library().rds_commit_staged(path, given.structs, given.count, byref(options), byref(info))
     )
     return Commit(*(getattr(info, name) for name in Commit._fields))
+
+
+class Tokens:
+    """Tokens as rds_token, one after the other in memory: a million of them are no million objects of ctypes."""
+
+    def __init__(self, tokens: Sequence[bytes]):
+        if isinstance(tokens, bytes) or not all(isinstance(token, bytes) for token in tokens):
+            raise InvalidTypeError("tokens is no sequence of bytes, as `stage` gives them")
+        self.count = len(tokens)
+        self._bytes = np.frombuffer(b"".join(tokens), np.uint8)
+        lengths = np.fromiter(map(len, tokens), np.uintp, self.count)
+        self._structs = np.empty((self.count, 2), np.uintp)
+        self._structs[:, 0] = self._bytes.ctypes.data + np.cumsum(lengths) - lengths
+        self._structs[:, 1] = lengths
+
+    @property
+    def structs(self):
+        return self._structs.ctypes.data_as(POINTER(c.Token))
 
 
 def vacuum(
@@ -96,8 +121,9 @@ def vacuum(
     """Removes versions of a table that were replaced, and files that no version names, from an age on.
 
     The newest version stays, and so do those that tags or branches refer to, with what they name. Rows of runs
-    that died and tokens that were not published stay at any age: `recover` deals with them. Ctrl-C ends the wait;
-    what was begun goes on in the background.
+    that died and tokens without a job that were not published stay at any age: `recover` deals with them. Parts of
+    jobs that were not published go, if nobody has added to their job for that age. Ctrl-C ends the wait; what was
+    begun goes on in the background.
 
     Parameters
     ----------

@@ -36,6 +36,7 @@ STRUCTS = {
     "rds_write_stats": _structs.WriteStats,
     "rds_token": _structs.Token,
     "rds_commit_staged_options": _structs.CommitStagedOptions,
+    "rds_pack_parts_options": _structs.PackPartsOptions,
     "rds_vacuum_options": _structs.VacuumOptions,
     "rds_vacuum_info": _structs.VacuumInfo,
     "rds_recover_options": _structs.RecoverOptions,

@@ -25,7 +25,7 @@ pub struct IdBlock {
 pub const ID_BLOCK_HEAD: usize = 8;
 
 impl IdBlock {
-    fn of(ids: &StringArray) -> Self {
+    pub fn of(ids: &StringArray) -> Self {
         let offsets = ids.value_offsets();
         let lengths = offsets.windows(2).map(|pair| match pair {
             [start, end] => (end - start) as u32,
@@ -46,12 +46,12 @@ impl IdBlock {
         self.lengths.len() * 4 + self.bytes.len()
     }
 
-    fn append(&mut self, other: &Self) {
+    pub fn append(&mut self, other: &Self) {
         self.lengths.extend_from_slice(&other.lengths);
         self.bytes.extend_from_slice(&other.bytes);
     }
 
-    fn split_off(&mut self, at: usize) -> Self {
+    pub fn split_off(&mut self, at: usize) -> Self {
         let kept = self.lengths.iter().take(at).map(|length| *length as usize).sum();
         Self { lengths: self.lengths.split_off(at), bytes: self.bytes.split_off(kept) }
     }
@@ -124,17 +124,6 @@ impl Batch {
         self.columns.iter().map(Buffer::as_slice).collect()
     }
 
-    /// The same rows for a layout with the same columns in another order.
-    pub fn reordered(self, from: &Layout, to: &Layout) -> Result<Self> {
-        let place = |column: &Column| {
-            let at = from.columns.iter().position(|other| other.name == column.name);
-            let rows = at.and_then(|at| self.columns.get(at)).cloned();
-            rows.ok_or_else(|| Error::internal("a batch without a column of its layout"))
-        };
-        let columns = to.columns.iter().map(place).collect::<Result<_>>()?;
-        Ok(Self { columns, ..self })
-    }
-
     /// Takes the rows from `at` on out of it.
     pub fn split_off(&mut self, at: usize, layout: &Layout) -> Self {
         let strides = layout.columns.iter().map(|column| column.stride);
@@ -171,9 +160,15 @@ impl Block {
     }
 
     pub fn append(&mut self, batch: &Batch) {
-        self.rows += batch.rows;
-        self.ids.append(&batch.ids);
-        for (all, rows) in self.columns.iter_mut().zip(&batch.columns) {
+        self.add(&batch.ids, &batch.slices());
+    }
+
+    /// Rows of as many columns as those before.
+    pub fn add(&mut self, ids: &IdBlock, columns: &[&[u8]]) {
+        self.rows += ids.lengths.len();
+        self.ids.append(ids);
+        self.columns.resize_with(columns.len(), Vec::new);
+        for (all, rows) in self.columns.iter_mut().zip(columns) {
             all.extend_from_slice(rows);
         }
     }
@@ -265,14 +260,49 @@ pub fn from_memory(
     tensors: &[(&str, TensorView)],
     pool: &Arc<Pool>,
 ) -> Result<Batch> {
-    let rows = |column: &Column| -> Result<Buffer> {
-        let tensor = tensors.iter().find(|(name, _)| *name == column.name);
-        let (_, tensor) = tensor.ok_or_else(|| Error::internal("a checked tensor is missing"))?;
-        tensor.to_rows(column.plain.is_some(), pool)
-    };
+    let rows = |column: &Column| tensor_of(column, tensors)?.to_rows(column.plain.is_some(), pool);
     let columns = layout.columns.iter().map(rows).collect::<Result<_>>()?;
     let ids = IdBlock::of(&ids.to_array()?);
     Ok(Batch { rows: ids.lengths.len(), ids, columns })
+}
+
+/// The rows of a column, where they are if they lie there as they are stored.
+pub enum Lent<'a> {
+    Caller(&'a [u8]),
+    Own(Buffer),
+}
+
+impl Lent<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Caller(rows) => rows,
+            Self::Own(rows) => rows.as_slice(),
+        }
+    }
+}
+
+/// As `from_memory`, for whoever is done with the rows before the caller has his memory back.
+pub fn lent_from_memory<'a>(
+    layout: &Layout,
+    tensors: &[(&str, TensorView<'a>)],
+    pool: &Arc<Pool>,
+) -> Result<Vec<Lent<'a>>> {
+    let rows = |column: &Column| {
+        let tensor = tensor_of(column, tensors)?;
+        match tensor.plain_rows() {
+            Some(rows) => Ok(Lent::Caller(rows)),
+            None => tensor.to_rows(column.plain.is_some(), pool).map(Lent::Own),
+        }
+    };
+    layout.columns.iter().map(rows).collect()
+}
+
+fn tensor_of<'t, 'a>(
+    column: &Column,
+    tensors: &'t [(&str, TensorView<'a>)],
+) -> Result<&'t TensorView<'a>> {
+    let tensor = tensors.iter().find(|(name, _)| *name == column.name);
+    tensor.map(|(_, tensor)| tensor).ok_or_else(|| Error::internal("a checked tensor is missing"))
 }
 
 fn refuse_nulls(name: &str, list: &FixedSizeListArray) -> Result<()> {

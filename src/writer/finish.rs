@@ -30,6 +30,9 @@ use crate::writer::layout::{Column, Layout};
 
 /// What is encoded anew at once.
 const READ_BYTES: usize = 4 << 20;
+/// How many ids are encoded at once, and how many bytes of them.
+const IDS_AT_ONCE: usize = 1 << 16;
+const ID_BYTES: usize = 16 << 20;
 
 /// A file of rows, one after the other from its first byte on.
 pub struct Rows {
@@ -99,7 +102,7 @@ impl Source<'_> {
             // Behind the rows.
             let mut ids = Ids::open(&self.ids)?;
             let field = schema.field(ID_COLUMN).map(|field| field.data_type());
-            while let Some(block) = ids.next(usize::MAX)? {
+            while let Some(block) = ids.next(IDS_AT_ONCE)? {
                 file.encode(ID_COLUMN, typed(block, field.as_ref())?).await?;
             }
         }
@@ -207,33 +210,40 @@ fn plain_layout(target: &Target, column: &Column) -> Option<RowLayout> {
     layout.description(1).map(|_| layout)
 }
 
-/// Blocks of ids, read one by one.
+/// Ids, read in blocks that depend on the ids alone, not on the batches they came in.
 pub struct Ids {
     file: BufReader<File>,
     /// What is left of the last block.
-    rest: Option<StringArray>,
+    rest: IdBlock,
 }
 
 impl Ids {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).context(path.display()))?;
-        Ok(Self { file: BufReader::with_capacity(1 << 20, file), rest: None })
+        let file = BufReader::with_capacity(1 << 20, file);
+        Ok(Self { file, rest: IdBlock::default() })
     }
 
-    /// The next ids, at most so many.
+    /// The next ids: so many, but fewer at the end, or where they are longer than `ID_BYTES`.
     fn next(&mut self, most: usize) -> Result<Option<StringArray>> {
-        let block = match self.rest.take() {
-            Some(rest) => rest,
-            None => match self.block()? {
-                Some(block) => block.to_array()?,
-                None => return Ok(None),
-            },
-        };
-        if block.len() > most {
-            self.rest = Some(block.slice(most, block.len() - most));
-            return Ok(Some(block.slice(0, most)));
+        while self.rest.lengths.len() < most && self.rest.bytes.len() < ID_BYTES {
+            match self.block()? {
+                Some(block) => self.rest.append(&block),
+                None => break,
+            }
         }
-        Ok(Some(block))
+        let mut bytes = 0;
+        let fit = self.rest.lengths.iter().take(most).take_while(|length| {
+            bytes += **length as usize;
+            bytes <= ID_BYTES
+        });
+        // At least one, however long it is.
+        let taken = fit.count().max(1).min(self.rest.lengths.len());
+        if taken == 0 {
+            return Ok(None);
+        }
+        let later = self.rest.split_off(taken);
+        std::mem::replace(&mut self.rest, later).to_array().map(Some)
     }
 
     pub fn block(&mut self) -> Result<Option<IdBlock>> {

@@ -1,11 +1,12 @@
 //! Finished data files of a run, and the fragments of a table that they become. A file says its columns by
 //! name and type; which fields of the table these are is looked up when it is published.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::Path;
 
 use arrow::datatypes::Schema as ArrowSchema;
-use lance_core::datatypes::Schema;
+use lance_core::datatypes::{Field, Schema};
 use lance_file::version::{ConcreteFileVersion, LanceFileVersion};
 use lance_table::format::{DataFile, Fragment, Manifest};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,16 @@ impl Target {
     pub fn of(manifest: &Manifest) -> Self {
         let version = manifest.data_storage_format.version;
         Self { schema: manifest.schema.clone(), version }
+    }
+
+    /// The same text for the same target, in whatever process.
+    pub fn text(&self) -> String {
+        let field = |field: &Field| {
+            let metadata: BTreeMap<_, _> = field.metadata.iter().collect();
+            format!("{} {} {} {metadata:?}", field.id, field.name, field.logical_type)
+        };
+        let fields: Vec<String> = self.schema.fields.iter().map(field).collect();
+        format!("{:?}\n{}", self.version.to_data_file_numbers(), fields.join("\n"))
     }
 
     /// What the rows of the table are.

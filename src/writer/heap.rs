@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::runtime;
 use crate::writer::batch::{Batch, Block, IdBlock};
+use crate::writer::finish::{Rows, Source};
+use crate::writer::fragment::{Finished, Target};
 use crate::writer::layout::Layout;
 use crate::writer::records::Extent;
 use crate::writer::syncer::{Pending, Syncer};
@@ -86,7 +89,7 @@ impl End {
 }
 
 /// Writes one part after the other, with as few calls as the system takes.
-fn write_all_at(mut file: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
+pub fn write_all_at(mut file: &File, parts: &[&[u8]], at: u64) -> io::Result<()> {
     if let [part] = parts {
         return file.write_all_at(part, at);
     }
@@ -160,6 +163,12 @@ pub struct Heap {
     pub synced: Option<Extent>,
 }
 
+/// How many rows go into a file that has so many, and so many bytes of them.
+pub fn room(layout: &Layout, rows: u64, bytes: u64) -> u64 {
+    let by_bytes = (MAX_BYTES.saturating_sub(bytes)).div_ceil(layout.stride().max(1) as u64);
+    (MAX_ROWS - rows.min(MAX_ROWS)).min(by_bytes)
+}
+
 /// The name of a file of a run, in its directory as in that of the table's data.
 pub fn file_name(run: &str, epoch: u64, number: u64, column: usize) -> String {
     match column {
@@ -209,8 +218,44 @@ impl Heap {
 
     /// How many rows go in until the file is full.
     pub fn room(&self, layout: &Layout) -> usize {
-        let by_bytes = (MAX_BYTES.saturating_sub(self.bytes())).div_ceil(layout.stride() as u64);
-        (MAX_ROWS - self.rows.min(MAX_ROWS)).min(by_bytes) as usize
+        room(layout, self.rows, self.bytes()) as usize
+    }
+
+    /// Makes a data file of it, on disk under its name; ids have no file of their own any more.
+    pub fn into_file(self, layout: &Layout, target: &Target) -> Result<Finished> {
+        let rows_of = |grown: &Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
+        let source = Source {
+            number: self.number,
+            first_row: 0,
+            rows: self.rows,
+            columns: self.columns.iter().map(rows_of).collect(),
+            ids: self.ids.path.clone(),
+            layout,
+        };
+        let finished = runtime::block_on(source.finish(target)).flatten().and_then(|finished| {
+            let directory = self.ids.path.parent().unwrap_or(Path::new("."));
+            for file in &finished.files {
+                let path = directory.join(&file.name);
+                File::open(&path)?.sync_all().map_err(failed_sync(&path))?;
+            }
+            Ok(finished)
+        });
+        match &finished {
+            Ok(finished) => {
+                let is_named = |path: &Path| {
+                    let name = path.file_name().and_then(|name| name.to_str());
+                    finished.files.iter().any(|file| Some(file.name.as_str()) == name)
+                };
+                // Columns that were encoded lie in another file.
+                for grown in self.columns.iter().chain([&self.ids]) {
+                    if !is_named(&grown.path) {
+                        let _ = std::fs::remove_file(&grown.path);
+                    }
+                }
+            }
+            Err(_) => self.remove(),
+        }
+        finished
     }
 
     pub fn bytes(&self) -> u64 {

@@ -16,7 +16,7 @@ pub struct Part {
 }
 
 /// The parts of jobs whose rows are in a table.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Jobs(BTreeMap<String, Ranges>);
 
 impl Jobs {
@@ -27,10 +27,26 @@ impl Jobs {
 
     /// False, if it is there already.
     pub fn add(&mut self, part: &Part) -> bool {
-        let parts = self.0.entry(part.job.clone()).or_default();
-        let new = !parts.has(part.number);
-        parts.add(part.number, part.number);
-        new
+        if self.has(part) {
+            return false;
+        }
+        let number = part.number;
+        match self.0.get_mut(&part.job) {
+            Some(parts) => parts.add(number, number),
+            None => self.0.entry(part.job.clone()).or_default().add(number, number),
+        }
+        true
+    }
+
+    pub fn has(&self, part: &Part) -> bool {
+        self.0.get(&part.job).is_some_and(|parts| parts.has(part.number))
+    }
+
+    /// The first and the last of parts that follow each other, of one job or of all.
+    pub fn ranges(&self, job: Option<&str>) -> impl Iterator<Item = (&str, u64, u64)> {
+        let wanted = move |of: &&String| job.is_none_or(|job| job == *of);
+        let jobs = self.0.iter().filter(move |(of, _)| wanted(of));
+        jobs.flat_map(|(job, parts)| parts.0.iter().map(|(first, last)| (job.as_str(), *first, *last)))
     }
 
     pub fn config(&self) -> BTreeMap<String, String> {
@@ -39,7 +55,7 @@ impl Jobs {
 }
 
 /// Numbers as ranges that neither touch nor overlap: the first and the last of each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {

@@ -117,6 +117,16 @@ impl Layout {
         }
     }
 
+    /// What is of each column, from that of a layout with the same columns in some order.
+    pub fn of_other<T: Clone>(&self, other: &Self, columns: &[T]) -> Result<Vec<T>> {
+        let of = |column: &Column| {
+            let place = other.columns.iter().position(|other| other.name == column.name);
+            place.and_then(|place| columns.get(place)).cloned()
+        };
+        let found: Option<Vec<T>> = self.columns.iter().map(of).collect();
+        found.ok_or_else(|| Error::internal("a batch without a column of its layout"))
+    }
+
     fn names(&self) -> String {
         let names = self.columns.iter().map(|column| format!("\"{}\"", column.name));
         names.collect::<Vec<_>>().join(", ")

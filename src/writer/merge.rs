@@ -29,9 +29,8 @@ use crate::runtime;
 use crate::tensor::ID_COLUMN;
 use crate::writer::CommitScope;
 use crate::writer::batch::{self, Batch, IdBlock};
-use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
-use crate::writer::heap::{Grown, Heap, MAX_BYTES, MAX_ROWS, failed_sync};
+use crate::writer::heap::{Heap, MAX_BYTES, MAX_ROWS};
 use crate::writer::layout::{Column, Layout};
 use crate::writer::pool::Pool;
 use crate::writer::publish::{DATA, Replacement, Rewriting};
@@ -229,18 +228,11 @@ impl Merge<'_> {
         let mut heap = Heap::create(&directory, &run.id, run.epoch, number, columns)?;
         let made =
             self.fill(&mut heap, &store.versions.table().join(DATA), fragments, &syncer, goes_on);
-        let finished = match made {
-            Ok(true) => self.finish(&mut heap, number),
+        match made {
+            Ok(true) => heap.into_file(self.layout, self.target).map(Some),
             Ok(false) => {
                 heap.remove();
-                return Ok(None);
-            }
-            Err(error) => Err(error),
-        };
-        match finished {
-            Ok(finished) => {
-                let _ = std::fs::remove_file(&heap.ids.path);
-                Ok(Some(finished))
+                Ok(None)
             }
             Err(error) => {
                 heap.remove();
@@ -272,25 +264,6 @@ impl Merge<'_> {
             }
         }
         Ok(true)
-    }
-
-    fn finish(&self, heap: &mut Heap, number: u64) -> Result<Finished> {
-        let rows_of = |grown: &Grown| Rows { path: grown.path.clone(), file: grown.file.clone() };
-        let source = Source {
-            number,
-            first_row: 0,
-            rows: heap.rows,
-            columns: heap.columns.iter().map(rows_of).collect(),
-            ids: heap.ids.path.clone(),
-            layout: self.layout,
-        };
-        let finished = runtime::block_on(source.finish(self.target))??;
-        let directory = heap.ids.path.parent().unwrap_or(Path::new("."));
-        for file in &finished.files {
-            let path = directory.join(&file.name);
-            File::open(&path)?.sync_all().map_err(failed_sync(&path))?;
-        }
-        Ok(finished)
     }
 
     async fn reader(&self, file: &DataFile) -> Result<FileReader> {

@@ -6,8 +6,8 @@
 //! to the `heap`, the file that grows, `finish` makes a data file of Lance of it (a `fragment` to be, with a `footer`),
 //! `journal` what makes rows durable, `run` whose they are. `visible` shows them: `publish` makes files visible through
 //! `versions`, the one way to make a version, whose `handler` looks once more. `merge` makes one file of small ones,
-//! `recover` finishes what `replay` finds of `runs` that died, `staging` publishes what many writers wrote, whose parts
-//! of `jobs` count once, `vacuum` removes what nobody will need.
+//! `recover` finishes what `replay` finds of `runs` that died, `staging` makes tokens of what many writers wrote, `parts`
+//! publishes them, those of `jobs` once and packed, `vacuum` removes what nobody will need.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod journal;
 mod layout;
 mod merge;
 mod messages;
+mod parts;
 mod pipeline;
 mod pool;
 mod process;
@@ -59,16 +60,17 @@ use crate::patience::Patience;
 use crate::process::generation;
 use crate::tensor::{TensorColumn, TensorSpec, of_batch};
 
-use batch::Batch;
+use batch::{Batch, IdBlock};
 pub use jobs::Part;
 use layout::Layout;
 use messages::Ending;
 pub use messages::{WriteStats, WriterState};
+use parts::{PartFile, PartWriter};
 use pipeline::{Task, Timing};
 use pool::Pool;
 use queue::Queue;
+pub use parts::{Listed as ListedParts, commit_staged, list as list_parts, pack_parts};
 pub use recover::{RecoverInfo, RecoverOptions, recover};
-pub use staging::commit_staged;
 use store::Store;
 pub use tensor_view::{StackLayout, TensorView};
 pub use vacuum::{VacuumInfo, VacuumOptions, vacuum};
@@ -165,9 +167,10 @@ pub struct Writer {
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
     tokens: Mutex<Tokens>,
-    is_part: bool,
     pool: Arc<Pool>,
-    /// None only while being dropped.
+    /// Of a part of a job, which has neither queue nor task.
+    part: Option<PartWriter>,
+    /// None for a part, and while being dropped.
     queue: Option<Arc<Queue>>,
     task: Option<Arc<Task>>,
 }
@@ -183,6 +186,9 @@ struct Tokens {
 
 impl Writer {
     pub fn open(location: Location, options: WriterOptions) -> Result<Self> {
+        if let Some(part) = options.part.clone() {
+            return Self::open_part(&location, part, options);
+        }
         let staged = options.mode == Mode::Staged;
         // Staged rows are durable with their token, and visible with its commit.
         let durability = if staged { Durability::Commit } else { options.durability };
@@ -203,8 +209,7 @@ impl Writer {
         let linger = if durability == Durability::Batch { Duration::ZERO } else { LINGER };
         let (patience, longest) = (options.patience, options.longest_wait);
         let queue = Arc::new(Queue::new(options.max_queued_bytes, patience, longest, linger));
-        let is_part = options.part.is_some();
-        let timing = Timing { durability, visible: options.visible, part: options.part };
+        let timing = Timing { durability, visible: options.visible };
         let task = pipeline::start(store, timing, &queue)?;
         Ok(Self {
             generation: generation(),
@@ -214,18 +219,46 @@ impl Writer {
             of_table,
             layout: Mutex::new(layout),
             tokens: Mutex::default(),
-            is_part,
             pool: Pool::new(options.max_queued_bytes),
+            part: None,
             queue: Some(queue),
             task: Some(task),
         })
     }
 
+    fn open_part(location: &Location, part: Part, options: WriterOptions) -> Result<Self> {
+        let columns = options.columns.iter().map(TensorColumn::named);
+        let declared = match options.columns.is_empty() {
+            true => None,
+            false => Some(layout_for(None, None, columns)?),
+        };
+        let file = PartFile::new(location.path(), part, options.durability == Durability::Batch);
+        Ok(Self {
+            generation: generation(),
+            mode: options.mode,
+            durability: options.durability,
+            alias: true,
+            of_table: None,
+            layout: Mutex::new(declared),
+            tokens: Mutex::default(),
+            pool: Pool::new(options.max_queued_bytes),
+            part: Some(PartWriter::new(file)),
+            queue: None,
+            task: None,
+        })
+    }
+
     /// A batch of ids and tensors.
     pub fn write_arrow(&self, batch: RecordBatch) -> Result<()> {
-        let queue = self.queue()?;
+        self.refuse_forked()?;
         let tensors = of_batch(batch.schema_ref())?;
         let layout = self.layout_for(tensors.iter().map(TensorColumn::named))?;
+        if let Some(part) = &self.part {
+            // The memory of the caller is used before the call ends, and not copied.
+            let batch = batch::from_arrow(&layout, &batch, &self.pool, self.alias)?;
+            return self.accept_part(part, layout, &batch.ids, batch.slices());
+        }
+        let queue = self.queue()?;
         let batch = batch::from_arrow(&layout, &batch, &self.pool, self.alias)?;
         self.accept(queue, layout, batch)
     }
@@ -238,7 +271,7 @@ impl Writer {
         batches: impl Iterator<Item = Result<RecordBatch>>,
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<u64> {
-        self.queue()?;
+        self.refuse_forked()?;
         self.layout_for(of_batch(schema)?.iter().map(TensorColumn::named))?;
         let mut rows = 0;
         for (index, batch) in batches.enumerate() {
@@ -260,7 +293,7 @@ impl Writer {
 
     /// A batch in memory of the caller, which is copied.
     pub fn write_tensors(&self, ids: &Ids, tensors: &[(&str, TensorView)]) -> Result<()> {
-        let queue = self.queue()?;
+        self.refuse_forked()?;
         if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.rows() != ids.len())
         {
             return Err(Error::invalid_argument(format!(
@@ -270,6 +303,12 @@ impl Writer {
             )));
         }
         let layout = self.layout_for(tensors.iter().map(|(name, view)| (*name, view.spec())))?;
+        if let Some(part) = &self.part {
+            let columns = batch::lent_from_memory(&layout, tensors, &self.pool)?;
+            let columns = columns.iter().map(batch::Lent::as_slice).collect();
+            return self.accept_part(part, layout, &IdBlock::of(&ids.to_array()?), columns);
+        }
+        let queue = self.queue()?;
         let batch = batch::from_memory(&layout, ids, tensors, &self.pool)?;
         self.accept(queue, layout, batch)
     }
@@ -312,6 +351,12 @@ impl Writer {
                 "the mode of the writer is not STAGED: what it writes becomes visible without a token",
             ));
         }
+        self.refuse_forked()?;
+        if let Some(part) = &self.part {
+            let token: Arc<[u8]> = part.stage(self.fixed_layout().as_deref())?.into();
+            self.tokens.lock().unwrap_or_else(PoisonError::into_inner).made.push(token.clone());
+            return Ok(token);
+        }
         let queue = self.queue()?;
         let mut tokens = match self.tokens.try_lock() {
             Ok(tokens) => tokens,
@@ -322,11 +367,6 @@ impl Writer {
             }
             Err(_) => self.tokens.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        if self.is_part && !tokens.made.is_empty() {
-            return Err(Error::invalid_state(
-                "the writer writes one part of a job, and has staged it; a part has one token",
-            ));
-        }
         let answer = match tokens.asked.take() {
             Some(answer) => answer,
             None => queue.start_stage()?,
@@ -342,18 +382,33 @@ impl Writer {
     }
 
     pub fn stats(&self) -> Result<WriteStats> {
-        self.queue().map(|queue| queue.stats())
+        self.refuse_forked()?;
+        match &self.part {
+            Some(part) => Ok(part.stats()),
+            None => self.queue().map(|queue| queue.stats()),
+        }
     }
 
     /// Makes durable what the durability promises, and ends the background task. Whatever is called
     /// afterwards fails.
     pub fn close(&self) -> Result<()> {
-        self.queue()?.close(self.ending())
+        self.end(self.ending())
     }
 
     /// Drops what is not durable, and ends the background task.
     pub fn abort(&self) -> Result<()> {
-        self.queue()?.close(Ending::Abort)
+        self.end(Ending::Abort)
+    }
+
+    fn end(&self, ending: Ending) -> Result<()> {
+        self.refuse_forked()?;
+        match &self.part {
+            Some(part) => {
+                part.close();
+                Ok(())
+            }
+            None => self.queue()?.close(ending),
+        }
     }
 
     fn ending(&self) -> Ending {
@@ -363,13 +418,18 @@ impl Writer {
         }
     }
 
-    fn queue(&self) -> Result<&Arc<Queue>> {
-        // Before any lock: one may have been held when the process forked.
-        if self.generation != generation() {
-            return Err(Error::invalid_state(
+    /// Before any lock: one may have been held when the process forked.
+    fn refuse_forked(&self) -> Result<()> {
+        match self.generation == generation() {
+            true => Ok(()),
+            false => Err(Error::invalid_state(
                 "the writer belongs to the process that this one was forked from; open a writer of its own",
-            ));
+            )),
         }
+    }
+
+    fn queue(&self) -> Result<&Arc<Queue>> {
+        self.refuse_forked()?;
         self.queue.as_ref().ok_or_else(|| Error::internal("the writer has no queue"))
     }
 
@@ -384,20 +444,43 @@ impl Writer {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The layout of all batches, which is that of the first one.
+    fn fix(&self, layout: &Arc<Layout>) -> Result<Arc<Layout>> {
+        let mut fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
+        let fixed = fixed.get_or_insert_with(|| layout.clone());
+        if !Arc::ptr_eq(fixed, layout) {
+            // Another thread was faster with a first batch of its own.
+            fixed.check(layout.tensors())?;
+        }
+        Ok(fixed.clone())
+    }
+
+    /// Writes rows whose memory is the caller's.
+    fn accept_part(
+        &self,
+        part: &PartWriter,
+        layout: Arc<Layout>,
+        ids: &IdBlock,
+        columns: Vec<&[u8]>,
+    ) -> Result<()> {
+        if ids.lengths.is_empty() {
+            return Ok(());
+        }
+        let fixed = self.fix(&layout)?;
+        let columns = fixed.of_other(&layout, &columns)?;
+        part.write(&fixed, ids, &columns)
+    }
+
     fn accept(&self, queue: &Queue, mut layout: Arc<Layout>, mut batch: Batch) -> Result<()> {
         // Nothing to keep, and nothing to fix the shape of a table by.
         if batch.rows == 0 {
             return Ok(());
         }
-        {
-            let mut fixed = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
-            let fixed = fixed.get_or_insert_with(|| layout.clone());
-            if !Arc::ptr_eq(fixed, &layout) {
-                // Another thread was faster with a first batch of its own.
-                fixed.check(layout.tensors())?;
-                batch = batch.reordered(&layout, fixed)?;
-                layout = fixed.clone();
-            }
+        let fixed = self.fix(&layout)?;
+        if !Arc::ptr_eq(&fixed, &layout) {
+            let columns = fixed.of_other(&layout, &batch.columns)?;
+            batch = Batch { columns, ..batch };
+            layout = fixed;
         }
         let rows = queue.push(layout, batch)?;
         match self.durability {
@@ -458,7 +541,7 @@ impl Drop for Writer {
         let queue = self.queue.take();
         if self.generation != generation() {
             // Dropping the queue would wake a task that only the parent has.
-            std::mem::forget((queue, self.task.take()));
+            std::mem::forget((queue, self.task.take(), self.part.take()));
         } else if let Some(queue) = queue {
             // Fails if the writer was closed, as it should have been.
             let _ = queue.start_close(self.ending());

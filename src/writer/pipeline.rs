@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::writer::batch::Batch;
-use crate::writer::jobs::Part;
 use crate::writer::layout::Layout;
 use crate::writer::merge::{Thoroughness, merge};
 use crate::writer::messages::{CommitRequest, Ending, Message};
@@ -50,7 +49,6 @@ pub struct Timing {
     pub durability: Durability,
     /// The shortest time between two versions that nobody asked for.
     pub visible: Duration,
-    pub part: Option<Part>,
 }
 
 /// The task of a writer: a thread does what is asked for and what is due. A caller that waits for its rows to be
@@ -195,8 +193,7 @@ impl Pipeline {
             }
             Message::Commit(request) => self.commit(request)?,
             Message::Stage(reply) => {
-                let part = self.timing.part.clone();
-                let token = self.attempt(|store| staging::stage(store, part.as_ref()));
+                let token = self.attempt(staging::stage);
                 let info = self.store.info();
                 self.queue.set_durable(info.rows, info.tensor_bytes);
                 self.answer(&reply, token)?;

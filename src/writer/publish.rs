@@ -177,7 +177,7 @@ impl<'a> Part<'a> {
     }
 }
 
-fn take_back(table: &Path, name: &str) {
+pub fn take_back(table: &Path, name: &str) {
     let path = table.join(DATA).join(name);
     // Only a second name: where there are none, the file was moved there and is all there is.
     if std::fs::metadata(&path).is_ok_and(|file| file.nlink() > 1) {

@@ -23,7 +23,7 @@ use crate::writer::runs::{Found, Standing, runs};
 use crate::writer::syncer::Syncer;
 use crate::writer::vacuum::sweep;
 use crate::writer::versions::{Mark, Shown, Versions};
-use crate::writer::{claim, staging};
+use crate::writer::{claim, parts, staging};
 
 const INTENT: &str = "intent";
 
@@ -170,6 +170,20 @@ pub async fn recover(location: &Location, options: &RecoverOptions) -> Result<Re
         } else {
             info.staged_runs += 1;
         }
+    }
+    let table = versions.table();
+    match options.run.as_deref().filter(|job| parts::directory(table, job).is_dir()) {
+        Some(job) => {
+            known = true;
+            if options.drop && !options.dry_run {
+                info.dropped_runs += 1;
+                info.dropped_rows += parts::drop_job(table, job)?;
+            } else {
+                info.staged_runs += parts::count(table, Some(job))?;
+            }
+        }
+        None if options.run.is_none() => info.staged_runs += parts::count(table, None)?,
+        None => {}
     }
     if !options.dry_run {
         put_back_all(&versions, versions.newest().await?.as_deref())?;

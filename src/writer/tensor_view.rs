@@ -104,6 +104,14 @@ impl<'a> TensorView<'a> {
         })
     }
 
+    /// The rows where they are, if they lie there as they are stored.
+    pub fn plain_rows(&self) -> Option<&'a [u8]> {
+        let is_plain = !self.byte_swapped && self.spec.dtype != DType::RDS_DTYPE_BOOL;
+        let (outer, _) = self.contiguous_runs();
+        let bytes = self.rows.checked_mul(self.spec.row_bytes())?;
+        self.bytes.get(self.layout.before..).filter(|_| is_plain && outer.is_empty())?.get(..bytes)
+    }
+
     /// The stack in C order and native byte order.
     fn packed(&self, pool: &Pool) -> Result<Vec<u8>> {
         // Strides of 0 make a stack of any size out of nothing.

@@ -2,7 +2,8 @@
 //! runs left that ended, and temporary files of commits.
 //!
 //! It holds no file open. What is younger than the age that its caller names is left alone, because somebody
-//! may be about to name it; runs with rows that wait and tokens are kept at any age.
+//! may be about to name it; so are the parts of a job that somebody has added to since. Runs with rows that wait and
+//! tokens of files are kept at any age.
 
 use std::collections::{BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +22,7 @@ use crate::writer::replay::Replayed;
 use crate::writer::run::{ENDED, LINKED, RUNS};
 use crate::writer::runs::{Standing, runs};
 use crate::writer::versions::{TRANSACTIONS, Versions};
-use crate::writer::{claim, staging};
+use crate::writer::{claim, parts, staging};
 
 const DELETIONS: &str = "_deletions";
 /// Where Lance keeps the branches of a table, each a table of its own that may name files of this one.
@@ -63,6 +64,9 @@ pub async fn vacuum(location: &Location, options: VacuumOptions) -> Result<Vacuu
     let swept = sweep(&versions, options.older_than.min(LINKED), options.dry_run).await?;
     info.removed_files += swept.files;
     info.removed_bytes += swept.bytes;
+    let (files, bytes) = parts::sweep(versions.table(), options.older_than, options.dry_run)?;
+    info.removed_files += files;
+    info.removed_bytes += bytes;
     let mut removed = BTreeSet::new();
     if let Some(newest) = versions.newest().await?
         && !options.keep_versions

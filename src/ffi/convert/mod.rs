@@ -5,13 +5,14 @@ mod loader;
 mod reader;
 mod writer;
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 
 use crate::error::{Error, Result};
 use crate::ffi::args;
 use crate::ffi::boundary::Scope;
 use crate::ffi::options::{self, SizedStruct};
 use crate::ffi::types::*;
+use crate::writer::ListedParts;
 
 pub use batches::*;
 pub use loader::*;
@@ -56,7 +57,7 @@ pub const NO_STRING: rds_string = rds_string { data: std::ptr::null(), length: 0
 
 /// # Safety
 /// `pointer` must be NULL or NUL-terminated.
-pub(super) unsafe fn optional_text<'a>(
+pub unsafe fn optional_text<'a>(
     scope: &'a Scope,
     pointer: *const c_char,
     name: &str,
@@ -66,6 +67,23 @@ pub(super) unsafe fn optional_text<'a>(
     }
     // SAFETY: as this function's own contract.
     unsafe { args::text(scope, pointer, name) }.map(Some)
+}
+
+/// Tells the caller's callback of parts; false asks to stop.
+pub fn part_callback(
+    callback: rds_part_callback,
+    user_data: *mut c_void,
+) -> Result<impl FnMut(&ListedParts) -> bool> {
+    let callback =
+        callback.ok_or_else(|| Error::invalid_argument("each is NULL; it is called with parts"))?;
+    Ok(move |parts: &ListedParts| {
+        // Anybody may have written the configuration of a table; no call gives a job such a name.
+        let Ok(job) = CString::new(parts.job) else { return true };
+        let token = parts.token.map(|token| rds_token { data: token.as_ptr(), length: token.len() });
+        let token = token.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the contract of the header; called on the thread of the caller, during its call.
+        unsafe { callback(user_data, job.as_ptr(), parts.first, parts.last, token) == 0 }
+    })
 }
 
 /// Tells the caller's callback how far a call is; false asks to stop.

@@ -265,14 +265,40 @@ pub unsafe fn tokens(
     tokens.iter().enumerate().map(bytes).collect()
 }
 
-pub fn commit_staged_mode(options: &rds_commit_staged_options) -> Result<Mode> {
+/// The mode, and the job that the tokens are all of.
+///
+/// # Safety
+/// `options.job` must be NULL or NUL-terminated.
+pub unsafe fn commit_staged_options<'a>(
+    scope: &'a Scope,
+    options: &rds_commit_staged_options,
+) -> Result<(Mode, Option<&'a str>)> {
     no_flags(options.flags, 0, "options.flags")?;
-    match write_mode(options.mode)? {
+    // SAFETY: as this function's own contract.
+    let job = unsafe { optional_text(scope, options.job, "options.job") }?;
+    Ok((publishing_mode(options.mode)?, job))
+}
+
+fn publishing_mode(mode: u32) -> Result<Mode> {
+    match write_mode(mode)? {
         Mode::Staged => Err(Error::invalid_argument(
             "options.mode is 3 (STAGED), which publishes nothing; choose CREATE, APPEND or OVERWRITE",
         )),
         mode => Ok(mode),
     }
+}
+
+/// The mode, and which share of how many.
+pub fn pack_parts_options(options: &rds_pack_parts_options) -> Result<(Mode, (usize, usize))> {
+    no_flags(options.flags, 0, "options.flags")?;
+    let (share, shares) = (options.share, options.shares.max(1));
+    if share >= shares {
+        return Err(Error::invalid_argument(format!(
+            "options.share is {share} of {shares} shares, which are counted from 0"
+        )));
+    }
+    let number = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
+    Ok((publishing_mode(options.mode)?, (number(share), number(shares))))
 }
 
 pub fn vacuum_options(options: &rds_vacuum_options) -> Result<VacuumOptions> {

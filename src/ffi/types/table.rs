@@ -1,6 +1,6 @@
 //! Of tables.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int, c_void};
 
 /// A token of rds_writer_stage(): bytes to be stored or sent as they are.
 #[repr(C)]
@@ -23,7 +23,41 @@ pub struct rds_commit_staged_options {
     pub mode: u32,
     /// Must be 0.
     pub flags: u32,
+    /// The job that the tokens are all parts of, and all that there is of it; NUL-terminated UTF-8; default none. What
+    /// else lies beside the table of this job, of tasks that ran twice or were killed, is removed with the commit. And
+    /// the call may have been made before, by a process that died: if the newest version has the parts, it is RDS_OK,
+    /// with 0 rows.
+    pub job: *const c_char,
 }
+
+/// Options of rds_pack_parts(). Zero means the default. Initialise with RDS_PACK_PARTS_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rds_pack_parts_options {
+    /// sizeof(rds_pack_parts_options).
+    pub struct_size: usize,
+    /// As it will be in rds_commit_staged_options.
+    pub mode: u32,
+    /// Must be 0.
+    pub flags: u32,
+    /// The number of this share, below shares; default 0.
+    pub share: u64,
+    /// How many calls share the files; default 1.
+    pub shares: u64,
+}
+
+/// Called with parts of a job that follow each other, from `first` to `last`. `token` is NULL if the newest version of
+/// the table has them; else there is one, which waits to be published, and this is its token. All pointers are valid
+/// during the call only. A non-zero return ends the list. It must not unwind or throw.
+pub type rds_part_callback = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        job: *const c_char,
+        first: u64,
+        last: u64,
+        token: *const rds_token,
+    ) -> c_int,
+>;
 
 /// Options of rds_vacuum(). Zero means the default. Initialise with RDS_VACUUM_OPTIONS_INIT.
 #[repr(C)]

@@ -1,0 +1,285 @@
+//! Parts of a job before they are published: each is one file, `<table>/_rds/jobs/<job>/<part>-<attempt>`.
+//!
+//! A part is there whole or not at all: its file gets that name when it is complete, and its token stands at the end
+//! of it. Who died while writing leaves a name of another kind. Many may write the same part: each has a file of its
+//! own, and one of them counts. `writer` writes a `file`, `pack` makes data files of many, `commit` publishes them, and
+//! this module knows the directories.
+
+mod commit;
+mod file;
+mod pack;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::location::Location;
+use crate::runtime;
+use crate::writer::jobs::{Jobs, Part};
+use crate::writer::records::ColumnOf;
+use crate::writer::run::RUNS;
+use crate::writer::staging::Token;
+use crate::writer::versions::Versions;
+
+pub use commit::{commit_staged, pack_parts};
+pub use file::PartFile;
+pub use writer::PartWriter;
+
+/// The directory of jobs within that of runs.
+const JOBS: &str = "jobs";
+/// How the name of a part ends that is being written.
+const UNFINISHED: &str = ".writing";
+/// The longest name of a directory that a job's own name becomes; what is longer is cut, and told by a checksum.
+const LONGEST_NAME: usize = 160;
+
+/// What is said of a part: the contents of its token.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct PartToken {
+    pub part: Part,
+    /// Which of those that wrote the part.
+    pub attempt: Uuid,
+    pub rows: u64,
+    /// Of its blocks.
+    pub bytes: u64,
+    /// Empty, if there was neither a row nor a declaration.
+    pub columns: Vec<ColumnOf>,
+    /// Bytes of the tensors of a row, as in the caller's memory.
+    pub row_bytes: u64,
+}
+
+impl PartToken {
+    pub fn path(&self, table: &Path) -> PathBuf {
+        directory(table, &self.part.job).join(self.file_name())
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}-{}", self.part.number, self.attempt.simple())
+    }
+}
+
+/// The directory of a job. Its name is that of the job as far as file systems and people can read that.
+pub fn directory(table: &Path, job: &str) -> PathBuf {
+    let mut name = String::new();
+    for byte in job.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    if name.len() > LONGEST_NAME {
+        let sum = crc32c::crc32c(job.as_bytes());
+        name.truncate(LONGEST_NAME);
+        name.push_str(&format!("~{sum:08x}{:x}", job.len()));
+    }
+    table.join(RUNS).join(JOBS).join(name)
+}
+
+/// The directories of all jobs that have left something.
+fn directories(table: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in listed(&table.join(RUNS).join(JOBS))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn listed(directory: &Path) -> Result<Vec<io::Result<std::fs::DirEntry>>> {
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => Ok(entries.map_err(|e| Error::from(e).context(directory.display()))?.collect()),
+    }
+}
+
+/// Parts of a job that follow each other: those that the table has, or one that waits, with its token.
+pub struct Listed<'a> {
+    pub job: &'a str,
+    pub first: u64,
+    pub last: u64,
+    pub token: Option<&'a [u8]>,
+}
+
+/// Calls `each` with the parts that the newest version has and with those that wait, of one job or of all, until it
+/// says no.
+pub fn list(
+    location: &Location,
+    job: Option<&str>,
+    each: &mut dyn FnMut(&Listed) -> bool,
+) -> Result<()> {
+    if !location.exists()? {
+        return Err(Error::not_found(format!("there is nothing at {location}")));
+    }
+    let newest = runtime::block_on(Versions::new(location.clone()).newest())??;
+    let shown = newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
+    for (job, first, last) in shown.ranges(job) {
+        if !each(&Listed { job, first, last, token: None }) {
+            return Ok(());
+        }
+    }
+    waiting(location.path(), job, &mut |part, token| {
+        let (job, first, last) = (part.job.as_str(), part.number, part.number);
+        each(&Listed { job, first, last, token: Some(token) })
+    })
+}
+
+/// Calls `each` with the parts that wait, of one job or of all, until it says no. What is damaged is none.
+fn waiting(
+    table: &Path,
+    job: Option<&str>,
+    each: &mut dyn FnMut(&Part, &[u8]) -> bool,
+) -> Result<()> {
+    let directories = match job {
+        Some(job) => vec![directory(table, job)],
+        None => directories(table)?,
+    };
+    for directory in directories {
+        // What many wrote is told once.
+        let mut attempts: BTreeMap<u64, String> = BTreeMap::new();
+        for entry in listed(&directory)? {
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            let Some((number, attempt)) = name.split_once('-') else { continue };
+            let Ok(number) = number.parse() else { continue };
+            let is_first = attempts.get(&number).is_none_or(|before| name < *before);
+            if Uuid::try_parse(attempt).is_ok() && is_first {
+                attempts.insert(number, name);
+            }
+        }
+        for name in attempts.values() {
+            let path = directory.join(name);
+            match file::read_token(&path) {
+                Ok((token, _)) if token.path(table) != path => {
+                    log::warn!("{}: it is not what its name says", path.display());
+                }
+                Ok((token, bytes)) => {
+                    if !each(&token.part, &bytes) {
+                        return Ok(());
+                    }
+                }
+                Err(error) => log::warn!("{}: {error}", path.display()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many jobs have parts that wait, of one name or of all.
+pub fn count(table: &Path, job: Option<&str>) -> Result<u64> {
+    let mut jobs = BTreeSet::new();
+    waiting(table, job, &mut |part, _| {
+        jobs.insert(part.job.clone());
+        true
+    })?;
+    Ok(jobs.len() as u64)
+}
+
+/// Gives up what waits of a job: how many rows.
+pub fn drop_job(table: &Path, job: &str) -> Result<u64> {
+    let mut rows = 0;
+    waiting(table, Some(job), &mut |_, token| {
+        rows += Token::from_bytes(token).map_or(0, |token| token.rows());
+        true
+    })?;
+    remove(&directory(table, job))?;
+    remove_empty(table);
+    Ok(rows)
+}
+
+/// Removes what jobs left that nobody has added to for so long: the files and their bytes.
+pub fn sweep(table: &Path, older_than: Duration, dry_run: bool) -> Result<(u64, u64)> {
+    let mut swept = (0, 0);
+    for directory in directories(table)? {
+        let mut left = Left { youngest: age(&std::fs::metadata(&directory)?), files: 0, bytes: 0 };
+        left.look(&directory)?;
+        if left.youngest < older_than {
+            continue;
+        }
+        swept = (swept.0 + left.files, swept.1 + left.bytes);
+        if !dry_run {
+            remove(&directory)?;
+        }
+    }
+    if !dry_run {
+        remove_empty(table);
+    }
+    Ok(swept)
+}
+
+/// What is in the directory of a job: parts, and data files that were made of them.
+struct Left {
+    youngest: Duration,
+    files: u64,
+    bytes: u64,
+}
+
+impl Left {
+    fn look(&mut self, directory: &Path) -> Result<()> {
+        for entry in listed(directory)? {
+            let entry = entry?;
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            self.youngest = self.youngest.min(age(&metadata));
+            if metadata.is_dir() {
+                self.look(&entry.path())?;
+            } else {
+                self.files += 1;
+                // What the table's data has too is no byte less.
+                self.bytes += if metadata.nlink() == 1 { metadata.len() } else { 0 };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn age(metadata: &std::fs::Metadata) -> Duration {
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    SystemTime::now().duration_since(modified).unwrap_or_default()
+}
+
+/// Removes a directory and what is in it. Somebody who is late may write there meanwhile: his file goes too, and he
+/// is told when he wants to give it its name.
+fn remove(directory: &Path) -> Result<()> {
+    for _ in 0..10 {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => {
+                return removed.map_err(|e| Error::from(e).context(directory.display()));
+            }
+        }
+    }
+    log::warn!("{}: others write there", directory.display());
+    Ok(())
+}
+
+/// The directories of jobs and runs, only if there are none.
+fn remove_empty(table: &Path) {
+    let runs = table.join(RUNS);
+    let _ = std::fs::remove_dir(runs.join(JOBS)).and_then(|()| std::fs::remove_dir(runs));
+}
+
+/// Opens what a token names.
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(format!(
+            "there is no file {}: the token is of another table, or its part was removed; write the part again",
+            path.display()
+        )),
+        _ => Error::from(error).context(path.display()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

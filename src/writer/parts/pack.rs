@@ -1,0 +1,229 @@
+//! Makes data files of parts, as one writer would have made them of the same rows: which rows are in which file
+//! depends on the rows alone. Several threads make a file each, and several processes may share the files of a job:
+//! beside each that is complete lies a note that says so, and nobody makes it again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::map;
+use crate::writer::fragment::{Finished, Target};
+use crate::writer::heap::{self, Heap};
+use crate::writer::journal::sync_directory;
+use crate::writer::layout::Layout;
+use crate::writer::parts::file::Blocks;
+use crate::writer::parts::{PartToken, directory};
+use crate::writer::records::ColumnOf;
+use crate::writer::syncer::Syncer;
+
+/// A file per thread is enough to keep a disk busy.
+const MOST_THREADS: usize = 16;
+/// Descriptors that a thread needs besides those of columns.
+const OTHER_FILES: u64 = 4;
+/// How the names of directories of packed files begin.
+pub const PACKED: &str = "packed-";
+
+/// A part, its token, and the number of that among those of the call.
+pub struct Source<'a> {
+    pub token: &'a PartToken,
+    pub index: usize,
+}
+
+/// Parts whose rows follow each other.
+pub struct Pack<'a> {
+    pub table: &'a Path,
+    pub layout: &'a Layout,
+    pub target: &'a Target,
+    pub parts: &'a [Source<'a>],
+    /// Where the files go.
+    pub directory: PathBuf,
+    /// The number of the first file.
+    pub first: usize,
+}
+
+/// The rows of a data file: where they begin and end among all.
+struct Range {
+    first: u64,
+    end: u64,
+}
+
+/// The directory for the files of a whole job: whoever packs the same parts for the same table finds what others did.
+pub fn directory_of(table: &Path, job: &str, target: &Target, parts: &[Source]) -> PathBuf {
+    let mut said = target.text().into_bytes();
+    for Source { token, .. } in parts {
+        said.extend(token.attempt.as_bytes());
+        said.extend(token.rows.to_le_bytes());
+    }
+    let sums = (crc32c::crc32c(&said), crc32fast::hash(&said));
+    directory(table, job).join(format!("{PACKED}{:08x}{:08x}", sums.0, sums.1))
+}
+
+impl Pack<'_> {
+    /// Makes those of the files that are wanted, or finds them; in the order of their rows.
+    pub fn run(
+        &self,
+        threads: usize,
+        wanted: impl Fn(usize) -> bool + Sync,
+    ) -> Result<Vec<Finished>> {
+        let mut starts = Vec::with_capacity(self.parts.len());
+        let mut rows = 0;
+        for part in self.parts {
+            starts.push(rows);
+            rows += part.token.rows;
+        }
+        let of_file = heap::room(self.layout, 0, 0);
+        let files = usize::try_from(rows.div_ceil(of_file)).unwrap_or(usize::MAX);
+        let wanted: Vec<usize> = (0..files).filter(|file| wanted(*file)).collect();
+        let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            let mut packer = Packer { pack: self, starts: &starts, memory: Vec::new() };
+            while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let first = *file as u64 * of_file;
+                let range = Range { first, end: rows.min(first + of_file) };
+                let made = packer.find_or_make(self.first + file, &range);
+                if made.is_err() {
+                    // Nothing of it will be shown.
+                    next.store(wanted.len(), Ordering::Relaxed);
+                }
+                results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((file, made));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads(threads.min(wanted.len())) {
+                let thread = std::thread::Builder::new().name("rds-pack".to_string());
+                // The files of one that cannot be had are made by the others.
+                if thread.spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        results.sort_by_key(|(file, _)| *file);
+        results.into_iter().map(|(_, made)| made).collect()
+    }
+
+    fn threads(&self, wanted: usize) -> usize {
+        let of_thread = self.layout.columns.len() as u64 + OTHER_FILES;
+        let by_files = usize::try_from(map::descriptors() / 2 / of_thread).unwrap_or(usize::MAX);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        wanted.min(processors).min(by_files).clamp(1, MOST_THREADS)
+    }
+}
+
+/// What one thread needs to make files.
+struct Packer<'a> {
+    pack: &'a Pack<'a>,
+    starts: &'a [u64],
+    memory: Vec<u8>,
+}
+
+impl Packer<'_> {
+    fn find_or_make(&mut self, number: usize, range: &Range) -> Result<Finished> {
+        let directory = &self.pack.directory;
+        let note = directory.join(format!("{number}.json"));
+        if let Some(finished) = noted(directory, &note) {
+            return Ok(finished);
+        }
+        std::fs::create_dir_all(directory)
+            .map_err(|e| Error::from(e).context(directory.display()))?;
+        let finished = self.make(number, range)?;
+        let text = serde_json::to_vec(&finished);
+        let text = text.map_err(|e| Error::internal(format!("a packed file: {e}")))?;
+        // Two may make the same file: either is as good.
+        let own = directory.join(format!("{number}-{}", Uuid::new_v4().simple()));
+        std::fs::write(&own, text)
+            .and_then(|()| std::fs::rename(&own, &note))
+            .map_err(|e| Error::from(e).context(note.display()))?;
+        sync_directory(directory)?;
+        Ok(finished)
+    }
+
+    fn make(&mut self, number: usize, range: &Range) -> Result<Finished> {
+        let Pack { layout, target, directory, .. } = self.pack;
+        let (id, columns) = (Uuid::new_v4().simple().to_string(), layout.columns.len());
+        let mut heap = Heap::create(directory, &id, 1, number as u64, columns)?;
+        match self.fill(&mut heap, range) {
+            Ok(()) => heap.into_file(layout, target),
+            Err(error) => {
+                heap.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self, heap: &mut Heap, range: &Range) -> Result<()> {
+        let syncer = Syncer::start();
+        // The last part that begins there or before; parts without rows begin where the next one does.
+        let begins = self.starts.partition_point(|start| *start <= range.first);
+        let from = begins.saturating_sub(1);
+        let parts = self.pack.parts.iter().zip(self.starts).skip(from);
+        for (part, start) in parts.take_while(|(_, start)| **start < range.end) {
+            let token = part.token;
+            if token.rows == 0 {
+                continue;
+            }
+            let skip = range.first.saturating_sub(*start);
+            let most = range.end.min(start + token.rows) - start - skip;
+            let taken = self.copy(heap, token, skip, most, &syncer);
+            taken.map_err(|error| error.context(format!("token {}", part.index)))?;
+        }
+        if heap.rows != range.end - range.first {
+            return Err(Error::internal("a file of other rows than those of its parts"));
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a part: those behind the first `skip`, and so many.
+    fn copy(
+        &mut self,
+        heap: &mut Heap,
+        token: &PartToken,
+        skip: u64,
+        mut most: u64,
+        syncer: &Syncer,
+    ) -> Result<()> {
+        let (strides, places) = order(&token.columns, self.pack.layout)?;
+        let path: PathBuf = token.path(self.pack.table);
+        let mut blocks = Blocks::open(path, token, &strides, std::mem::take(&mut self.memory))?;
+        let mut skip = blocks.skip(skip)? as usize;
+        while most > 0
+            && let Some(rows) =
+                blocks.next(skip, usize::try_from(most).unwrap_or(usize::MAX), &places)?
+        {
+            skip = 0;
+            most -= rows.ids.lengths.len() as u64;
+            heap.append(&[(&rows).into()], false, syncer)?;
+        }
+        if most > 0 {
+            return Err(blocks.damaged("it has fewer rows than its token says"));
+        }
+        self.memory = blocks.into_memory();
+        Ok(())
+    }
+}
+
+/// What a note says of a file that is there as it says.
+fn noted(directory: &Path, note: &Path) -> Option<Finished> {
+    let finished: Finished = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
+    let is_there = |(name, bytes): (&str, u64)| {
+        let file = File::open(directory.join(name)).and_then(|file| file.metadata());
+        file.is_ok_and(|file| file.len() == bytes)
+    };
+    let mut files = finished.files.iter().map(|file| (file.name.as_str(), file.bytes));
+    files.all(is_there).then_some(finished)
+}
+
+/// The strides of a part's columns as it has them, and which of them each column of the table is.
+fn order(columns: &[ColumnOf], layout: &Layout) -> Result<(Vec<usize>, Vec<usize>)> {
+    let stride = |of: &ColumnOf| layout.column(&of.name).map(|column| column.stride);
+    let strides: Option<Vec<usize>> = columns.iter().map(stride).collect();
+    let place = |name: &str| columns.iter().position(|of| of.name == name);
+    let places: Option<Vec<usize>> =
+        layout.columns.iter().map(|column| place(&column.name)).collect();
+    strides.zip(places).ok_or_else(|| Error::internal("a part of other columns than its layout"))
+}

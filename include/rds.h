@@ -877,7 +877,9 @@ typedef struct rds_writer_options {
   uint64_t visible_ms;
   /**
    * RDS_MODE_STAGED: the name of the job that the writer writes a part of; NUL-terminated UTF-8; default none.
-   * Borrowed during the call.
+   * Borrowed during the call. Such a writer has neither queue nor threads: a call that writes a batch has written it
+   * to the file of the part when it returns, on the thread of its caller, and a failed one has accepted nothing of
+   * it.
    */
   const char *job;
   /**
@@ -1473,10 +1475,14 @@ typedef struct rds_token {
  * any host that sees the same directory. If nothing was written, the token publishes nothing. The writer
  * stays open, and may stage again, unless options gave it a part of a job: a part has one token.
  *
+ * A part of a job is there whole or not at all. It survives the death of its process at once, and a power failure when
+ * the system has written it, on Linux within half a minute: what that damaged is found by its checksum. With
+ * RDS_DURABILITY_BATCH it is on disk when this returns. Until it is published rds_list_parts() tells of it.
+ *
  * @param[in] writer a writer whose mode is RDS_MODE_STAGED.
  * @param[out] out_token the token; below 64 KiB but for the list of data files and the name of the job. NULL and 0 on
  * failure.
- * @return RDS_OK the rows are on disk, waiting to be published.
+ * @return RDS_OK the rows wait to be published, on disk unless they are a part of a job.
  * @return RDS_ERR_INVALID_HANDLE writer is no open writer.
  * @return RDS_ERR_INVALID_ARGUMENT out_token is NULL; nothing changed.
  * @return RDS_ERR_INVALID_STATE the mode is another one, the part of a job is staged already, the process is a fork of
@@ -1484,8 +1490,9 @@ typedef struct rds_token {
  * @return RDS_ERR_CANCELLED rds_writer_options.waiting asked to stop waiting: the token is made in the background,
  * and the next rds_writer_stage() gives it; what is written in between goes into the one after.
  * @return RDS_ERR_IO writing failed: the rows since the last token are lost, and the writer accepts nothing
- * more.
- * @return RDS_ERR_NOT_FOUND the directory of the table is gone; as above.
+ * more. Of a part nothing is lost, and the call may be made again.
+ * @return RDS_ERR_NOT_FOUND the directory of the table is gone, as above; or that of the job, as it was committed or
+ * vacuumed.
  * @return RDS_ERR_INTERNAL Lance failed in a way it should not; as above.
  * @return RDS_ERR_PANIC a defect of librds; the writer can only be closed.
  *

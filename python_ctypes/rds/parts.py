@@ -75,6 +75,7 @@ def write_part(
     OSError
         The operating system refused; nothing of the part is left. So it is too after what `batches` raises.
     """
+    _job(job)
     durability = "batch" if durable else "interval"
     with ResultDatasetWriter(
         path, mode="staged", job=job, part=part, columns=columns, durability=durability

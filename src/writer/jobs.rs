@@ -46,7 +46,9 @@ impl Jobs {
     pub fn ranges(&self, job: Option<&str>) -> impl Iterator<Item = (&str, u64, u64)> {
         let wanted = move |of: &&String| job.is_none_or(|job| job == *of);
         let jobs = self.0.iter().filter(move |(of, _)| wanted(of));
-        jobs.flat_map(|(job, parts)| parts.0.iter().map(|(first, last)| (job.as_str(), *first, *last)))
+        jobs.flat_map(|(job, parts)| {
+            parts.0.iter().map(|(first, last)| (job.as_str(), *first, *last))
+        })
     }
 
     pub fn config(&self) -> BTreeMap<String, String> {

@@ -65,11 +65,11 @@ pub use jobs::Part;
 use layout::Layout;
 use messages::Ending;
 pub use messages::{WriteStats, WriterState};
+pub use parts::{Listed as ListedParts, commit_staged, list as list_parts, pack_parts};
 use parts::{PartFile, PartWriter};
 use pipeline::{Task, Timing};
 use pool::Pool;
 use queue::Queue;
-pub use parts::{Listed as ListedParts, commit_staged, list as list_parts, pack_parts};
 pub use recover::{RecoverInfo, RecoverOptions, recover};
 use store::Store;
 pub use tensor_view::{StackLayout, TensorView};
@@ -232,7 +232,8 @@ impl Writer {
             true => None,
             false => Some(layout_for(None, None, columns)?),
         };
-        let file = PartFile::new(location.path(), part, options.durability == Durability::Batch);
+        let durable = options.durability == Durability::Batch;
+        let file = PartFile::create(location.path(), part, durable)?;
         Ok(Self {
             generation: generation(),
             mode: options.mode,

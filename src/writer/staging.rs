@@ -133,7 +133,9 @@ impl Token {
         };
         let token = token.map_err(|e| damaged(&e.to_string()))?;
         match &token {
-            Self::Files(token) if !token.names_files() => Err(damaged("it names no files of a run")),
+            Self::Files(token) if !token.names_files() => {
+                Err(damaged("it names no files of a run"))
+            }
             Self::Part(token) if token.rows > 0 && token.columns.is_empty() => {
                 Err(damaged("it has rows without columns"))
             }

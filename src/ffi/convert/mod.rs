@@ -79,7 +79,8 @@ pub fn part_callback(
     Ok(move |parts: &ListedParts| {
         // Anybody may have written the configuration of a table; no call gives a job such a name.
         let Ok(job) = CString::new(parts.job) else { return true };
-        let token = parts.token.map(|token| rds_token { data: token.as_ptr(), length: token.len() });
+        let token =
+            parts.token.map(|token| rds_token { data: token.as_ptr(), length: token.len() });
         let token = token.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: the contract of the header; called on the thread of the caller, during its call.
         unsafe { callback(user_data, job.as_ptr(), parts.first, parts.last, token) == 0 }

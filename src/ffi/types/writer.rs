@@ -161,7 +161,9 @@ pub struct rds_writer_options {
     /// by these calls and rds_writer_close() only.
     pub visible_ms: u64,
     /// RDS_MODE_STAGED: the name of the job that the writer writes a part of; NUL-terminated UTF-8; default none.
-    /// Borrowed during the call.
+    /// Borrowed during the call. Such a writer has neither queue nor threads: a call that writes a batch has written it
+    /// to the file of the part when it returns, on the thread of its caller, and a failed one has accepted nothing of
+    /// it.
     pub job: *const c_char,
     /// The number of that part. Of tokens with one part of one job, the first that is published counts, and the
     /// others add nothing.

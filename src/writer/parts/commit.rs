@@ -63,7 +63,8 @@ pub fn commit_staged(
         _ => {}
     }
     let appended_to = newest.filter(|_| mode == Mode::Append);
-    let mut jobs = appended_to.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
+    let mut jobs =
+        appended_to.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
     let items = choose(&versions, &tokens, newest, &mut jobs, whole)?;
     let size = items.iter().map(Item::size).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let declared = mode != Mode::Append && !items.is_empty();
@@ -135,7 +136,8 @@ pub fn pack_parts(
     let items = choose(&versions, &tokens, newest, &mut jobs, Some(job))?;
     let target = target(newest, &layout)?;
     let Some(Item::Parts(parts)) = items.first() else { return Ok(0) };
-    let (table, directory) = (versions.table(), directory_of(versions.table(), job, &target, parts));
+    let (table, directory) =
+        (versions.table(), directory_of(versions.table(), job, &target, parts));
     let pack = Pack { table, layout: &layout, target: &target, parts, directory, first: 0 };
     let finished = pack.run(1, |file| file % shares == share)?;
     Ok(finished.iter().map(|finished| finished.rows).sum())
@@ -182,9 +184,8 @@ fn choose<'a>(
     jobs: &mut Jobs,
     whole: Option<&str>,
 ) -> Result<Vec<Item<'a>>> {
-    let committed = || {
-        Error::already_exists("it was committed already: a version of the table shows its rows")
-    };
+    let committed =
+        || Error::already_exists("it was committed already: a version of the table shows its rows");
     let before = jobs.clone();
     let mut items = Vec::new();
     for (index, token) in in_order(tokens) {
@@ -267,9 +268,7 @@ impl Packed {
 
     fn published<'a>(&'a self, items: &'a [Item]) -> Vec<PublishedPart<'a>> {
         let published = |(item, (made_in, made)): (&'a Item, &'a (PathBuf, Vec<_>))| match item {
-            Item::Files(directory, token) => {
-                PublishedPart { directory, finished: &token.finished }
-            }
+            Item::Files(directory, token) => PublishedPart { directory, finished: &token.finished },
             Item::Parts(_) => PublishedPart { directory: made_in, finished: made },
         };
         items.iter().zip(&self.finished).map(published).collect()

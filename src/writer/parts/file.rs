@@ -17,7 +17,7 @@ use crate::writer::heap::{self, failed_sync, write_all_at};
 use crate::writer::jobs::Part;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
-use crate::writer::parts::{PartToken, UNFINISHED, directory, open};
+use crate::writer::parts::{PartToken, UNFINISHED, directory, open, remove_empty};
 use crate::writer::records::ColumnOf;
 use crate::writer::staging::Token;
 
@@ -38,7 +38,7 @@ pub struct PartFile {
     attempt: Uuid,
     /// Whether the token is given when the rows are on disk, and not before.
     durable: bool,
-    /// None before the first row, and once the file has its name.
+    /// None once the file has its name.
     open: Option<(File, PathBuf)>,
     /// Small batches that wait to be written together.
     pending: Option<Block>,
@@ -48,9 +48,13 @@ pub struct PartFile {
 }
 
 impl PartFile {
-    pub fn new(table: &Path, part: Part, durable: bool) -> Self {
+    /// The file is there from now on: if the job is published meanwhile, it goes, and `finish` tells.
+    pub fn create(table: &Path, part: Part, durable: bool) -> Result<Self> {
         let (table, attempt) = (table.to_path_buf(), Uuid::new_v4());
-        Self { table, part, attempt, durable, open: None, pending: None, rows: 0, bytes: 0 }
+        let (open, pending) = (None, None);
+        let mut file = Self { table, part, attempt, durable, open, pending, rows: 0, bytes: 0 };
+        file.ensure_open()?;
+        Ok(file)
     }
 
     fn ensure_open(&mut self) -> Result<&(File, PathBuf)> {
@@ -67,8 +71,8 @@ impl PartFile {
                 std::fs::create_dir_all(&directory).map_err(of)?;
                 match options.open(&path) {
                     Err(error)
-                        if error.kind() == io::ErrorKind::NotFound
-                            && attempts.next().is_some() => {}
+                        if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {
+                    }
                     file => break file.map_err(of)?,
                 }
             };
@@ -99,12 +103,7 @@ impl PartFile {
         written
     }
 
-    fn write_blocks(
-        &mut self,
-        ids: &IdBlock,
-        columns: &[&[u8]],
-        strides: &[usize],
-    ) -> Result<()> {
+    fn write_blocks(&mut self, ids: &IdBlock, columns: &[&[u8]], strides: &[usize]) -> Result<()> {
         let rows = ids.lengths.len();
         let most = (BLOCK_BYTES / strides.iter().sum::<usize>().max(1)).max(1);
         let (mut first, mut text) = (0, 0);
@@ -147,7 +146,8 @@ impl PartFile {
         let head = [crc.to_le_bytes().as_slice(), &head, &ids].concat();
         let at = self.bytes;
         let (file, path) = self.ensure_open()?;
-        let parts: Vec<&[u8]> = std::iter::once(head.as_slice()).chain(columns.iter().copied()).collect();
+        let parts: Vec<&[u8]> =
+            std::iter::once(head.as_slice()).chain(columns.iter().copied()).collect();
         write_all_at(file, &parts, at).map_err(|e| Error::from(e).context(path.display()))?;
         self.bytes += (HEAD + bytes) as u64;
         self.rows += rows as u64;
@@ -197,7 +197,10 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         if let Some((_, path)) = self.open.take() {
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(&path);
+            // Only if nobody else has written for the job.
+            let _ = path.parent().map(std::fs::remove_dir);
+            remove_empty(&self.table);
         }
     }
 }
@@ -327,12 +330,7 @@ impl Blocks {
 
     /// The rows of the next block without the first `skip`, at most `most` of them; its columns in the order that
     /// `places` names.
-    pub fn next(
-        &mut self,
-        skip: usize,
-        most: usize,
-        places: &[usize],
-    ) -> Result<Option<Rows<'_>>> {
+    pub fn next(&mut self, skip: usize, most: usize, places: &[usize]) -> Result<Option<Rows<'_>>> {
         let Some((crc, rows, bytes)) = self.head()? else { return Ok(None) };
         self.read(HEAD + bytes)?;
         let block = self.memory.get(self.place..self.place + HEAD + bytes).unwrap_or_default();

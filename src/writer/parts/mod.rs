@@ -74,6 +74,9 @@ pub fn directory(table: &Path, job: &str) -> PathBuf {
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
+    if name.is_empty() {
+        name.push('%');
+    }
     if name.len() > LONGEST_NAME {
         let sum = crc32c::crc32c(job.as_bytes());
         name.truncate(LONGEST_NAME);

@@ -1,1 +1,211 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use super::*;
+use crate::error::Status;
+use crate::ids::Ids;
+use crate::tensor::{DType, TensorSpec};
+use crate::writer::layout::Layout;
+use crate::writer::parts::file::Blocks;
+use crate::writer::{Mode, TensorView, Writer, WriterOptions};
+
+struct Place {
+    _held: tempfile::TempDir,
+    location: Location,
+}
+
+impl Place {
+    fn new() -> Self {
+        let held = tempfile::tempdir().unwrap();
+        let location = Location::parse(held.path().join("r").to_str().unwrap()).unwrap();
+        Self { _held: held, location }
+    }
+
+    fn table(&self) -> &Path {
+        self.location.path()
+    }
+
+    /// A part of rows whose bytes are all equal to the number of the row.
+    fn part(&self, job: &str, number: u64, batches: &[std::ops::Range<usize>]) -> Vec<u8> {
+        let part = Some(Part { job: job.to_string(), number });
+        let options = WriterOptions { mode: Mode::Staged, part, ..WriterOptions::default() };
+        let writer = Writer::open(self.location.clone(), options).unwrap();
+        for batch in batches {
+            let ids: Vec<i64> = batch.clone().map(|row| row as i64).collect();
+            let bytes: Vec<u8> = batch.clone().flat_map(|row| [row as u8; WIDTH]).collect();
+            let shape = [ids.len() as i64, WIDTH as i64];
+            let layout = TensorView::layout(DType::RDS_DTYPE_UINT8, &shape, None).unwrap();
+            let view =
+                TensorView::new(DType::RDS_DTYPE_UINT8, &shape, layout, &bytes, false).unwrap();
+            writer.write_tensors(&Ids::Int64(&ids), &[("data", view)]).unwrap();
+        }
+        let token = writer.stage().unwrap().to_vec();
+        writer.close().unwrap();
+        token
+    }
+
+    fn commit(&self, tokens: &[&[u8]], job: Option<&str>) -> Result<crate::writer::CommitInfo> {
+        commit_staged(self.location.clone(), tokens, Mode::Create, job)
+    }
+
+    fn left(&self) -> Vec<PathBuf> {
+        directories(self.table()).unwrap()
+    }
+}
+
+const WIDTH: usize = 3000;
+
+fn layout() -> Layout {
+    let spec = TensorSpec::new(DType::RDS_DTYPE_UINT8, &[WIDTH as i64]).unwrap();
+    Layout::new([("data", &spec)].into_iter()).unwrap()
+}
+
+fn token_of(bytes: &[u8]) -> PartToken {
+    match Token::from_bytes(bytes).unwrap() {
+        Token::Part(token) => token,
+        Token::Files(_) => panic!("no part"),
+    }
+}
+
+/// The numbers of the rows that blocks give, which are checked.
+fn read(blocks: &mut Blocks, mut skip: usize, most: usize) -> Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    while numbers.len() < most
+        && let Some(rows) = blocks.next(skip, most - numbers.len(), &[0])?
+    {
+        skip = 0;
+        let ids = rows.ids.to_array()?;
+        for (id, row) in ids.iter().flatten().zip(rows.columns[0].chunks(WIDTH)) {
+            let number: usize = id.parse().unwrap();
+            assert!(row.iter().all(|byte| *byte == number as u8), "row {number}");
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
+}
+
+#[test]
+fn rows_of_any_range_of_a_part_come_back_whatever_its_batches_were() {
+    let place = Place::new();
+    // Small ones that wait together, and some of several blocks.
+    let batches = [0..1, 1..5, 5..1500, 1500..1501, 1501..1580, 1580..3000, 3000..3002];
+    let token = token_of(&place.part("j", 0, &batches));
+    assert_eq!(token.rows, 3002);
+    for (first, count) in [(0, 3002), (0, 1), (1, 4), (4, 2000), (1499, 3), (2999, 3), (3001, 1)] {
+        let path = token.path(place.table());
+        let mut blocks = Blocks::open(path, &token, &[WIDTH], Vec::new()).unwrap();
+        let skip = blocks.skip(first as u64).unwrap() as usize;
+        let rows = read(&mut blocks, skip, count).unwrap();
+        assert_eq!(rows, (first..first + count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn each_byte_of_a_part_that_is_changed_is_found() {
+    let place = Place::new();
+    let token = token_of(&place.part("j", 0, &[0..2, 2..30]));
+    let path = token.path(place.table());
+    let whole = fs::read(&path).unwrap();
+    for at in (0..token.bytes as usize).step_by(97).chain(0..40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&path, damaged).unwrap();
+        let mut blocks = Blocks::open(path.clone(), &token, &[WIDTH], Vec::new()).unwrap();
+        let error = read(&mut blocks, 0, usize::MAX).unwrap_err();
+        assert_eq!(error.status, Status::RDS_ERR_CORRUPT, "byte {at}: {error}");
+    }
+    for length in [0, 1, 15, 16, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(file::read_token(&path).unwrap_err().status, Status::RDS_ERR_CORRUPT);
+    }
+}
+
+#[test]
+fn jobs_of_any_names_have_directories_of_their_own() {
+    let table = Path::new("/t.lance");
+    let names =
+        ["", "a", "A", "a/b", "a%2fb", "..", "ä", "a b", &"x".repeat(300), &"x".repeat(301)];
+    let found: BTreeSet<PathBuf> = names.iter().map(|name| directory(table, name)).collect();
+    assert_eq!(found.len(), names.len());
+    let parent = table.join(RUNS).join(JOBS);
+    assert!(found.iter().all(|path| path.parent() == Some(&parent)), "{found:?}");
+    let lengths = found.iter().filter_map(|path| path.file_name()).map(std::ffi::OsStr::len);
+    assert!(lengths.max().unwrap() < 200);
+}
+
+#[test]
+fn what_others_wrote_of_a_job_goes_with_its_commit_and_not_without() {
+    let place = Place::new();
+    let tokens = [place.part("j", 1, &[3..5]), place.part("j", 0, &[0..3])];
+    place.part("j", 1, &[7..9]);
+    place.part("k", 0, &[0..1]);
+    let half = directory(place.table(), "j").join(format!("5-x{UNFINISHED}"));
+    fs::write(&half, b"half").unwrap();
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    assert_eq!(place.commit(&given[1..], None).unwrap().rows, 3);
+    assert_eq!(place.left().len(), 2);
+    let append = |job| commit_staged(place.location.clone(), &given, Mode::Append, job);
+    // Alone it is told, as one whole job it is done.
+    assert_eq!(append(None).unwrap_err().status, Status::RDS_ERR_ALREADY_EXISTS);
+    assert_eq!(append(Some("j")).unwrap().rows, 2);
+    assert_eq!(place.left(), [directory(place.table(), "k")]);
+    assert_eq!(append(Some("j")).unwrap().rows, 0);
+    assert_eq!(append(Some("k")).unwrap_err().status, Status::RDS_ERR_INVALID_ARGUMENT);
+}
+
+#[test]
+fn files_that_were_packed_before_are_what_a_commit_shows() {
+    let place = Place::new();
+    let tokens: Vec<Vec<u8>> = (0..4)
+        .map(|part| place.part("j", part, &[part as usize * 9..part as usize * 9 + 9]))
+        .collect();
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let pack = |share| pack_parts(place.location.clone(), &given, Mode::Create, "j", share);
+    assert_eq!((pack((1, 2)).unwrap(), pack((0, 2)).unwrap(), pack((0, 2)).unwrap()), (0, 36, 36));
+    let packed = fs::read_dir(directory(place.table(), "j")).unwrap().flatten();
+    let packed = packed.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    let files = |directory: &Path| -> BTreeSet<String> {
+        let names = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name());
+        names
+            .filter_map(|name| name.into_string().ok())
+            .filter(|name| name.ends_with(".lance"))
+            .collect()
+    };
+    let made = files(&packed);
+    assert_eq!(made.len(), 1, "the second call of a share makes nothing");
+    assert_eq!(place.commit(&given, Some("j")).unwrap().rows, 36);
+    assert_eq!(files(&place.table().join("data")), made);
+    assert!(place.left().is_empty());
+}
+
+#[test]
+fn a_job_is_swept_when_nobody_has_added_to_it_for_so_long() {
+    let place = Place::new();
+    place.part("j", 0, &[0..3]);
+    assert_eq!(sweep(place.table(), Duration::from_secs(60), false).unwrap(), (0, 0));
+    assert_eq!(place.left().len(), 1);
+    std::thread::sleep(Duration::from_millis(5));
+    let (files, bytes) = sweep(place.table(), Duration::from_millis(1), true).unwrap();
+    assert_eq!((files, place.left().len()), (1, 1));
+    assert!(bytes > 9000);
+    assert_eq!(sweep(place.table(), Duration::from_millis(1), false).unwrap(), (files, bytes));
+    assert!(place.left().is_empty() && !place.table().join(RUNS).exists());
+}
+
+#[test]
+fn a_writer_that_ends_without_a_token_leaves_nothing_and_one_that_is_late_is_told() {
+    let place = Place::new();
+    let part = Part { job: "j".into(), number: 3 };
+    let mut file = PartFile::create(place.table(), part.clone(), false).unwrap();
+    let ids = crate::writer::batch::IdBlock { lengths: vec![1; 400], bytes: vec![b'x'; 400] };
+    let rows = vec![7; 400 * WIDTH];
+    file.append(&layout(), &ids, &[&rows]).unwrap();
+    assert_eq!(place.left().len(), 1);
+    drop(file);
+    assert!(place.left().is_empty() && !place.table().join(RUNS).exists());
+    let mut late = PartFile::create(place.table(), part, false).unwrap();
+    late.append(&layout(), &ids, &[&rows]).unwrap();
+    remove(&directory(place.table(), "j")).unwrap();
+    assert_eq!(late.finish(Some(&layout())).unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
+}

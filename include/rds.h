@@ -1752,6 +1752,7 @@ typedef int (*rds_part_callback)(void *user_data,
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] job the name of one job; NULL means all of them. Borrowed during the call.
+ * @param[in] part the number of one part; NULL means all of them. Borrowed during the call.
  * @param[in] each called for each, first with those that a version has, in the order of the parts of a job.
  * @param[in] user_data passed on to each.
  * @return RDS_OK all were told, or each asked to stop.
@@ -1768,12 +1769,13 @@ typedef int (*rds_part_callback)(void *user_data,
  * @par Thread safety
  * any thread, and beside any number of writers: what they stage meanwhile may be told or not.
  * @par Blocking
- * while it reads one file for each part that waits.
+ * while it lists the directories of jobs, and reads the end of one file for each part that waits.
  * @since 0.2
  */
 RDS_API RDS_NODISCARD
 enum rds_status rds_list_parts(const char *path,
                                const char *job,
+                               const uint64_t *part,
                                rds_part_callback each,
                                void *user_data);
 

@@ -52,7 +52,7 @@ FUNCTIONS = {
             POINTER(c_uint64),
         ],
     ),
-    "rds_list_parts": (STATUS, [c_char_p, c_char_p, c.PartCallback, c_void_p]),
+    "rds_list_parts": (STATUS, [c_char_p, c_char_p, POINTER(c_uint64), c.PartCallback, c_void_p]),
     "rds_commit_staged": (
         STATUS,
         [

@@ -23,7 +23,7 @@ from ._library import library, path_bytes
 from .staging import MODES, Commit, Tokens, publish
 from .writer import ResultDatasetWriter
 
-__all__ = ["commit_parts", "finished", "pack_parts", "unfinished", "write_part"]
+__all__ = ["commit_parts", "finished", "pack_parts", "token", "unfinished", "write_part"]
 
 
 def write_part(
@@ -193,6 +193,32 @@ def pack_parts(
     return rows.value
 
 
+def token(path: str | os.PathLike[str], job: str, part: int) -> bytes | None:
+    """The token of one part that waits to be published: a task that runs again need not do its work again.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `write_part`.
+    job : str
+        The name of the job.
+    part : int
+        The number of the part.
+
+    Returns
+    -------
+    bytes or None
+        None, if there is no such part, or it is published.
+
+    Raises
+    ------
+    OSError
+        The operating system refused, or the table cannot be read.
+    """
+    waiting = _list(path, _job(job), part)[1]
+    return waiting.get(job, {}).get(part)
+
+
 def unfinished(path: str | os.PathLike[str]) -> dict[str, dict[int, bytes]]:
     """The parts that wait to be published, by the names of their jobs.
 
@@ -243,17 +269,19 @@ def _job(job: str) -> bytes:
     return name
 
 
-def _list(path) -> tuple[dict[str, list[range]], dict[str, dict[int, bytes]]]:
-    """What the newest version has, and what waits."""
+def _list(
+    path, job: bytes | None = None, part: int | None = None
+) -> tuple[dict[str, list[range]], dict[str, dict[int, bytes]]]:
+    """What the newest version has, and what waits, of one job or of all."""
     shown: dict[str, list[range]] = {}
     waiting: dict[str, dict[int, bytes]] = {}
     raised: list[BaseException] = []
 
-    def each(_, job, first, last, token):
+    def each(_, job, first, last, found):
         try:
-            if token:
+            if found:
                 of_job = waiting.setdefault(job.decode(), {})
-                of_job[first] = string_at(token.contents.data, token.contents.length)
+                of_job[first] = string_at(found.contents.data, found.contents.length)
             else:
                 shown.setdefault(job.decode(), []).append(range(first, last + 1))
         except BaseException as error:  # pylint: disable=broad-exception-caught
@@ -262,8 +290,9 @@ def _list(path) -> tuple[dict[str, list[range]], dict[str, dict[int, bytes]]]:
         return 0
 
     callback, where = c.PartCallback(each), path_bytes(path)
+    number = None if part is None else byref(c_uint64(_options.number("part", part)))
     try:
-        _waiting.aside(lambda: library().rds_list_parts(where, None, callback, None))
+        _waiting.aside(lambda: library().rds_list_parts(where, job, number, callback, None))
     except NotFoundError:
         return {}, {}
     if raised:

@@ -8,6 +8,7 @@ import pytest
 from numpydoc.validate import validate
 
 import rds
+import rds.dask
 from rds._iterable import Steps
 
 # No docstring; a parameter that is not there, is none, or of which nothing is said; the same of what is returned.
@@ -30,6 +31,7 @@ def names():
         yield name
         if inspect.isclass(public):
             yield from (f"{name}.{method}" for method in functions(public))
+    yield from (f"rds.dask.{function}" for function in rds.dask.__all__)
     yield from (f"rds.hyrax.{function}" for function in functions(rds.hyrax, "rds.hyrax"))
 
 
@@ -42,3 +44,4 @@ def test_the_reference_has_everything_that_is_public():
     documented = re.findall(r"^\.\. auto(?:class|function|exception):: rds\.(\w+)$", PAGE.read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(value.__name__ for value in PUBLIC)
     assert ".. autoclass:: rds.torch.IterableDataset\n" in PAGE.read_text()
+    assert all(f".. autofunction:: rds.dask.{function}\n" in PAGE.read_text() for function in rds.dask.__all__)

@@ -29,7 +29,7 @@ def run(code, library=None, path=PACKAGE.parent, **environment):
 
 
 def test_import_loads_nothing_heavy():
-    heavy = ["pyarrow", "lance", "lancedb", "torch", "ml_dtypes", "hyrax", "pandas"]
+    heavy = ["pyarrow", "lance", "lancedb", "torch", "ml_dtypes", "hyrax", "pandas", "dask"]
     code = f"import sys, rds; print([name for name in {heavy} if name in sys.modules])"
     assert run(code) == "[]"
 

@@ -138,6 +138,15 @@ def test_what_waits_and_what_is_there_are_listed(result_dir):
     assert parts.unfinished(result_dir) == {"ä" * 500: {2**64 - 1: other}}
 
 
+def test_a_task_finds_the_token_of_its_part(result_dir):
+    assert parts.token(result_dir, JOB, 0) is None
+    tokens = [write(result_dir, number) for number in range(2)]
+    parts.write_part(result_dir, "other", 2, [rows_of(0)])
+    assert [parts.token(result_dir, JOB, number) for number in range(3)] == [*tokens, None]
+    parts.commit_parts(result_dir, JOB, tokens)
+    assert parts.token(result_dir, JOB, 1) is None
+
+
 def test_a_part_without_rows_has_a_token_and_columns_that_were_declared(result_dir):
     columns = {"data": ("f4", (2,))}
     tokens = [parts.write_part(result_dir, JOB, number, [], columns=columns) for number in range(2)]

@@ -138,6 +138,7 @@ pub unsafe extern "C" fn rds_pack_parts(
 ///
 /// @param[in] path as in rds_writer_open().
 /// @param[in] job the name of one job; NULL means all of them. Borrowed during the call.
+/// @param[in] part the number of one part; NULL means all of them. Borrowed during the call.
 /// @param[in] each called for each, first with those that a version has, in the order of the parts of a job.
 /// @param[in] user_data passed on to each.
 /// @return RDS_OK all were told, or each asked to stop.
@@ -151,24 +152,30 @@ pub unsafe extern "C" fn rds_pack_parts(
 ///
 /// Ownership: nothing is passed.
 /// Thread safety: any thread, and beside any number of writers: what they stage meanwhile may be told or not.
-/// Blocking: while it reads one file for each part that waits.
+/// Blocking: while it lists the directories of jobs, and reads the end of one file for each part that waits.
 /// @since 0.2
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rds_list_parts(
     path: *const c_char,
     job: *const c_char,
+    part: *const u64,
     each: rds_part_callback,
     user_data: *mut c_void,
 ) -> Status {
-    call("rds_list_parts(path, job, each, user_data)", |scope| {
+    call("rds_list_parts(path, job, part, each, user_data)", |scope| {
         // SAFETY: NULL is checked; what is not NULL is as the header asks.
-        let (path, job) = unsafe {
-            (args::text(scope, path, "path")?, convert::optional_text(scope, job, "job")?)
+        let (path, job, part) = unsafe {
+            let path = args::text(scope, path, "path")?;
+            let part = match part.is_null() {
+                true => None,
+                false => Some(*args::borrowed(scope, part, "part")?),
+            };
+            (path, convert::optional_text(scope, job, "job")?, part)
         };
         let mut each = convert::part_callback(each, user_data)?;
         refuse_while_logging()?;
-        list_parts(&Location::parse(path)?, job, &mut each)
+        list_parts(&Location::parse(path)?, job, part, &mut each)
     })
 }
 

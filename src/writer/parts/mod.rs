@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::runtime;
 use crate::writer::jobs::{Jobs, Part};
@@ -98,6 +98,7 @@ fn directories(table: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// What a directory has; nothing, if it is not there.
 fn listed(directory: &Path) -> Result<Vec<io::Result<std::fs::DirEntry>>> {
     match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -113,11 +114,12 @@ pub struct Listed<'a> {
     pub token: Option<&'a [u8]>,
 }
 
-/// Calls `each` with the parts that the newest version has and with those that wait, of one job or of all, until it
-/// says no.
+/// Calls `each` with the parts that the newest version has and with those that wait, of one job or of all, one part or
+/// all, until it says no.
 pub fn list(
     location: &Location,
     job: Option<&str>,
+    part: Option<u64>,
     each: &mut dyn FnMut(&Listed) -> bool,
 ) -> Result<()> {
     if !location.exists()? {
@@ -126,20 +128,26 @@ pub fn list(
     let newest = runtime::block_on(Versions::new(location.clone()).newest())??;
     let shown = newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
     for (job, first, last) in shown.ranges(job) {
+        let (first, last) = match part {
+            Some(part) if part < first || part > last => continue,
+            Some(part) => (part, part),
+            None => (first, last),
+        };
         if !each(&Listed { job, first, last, token: None }) {
             return Ok(());
         }
     }
-    waiting(location.path(), job, &mut |part, token| {
+    waiting(location.path(), job, part, &mut |part, token| {
         let (job, first, last) = (part.job.as_str(), part.number, part.number);
         each(&Listed { job, first, last, token: Some(token) })
     })
 }
 
-/// Calls `each` with the parts that wait, of one job or of all, until it says no. What is damaged is none.
+/// Calls `each` with the parts that wait until it says no. What is damaged is none.
 fn waiting(
     table: &Path,
     job: Option<&str>,
+    part: Option<u64>,
     each: &mut dyn FnMut(&Part, &[u8]) -> bool,
 ) -> Result<()> {
     let directories = match job {
@@ -154,7 +162,8 @@ fn waiting(
             let Some((number, attempt)) = name.split_once('-') else { continue };
             let Ok(number) = number.parse() else { continue };
             let is_first = attempts.get(&number).is_none_or(|before| name < *before);
-            if Uuid::try_parse(attempt).is_ok() && is_first {
+            let is_asked_for = part.is_none_or(|part| part == number);
+            if is_asked_for && is_first && Uuid::try_parse(attempt).is_ok() {
                 attempts.insert(number, name);
             }
         }
@@ -169,6 +178,8 @@ fn waiting(
                         return Ok(());
                     }
                 }
+                // The job is published, or dropped, meanwhile.
+                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
                 Err(error) => log::warn!("{}: {error}", path.display()),
             }
         }
@@ -179,7 +190,7 @@ fn waiting(
 /// How many jobs have parts that wait, of one name or of all.
 pub fn count(table: &Path, job: Option<&str>) -> Result<u64> {
     let mut jobs = BTreeSet::new();
-    waiting(table, job, &mut |part, _| {
+    waiting(table, job, None, &mut |part, _| {
         jobs.insert(part.job.clone());
         true
     })?;
@@ -189,7 +200,7 @@ pub fn count(table: &Path, job: Option<&str>) -> Result<u64> {
 /// Gives up what waits of a job: how many rows.
 pub fn drop_job(table: &Path, job: &str) -> Result<u64> {
     let mut rows = 0;
-    waiting(table, Some(job), &mut |_, token| {
+    waiting(table, Some(job), None, &mut |_, token| {
         rows += Token::from_bytes(token).map_or(0, |token| token.rows());
         true
     })?;

@@ -180,6 +180,28 @@ fn files_that_were_packed_before_are_what_a_commit_shows() {
 }
 
 #[test]
+fn one_part_is_found_among_those_that_wait_and_those_that_are_there() {
+    let place = Place::new();
+    let tokens: Vec<Vec<u8>> = (0..3).map(|part| place.part("j", part, &[0..2])).collect();
+    place.part("k", 1, &[0..2]);
+    let told = |part: Option<u64>| {
+        let mut told = Vec::new();
+        let mut each = |parts: &Listed| {
+            told.push((parts.first, parts.last, parts.token.map(<[u8]>::to_vec)));
+            true
+        };
+        list(&place.location, Some("j"), part, &mut each).unwrap();
+        told
+    };
+    assert_eq!(told(Some(1)), [(1, 1, Some(tokens[1].clone()))]);
+    assert_eq!(told(None).len(), 3);
+    place.commit(&[&tokens[0], &tokens[1]], None).unwrap();
+    assert_eq!(told(Some(1)), [(1, 1, None)]);
+    assert_eq!(told(None), [(0, 1, None), (2, 2, Some(tokens[2].clone()))]);
+    assert_eq!(told(Some(7)), []);
+}
+
+#[test]
 fn a_job_is_swept_when_nobody_has_added_to_it_for_so_long() {
     let place = Place::new();
     place.part("j", 0, &[0..3]);

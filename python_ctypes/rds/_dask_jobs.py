@@ -1,0 +1,150 @@
+"""Jobs of `rds.dask`: their names, what is left of one, and the graph that does it."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import dask
+import dask.base
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import GraphNode, List, Task, TaskRef
+
+from . import parts
+from ._dask_partitions import Partitions
+from ._dask_rows import checked
+from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, RdsError
+from ._location import table_path
+from .reader import ResultDataset
+from .staging import Commit
+
+
+class Job(NamedTuple):
+    """A job, and the tokens of its parts that are there; None once all of them are published."""
+
+    name: str
+    tokens: dict[int, bytes]
+    published: set[int]
+
+    def landed(self, count: int) -> bool:
+        return self.published.issuperset(range(count))
+
+
+def find(path: str, name: str | None, token: str, resume: bool, mode: str, count: int) -> Job:
+    """The job to go on with, or a new one; what cannot be is an error before anything is computed."""
+    exists = _exists(path)
+    unfinished = parts.unfinished(path)
+    finished = parts.finished(path) if exists else {}
+    job = _found(name, token, resume, unfinished, finished)
+    numbers = {*job.tokens, *job.published}
+    if numbers and max(numbers) >= count:
+        raise InvalidArgumentError(
+            f"the job {job.name!r} has a part {max(numbers)}, and the collection {count} partitions; it is another "
+            "collection: name another job, or leave out resume"
+        )
+    if job.landed(count):
+        return job
+    if mode == "create" and exists:
+        raise AlreadyExistsError(f"{path} has a table; append to it or overwrite it, by mode=")
+    if mode == "append" and not exists:
+        raise NotFoundError(f"{path} has no table to append to; create one, by mode=")
+    # A table that is replaced takes its parts with it.
+    return job._replace(published=set()) if mode == "overwrite" else job
+
+
+def _found(name: str | None, token: str, resume: bool, unfinished: Mapping, finished: Mapping) -> Job:
+    def job(name: str) -> Job:
+        ranges = finished.get(name, ())
+        return Job(name, dict(unfinished.get(name, {})), {number for numbers in ranges for number in numbers})
+
+    if name is None:
+        prefix = f"dask-{token}-"
+        jobs = [job(one) for one in {*unfinished, *finished} if one.startswith(prefix)] if resume else []
+        # One that has landed rather than one that has not, and then the one with the most parts.
+        found = max(jobs, key=lambda one: (len(one.published), len(one.tokens)), default=None)
+        return found or Job(prefix + uuid.uuid4().hex[:8], {}, set())
+    found = job(name)
+    if not resume and (found.tokens or found.published):
+        state = "was published" if found.published else f"has {len(found.tokens)} parts that wait"
+        raise AlreadyExistsError(f"the job {name!r} {state}; name another one, or go on with it by resume=True")
+    return found
+
+
+def graph(path: str, job: Job, mode: str, partitions: Partitions, task: Mapping[str, Any], model: Any = None) -> Delayed:
+    """What writes the parts that are not there, and publishes all of them."""
+    unique = uuid.uuid4().hex
+    name, last = f"rds-part-{unique}", f"rds-commit-{unique}"
+    shared = [model] if dask.base.is_dask_collection(model) else []
+    # What will be a model is a key: of what Dask makes, or of a Future of distributed.
+    model = TaskRef(model.key) if shared or _is_future(model) else model
+    below: dict[Any, Any] = {}
+    tasks: dict[Any, GraphNode] = {}
+    for number, given in enumerate(partitions.given):
+        if number in job.tokens or number in job.published:
+            continue
+        arguments = []
+        for one in given:
+            if dask.base.is_dask_collection(one):
+                below.update(one.dask)
+                one = TaskRef(one.key)
+            arguments.append(one)
+        tasks[name, number] = Task((name, number), _write, path, job.name, number, task, partitions.rows, model, *arguments)
+    tokens = List(*(TaskRef(key) for key in tasks))
+    commit = Task(last, _commit, path, job.name, mode, list(job.tokens.values()), tokens)
+    nodes = {**below, **_fused(tasks, below), last: commit}
+    return Delayed(last, HighLevelGraph.from_collections(last, nodes, dependencies=shared), layer=last)
+
+
+def _is_future(model: Any) -> bool:
+    return hasattr(model, "key") and hasattr(model, "client")
+
+
+def _write(path, job, number, task, rows, model, *given) -> bytes:
+    """The task of a part: it may run twice, and its token is all that leaves the worker."""
+    if model is not None:
+        given = (model, *given)
+    slices = checked(rows(task["size"], *given), task["specs"])
+    try:
+        return parts.write_part(path, job, number, slices, columns=task["columns"], durable=task["durable"])
+    except RdsError as error:
+        if len(error.args) == 1:
+            error.args = (f"partition {number}: {error.args[0]}",)
+        raise
+
+
+def _commit(path, job, mode, kept, written) -> Commit:
+    tokens = [*kept, *written]
+    if not tokens:
+        # Somebody published it, and nothing of it is left.
+        with ResultDataset({}, path) as dataset:
+            return Commit(0, 0, dataset._snapshot.info.version, 0)
+    commit = parts.commit_parts(path, job, tokens, mode)
+    if not commit.rows and not _exists(path):
+        raise InvalidArgumentError("no partition has rows, and nothing tells the columns of the table; name them by columns=")
+    return commit
+
+
+def _exists(path: str) -> bool:
+    return any(table_path(path).glob("_versions/*.manifest"))
+
+
+def _fused(tasks: dict[Any, GraphNode], below: dict[Any, Any]) -> dict[Any, GraphNode]:
+    """What makes a partition in one task with what writes it, if nothing else uses it: rows stay where they are made."""
+    if not all(isinstance(node, GraphNode) for node in below.values()):
+        # Futures of what was persisted, or tasks of an earlier Dask, which do not tell what they use.
+        return tasks
+    users = Counter(key for node in (*below.values(), *tasks.values()) for key in node.dependencies)
+    made = {}
+    for name, task in tasks.items():
+        chain, behind = [task], list(task.dependencies)
+        while behind:
+            key = behind.pop()
+            node = below.get(key)
+            if node is not None and users[key] == 1 and not node.block_fusion:
+                chain.append(node)
+                behind += node.dependencies if len(node.dependencies) == 1 else ()
+        made[name] = Task.fuse(*chain)
+    return made

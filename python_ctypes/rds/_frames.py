@@ -1,0 +1,257 @@
+"""Tensors in the columns of a DataFrame of pandas: how they lie there, and as arrays of NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from . import _dtypes
+from ._errors import InvalidArgumentError, InvalidTypeError, SchemaMismatchError, UnknownColumnError
+from ._tensors import Spec
+
+_STRINGS = (
+    "; Dask makes strings of objects: read or make the collection under "
+    'dask.config.set({"dataframe.convert-string": False}), or have lists of Arrow'
+)
+
+
+def stacked(frame: pd.DataFrame, columns: str | Sequence[str], first: int = 0) -> np.ndarray:
+    """The tensors of a column, `(rows, *shape)`; of several columns side by side, `(rows, columns, *shape)`.
+
+    `first` is the number that messages give to the first row.
+    """
+    if isinstance(columns, str):
+        return tensors(column(frame, columns), columns, first)
+    arrays = [tensors(column(frame, name), name, first) for name in columns]
+    specs = [(array.dtype, array.shape[1:]) for array in arrays]
+    for name, spec in zip(columns, specs):
+        if spec != specs[0]:
+            raise SchemaMismatchError(
+                f"column {name!r} is {_text(spec)}, and {columns[0]!r} is {_text(specs[0])}; columns of one tensor are "
+                "alike: convert them with astype, or give each a column of the table"
+            )
+    return np.stack(arrays, axis=1)
+
+
+def column(frame: Any, name: str) -> Any:
+    """A column, or a field of a column of structs or of nested frames, which is named "column.field"."""
+    if name in frame.columns:
+        return frame[name]
+    outer, dot, field = name.partition(".")
+    if dot and outer in frame.columns:
+        inner = _field(_arrow_of(frame[outer]), field)
+        if inner is not None:
+            return pd.Series(pd.arrays.ArrowExtensionArray(inner))
+    known = ", ".join(map(repr, frame.columns))
+    raise UnknownColumnError(f"no column {name!r}; there are {known}")
+
+
+def _arrow_of(series: pd.Series) -> pa.ChunkedArray | None:
+    """What the series is in Arrow, without a copy; None if it is none of Arrow."""
+    as_arrow = getattr(series.array, "__arrow_array__", None)
+    if as_arrow is None or isinstance(series.dtype, (pd.StringDtype, pd.CategoricalDtype)):
+        return None
+    made = as_arrow()
+    return made if isinstance(made, pa.ChunkedArray) else pa.chunked_array([made])
+
+
+def _field(structs: pa.ChunkedArray | None, field: str) -> pa.ChunkedArray | None:
+    """A field of structs, or of lists of structs, which is a list then."""
+    if structs is None:
+        return None
+    inner = structs.type.value_type if _is_list(structs.type) else structs.type
+    if not pa.types.is_struct(inner) or inner.get_field_index(field) < 0:
+        return None
+    chunks = [_field_of(chunk, field) for chunk in structs.chunks]
+    return pa.chunked_array(chunks, type=chunks[0].type if chunks else _field_type(structs.type, field))
+
+
+def _field_type(kind: pa.DataType, field: str) -> pa.DataType:
+    inner = kind.value_type if _is_list(kind) else kind
+    made = inner.field(field).type
+    return pa.large_list(made) if _is_list(kind) else made
+
+
+def _field_of(chunk: pa.Array, field: str) -> pa.Array:
+    if pa.types.is_struct(chunk.type):
+        return pa.compute.struct_field(chunk, field)
+    if pa.types.is_fixed_size_list(chunk.type):
+        chunk = chunk.cast(pa.list_(chunk.type.value_type))
+    offsets = chunk.offsets
+    # `values` are those of all rows of the chunk that this one may be a slice of, as the offsets are.
+    values = pa.compute.struct_field(chunk.values, field)
+    kind = pa.LargeListArray if pa.types.is_large_list(chunk.type) else pa.ListArray
+    return kind.from_arrays(offsets, values, mask=chunk.is_null() if chunk.null_count else None)
+
+
+def tensors(series: pd.Series, name: str, first: int = 0) -> np.ndarray:
+    """The tensors of a series, `(rows, *shape)`: without a copy where they are numbers or fixed-size lists."""
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return _of_objects(series.to_numpy(), name, first) if dtype == object else series.to_numpy()
+    refuse(dtype, name)
+    mask = getattr(series.array, "_mask", None)
+    if mask is not None:
+        if mask.any():
+            raise _null(name, first + int(mask.argmax()))
+        return series.to_numpy(dtype.numpy_dtype)
+    arrow = _arrow_of(series)
+    if arrow is None:
+        raise _no_tensor(name, dtype)
+    chunks = [_of_arrow(chunk, name, first, 1) for chunk in _numbered(arrow)]
+    return _joined(chunks, name)
+
+
+def _numbered(arrow: pa.ChunkedArray) -> list[pa.Array]:
+    """The chunks that have rows; where there are none, one without."""
+    return [chunk for chunk in arrow.chunks if len(chunk)] or [pa.array([], arrow.type)]
+
+
+def _joined(chunks: list[np.ndarray], name: str) -> np.ndarray:
+    if len(chunks) == 1:
+        return chunks[0]
+    shapes = {chunk.shape[1:] for chunk in chunks}
+    if len(shapes) > 1:
+        raise SchemaMismatchError(f"column {name!r}: tensors are of the shapes {sorted(map(list, shapes))}; one is expected")
+    return np.concatenate(chunks)
+
+
+def _of_arrow(array: pa.Array, name: str, first: int, per_row: int) -> np.ndarray:
+    """The tensors of an Arrow array, of which `per_row` items are of one row."""
+    kind = array.type
+    if array.null_count:
+        null = array.is_null().to_numpy(zero_copy_only=False)
+        raise _null(name, first + int(null.argmax()) // per_row)
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return array.to_numpy_ndarray()
+    if _is_list(kind):
+        size, items = _items(array, name, first, per_row)
+        inner = _of_arrow(items, name, first, per_row * max(size, 1))
+        return inner.reshape(len(array), size, *inner.shape[1:])
+    if numpy_dtype(kind) is None:
+        raise _no_tensor(name, kind)
+    if pa.types.is_temporal(kind):
+        # As whole numbers: a NaT would be a null.
+        return array.view(pa.int64()).to_numpy().view(numpy_dtype(kind))
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _items(array: pa.Array, name: str, first: int, per_row: int) -> tuple[int, pa.Array]:
+    """How long the lists are, all of which have one length, and their items one after the other."""
+    if pa.types.is_fixed_size_list(array.type):
+        return array.type.list_size, array.flatten()
+    lengths = array.value_lengths().to_numpy()
+    size = int(lengths[0]) if len(lengths) else 0
+    odd = np.flatnonzero(lengths != size)
+    if len(odd):
+        item = int(odd[0])
+        raise SchemaMismatchError(
+            f"column {name!r}, row {first + item // per_row}: a list of {lengths[item]}, and those before have {size}; "
+            "the tensors of a column are of one shape"
+        )
+    return size, array.flatten()
+
+
+def _of_objects(values: np.ndarray, name: str, first: int) -> np.ndarray:
+    """Arrays, lists or numbers that are objects each, stacked."""
+    if not len(values):
+        return np.empty(0)
+    arrays = [_array(value, name, first + row) for row, value in enumerate(values)]
+    expected = arrays[0].dtype, arrays[0].shape
+    for row, array in enumerate(arrays):
+        found = array.dtype, array.shape
+        if array.dtype.kind not in "OUST" and found == expected:
+            continue
+        place = f"column {name!r}, row {first + row}"
+        value = values[row]
+        if value is None or value is pd.NA or value is pd.NaT:
+            raise _null(name, first + row)
+        if array.dtype.kind in "OUST":
+            raise InvalidTypeError(f"{place}: {value!r:.60} is no tensor: numbers of one shape are expected")
+        raise SchemaMismatchError(f"{place}: {_text(found)}, and those before are {_text(expected)}")
+    return np.stack(arrays)
+
+
+def _array(value: Any, name: str, row: int) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise SchemaMismatchError(f"column {name!r}, row {row}: {value!r:.60} is no tensor: {error}") from error
+
+
+def spec(frame: Any, columns: str | Sequence[str]) -> Spec | None:
+    """Dtype and shape of the tensors, as the dtypes of the columns say; None if they do not.
+
+    What is no tensor for sure is an error.
+    """
+    names = [columns] if isinstance(columns, str) else list(columns)
+    first, *others = [_spec(column(frame, name), name) for name in names]
+    if isinstance(columns, str) or first is None or None in others:
+        return first if isinstance(columns, str) else None
+    return first[0], (len(names), *first[1])
+
+
+def _spec(series: Any, name: str) -> Spec | None:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        if dtype == object:
+            return None
+        _dtypes.number_and_flags(dtype, f"column {name!r}")
+        return _dtypes.native(dtype), ()
+    refuse(dtype, name)
+    if hasattr(dtype, "numpy_dtype") and not isinstance(dtype, pd.ArrowDtype):
+        return dtype.numpy_dtype, ()
+    if not isinstance(dtype, pd.ArrowDtype):
+        raise _no_tensor(name, dtype)
+    kind, shape = dtype.pyarrow_dtype, []
+    if isinstance(kind, pa.FixedShapeTensorType):
+        kind, shape = kind.value_type, list(kind.shape)
+    while pa.types.is_fixed_size_list(kind):
+        shape.append(kind.list_size)
+        kind = kind.value_type
+    inner = kind
+    while _is_list(inner):
+        inner = inner.value_type
+    found = numpy_dtype(inner)
+    if found is None:
+        raise _no_tensor(name, kind)
+    return (found, tuple(shape)) if inner is kind else None
+
+
+def refuse(dtype: Any, name: str) -> None:
+    """Refuses text and what else can be told to be no tensor, whatever its values are."""
+    if isinstance(dtype, (pd.StringDtype, pd.CategoricalDtype, pd.DatetimeTZDtype)):
+        raise _no_tensor(name, dtype, _STRINGS if isinstance(dtype, pd.StringDtype) else "")
+
+
+def numpy_dtype(kind: pa.DataType) -> np.dtype | None:
+    """The dtype of numbers of Arrow; None if NumPy has them not as they are."""
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return np.dtype(kind.to_pandas_dtype())
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return np.dtype(f"M8[{kind.unit}]")
+    return np.dtype(f"m8[{kind.unit}]") if pa.types.is_duration(kind) else None
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _text(spec: Spec) -> str:
+    return f"{spec[0].name} of shape {list(spec[1])}"
+
+
+def _null(name: str, row: int) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"column {name!r}, row {row} is null, which a table has no place for; fill it, or leave the row out"
+    )
+
+
+def _no_tensor(name: str, dtype: Any, advice: str = "") -> InvalidTypeError:
+    return InvalidTypeError(
+        f"column {name!r} is {dtype}, which is no tensor; say with tensors= which columns are{advice}"
+    )

@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &[u8]| {
     let _ = rds::writer::fuzzing::token(json);
-    let mut token = [b"RDSTOKEN".as_slice(), &2_u32.to_le_bytes(), json].concat();
-    token.extend(crc32fast::hash(&token).to_le_bytes());
-    let _ = rds::writer::fuzzing::token(&token);
+    for kind in [b"RDSTOKEN", b"RDSTPART"] {
+        let mut token = [kind.as_slice(), &3_u32.to_le_bytes(), json].concat();
+        token.extend(crc32fast::hash(&token).to_le_bytes());
+        let _ = rds::writer::fuzzing::token(&token);
+    }
 });

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::tensor::of_batch;
 use crate::writer::batch::{self, IdBlock};
 use crate::writer::layout::Layout;
+use crate::writer::parts;
 use crate::writer::pool::Pool;
 use crate::writer::records::parse;
 use crate::writer::replay::Replayed;
@@ -54,4 +55,16 @@ pub fn token(bytes: &[u8]) -> Result<()> {
     assert_eq!(Token::from_bytes(&again)?.to_bytes()?, again);
     let _ = token.layout();
     Ok(())
+}
+
+/// Blocks of a part, whole and from any row on: as many rows of each column as ids, or an error.
+pub fn part(bytes: &[u8]) {
+    thread_local! {
+        static PLACE: std::path::PathBuf = std::env::temp_dir().join(uuid::Uuid::new_v4().to_string());
+    }
+    PLACE.with(|place| {
+        std::fs::write(place, bytes).unwrap();
+        let _ = parts::read_all(place, bytes.len() as u64);
+        std::fs::remove_file(place).unwrap();
+    });
 }

@@ -295,5 +295,26 @@ fn open(path: &Path) -> Result<File> {
     })
 }
 
+/// Reads a file as a part with two columns, from some rows on.
+#[cfg(fuzzing)]
+pub fn read_all(path: &Path, bytes: u64) -> Result<()> {
+    let _ = file::read_token(path);
+    let part = Part { job: String::new(), number: 0 };
+    let (attempt, columns) = (Uuid::nil(), Vec::new());
+    let token = PartToken { part, attempt, rows: 0, bytes, columns, row_bytes: 0 };
+    let strides = [3, 1];
+    for skip in [0, 1, 100] {
+        let mut blocks = file::Blocks::open(path.to_path_buf(), &token, &strides, Vec::new())?;
+        let mut skip = blocks.skip(skip)? as usize;
+        while let Some(rows) = blocks.next(skip, 7, &[1, 0])? {
+            let count = rows.ids.lengths.len();
+            let lengths: Vec<usize> = rows.columns.iter().map(|rows| rows.len()).collect();
+            assert_eq!(lengths, [count, 3 * count]);
+            skip = 0;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,29 @@
+//! The file of a part of a job: as it is, and with blocks whose lengths and checksums are right.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rds::writer::fuzzing::part;
+use rds_fuzz::Input;
+
+/// Rows, what the block says that it has behind its head, and what it has.
+fn blocks(mut input: Input) -> Vec<u8> {
+    let mut file = Vec::new();
+    while !input.is_empty() {
+        let (rows, more, length) = (input.byte(), input.byte(), input.byte());
+        let said = input.part(length.into());
+        let bytes = said.len() as u64 + u64::from(more & 1);
+        let start = file.len() + 4;
+        file.extend([0; 4]);
+        file.extend(u32::from(rows).to_le_bytes());
+        file.extend(bytes.to_le_bytes());
+        file.extend(said);
+        let crc = crc32c::crc32c(&file[start..]).to_le_bytes();
+        file[start - 4..start].copy_from_slice(&crc);
+    }
+    file
+}
+
+fuzz_target!(|input: &[u8]| {
+    part(input);
+    part(&blocks(Input(input)));
+});

@@ -22,6 +22,7 @@ PROGRAMS = {
     "attack.py": ("calls", 100000),
     "readers.py": ("seconds", 6),
     "forks.py": ("count", 15),
+    "workers.py": ("kills", 3),
 }
 
 

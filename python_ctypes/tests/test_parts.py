@@ -108,6 +108,8 @@ def test_the_same_call_again_finds_that_the_version_has_landed(result_dir):
         commit = parts.commit_parts(result_dir, JOB, tokens, mode)
         assert commit.version == 1
     assert commit.rows == 0 and len(rds.ResultDataset({}, result_dir)) == 600
+    # As a task does it that runs again, and finds that nothing waits.
+    assert [parts.commit_parts(result_dir, JOB, [], mode).rows for mode in ("create", "append", "overwrite")] == [0] * 3
 
 
 def test_a_job_of_the_same_name_replaces_what_the_first_one_wrote(result_dir):

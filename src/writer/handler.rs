@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::location::{METADATA, VERSIONS, manifests};
 use crate::tensor::TableColumns;
 use crate::writer::heap::failed_sync;
+use crate::writer::jobs::{JOB, Jobs};
 use crate::writer::journal::sync_directory;
 use crate::writer::run::RUNS;
 use crate::writer::versions::{Change, MARK, Mark, TRANSACTIONS, unknown};
@@ -101,7 +102,15 @@ impl Handler {
         };
         // What the runs of a table said that is replaced is of another one.
         let is_new = change.schema.is_none();
-        manifest.config.retain(|key, _| is_left(key) && !(is_new && key.starts_with(METADATA)));
+        let is_of_table = |key: &String| key.starts_with(METADATA) || key.starts_with(JOB);
+        manifest.config.retain(|key, _| is_left(key) && !(is_new && is_of_table(key)));
+        let mut jobs = Jobs::of(&manifest.config);
+        if !jobs.add_all(&change.jobs) {
+            return Err(self.stop(Seen::Before));
+        }
+        if !change.jobs.is_empty() {
+            manifest.config.extend(jobs.config());
+        }
         manifest.config.extend(change.marks.iter().map(|mark| (mark.key(), mark.value())));
         manifest.config.extend(change.config.clone());
         manifest.writer_feature_flags |= FLAG_TABLE_CONFIG;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 /// Before the name of a job, in the configuration of a table.
-const JOB: &str = "rds.job.";
+pub const JOB: &str = "rds.job.";
 
 /// Which part of a job a writer writes: a part that comes twice, because a task ran twice, counts once.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Part {
 }
 
 /// The parts of jobs whose rows are in a table.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Jobs(BTreeMap<String, Ranges>);
 
 impl Jobs {
@@ -42,6 +42,24 @@ impl Jobs {
         self.0.get(&part.job).is_some_and(|parts| parts.has(part.number))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds all of these; false and nothing, if one of them is there already.
+    pub fn add_all(&mut self, others: &Self) -> bool {
+        let is_there = |(job, first, last): (&str, u64, u64)| {
+            self.0.get(job).is_some_and(|parts| parts.has_any(first, last))
+        };
+        if others.ranges(None).any(is_there) {
+            return false;
+        }
+        for (job, first, last) in others.ranges(None) {
+            self.0.entry(job.to_string()).or_default().add(first, last);
+        }
+        true
+    }
+
     /// The first and the last of parts that follow each other, of one job or of all.
     pub fn ranges(&self, job: Option<&str>) -> impl Iterator<Item = (&str, u64, u64)> {
         let wanted = move |of: &&String| job.is_none_or(|job| job == *of);
@@ -57,7 +75,7 @@ impl Jobs {
 }
 
 /// Numbers as ranges that neither touch nor overlap: the first and the last of each.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
@@ -73,7 +91,11 @@ impl Ranges {
     }
 
     fn has(&self, number: u64) -> bool {
-        self.0.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
+        self.has_any(number, number)
+    }
+
+    fn has_any(&self, first: u64, last: u64) -> bool {
+        self.0.range(..=last).next_back().is_some_and(|(_, end)| first <= *end)
     }
 
     fn add(&mut self, mut first: u64, mut last: u64) {
@@ -115,6 +137,17 @@ mod tests {
         let mut again = Jobs::of(&config.into_iter().collect());
         assert!(!again.add(&part(8)));
         assert!(again.add(&part(4)));
+    }
+
+    #[test]
+    fn parts_are_added_together_or_not_at_all() {
+        let of = |text: &str| Jobs::of(&HashMap::from([("rds.job.j".into(), text.into())]));
+        let mut jobs = of("0-3,7");
+        for other in ["3", "2-9", "5-7", "0-100"] {
+            assert!(!jobs.add_all(&of(other)), "{other}");
+        }
+        assert!(jobs.add_all(&of("4-6,10")));
+        assert_eq!(jobs.config()["rds.job.j"], "0-7,10");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::handler::no_links;
+use crate::writer::jobs::Jobs;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::replay::checksum;
@@ -49,6 +50,8 @@ pub struct Publication<'a> {
     pub parts: Vec<Part<'a>>,
     pub marks: Vec<Mark>,
     pub config: BTreeMap<String, String>,
+    /// The parts of jobs among it.
+    pub jobs: Jobs,
     /// Rows go behind whatever the table is now.
     pub onto_replaced: bool,
 }
@@ -160,8 +163,9 @@ impl Publication<'_> {
                 )
             }
         };
-        let (marks, config) = (self.marks.clone(), self.config.clone());
-        let change = Change { operation, marks, owner: None, config, schema, last_file: None };
+        let (marks, config, jobs) = (self.marks.clone(), self.config.clone(), self.jobs.clone());
+        let (owner, last_file) = (None, None);
+        let change = Change { operation, marks, owner, config, jobs, schema, last_file };
         versions.commit(newest, change).await
     }
 
@@ -336,6 +340,7 @@ impl Rewriting<'_> {
             marks: Vec::new(),
             owner: Some(self.owner.clone()),
             config: Default::default(),
+            jobs: Jobs::default(),
             schema: Some(target.schema),
             last_file,
         };

@@ -21,6 +21,7 @@ use crate::error::{Error, Result, Status};
 use crate::location::{Location, manifests};
 use crate::writer::fragment::FILE_VERSION;
 use crate::writer::handler::{Handler, Seen};
+use crate::writer::jobs::Jobs;
 
 pub const TRANSACTIONS: &str = "_transactions";
 
@@ -64,6 +65,8 @@ pub struct Change {
     pub owner: Option<Mark>,
     /// Other settings of the table.
     pub config: BTreeMap<String, String>,
+    /// Parts of jobs that it shows, and no version before it.
+    pub jobs: Jobs,
     /// The columns of the table; none if the change replaces them.
     pub schema: Option<Schema>,
     /// A data file that the last fragment must name: what others added since stays behind ours.

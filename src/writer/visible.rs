@@ -8,6 +8,7 @@ use lance::Dataset;
 use crate::error::{Error, Result, Status};
 use crate::runtime;
 use crate::writer::fragment::Finished;
+use crate::writer::jobs::Jobs;
 use crate::writer::publish::{DATA, Part, Publication, named, put_back};
 use crate::writer::records::Intent;
 use crate::writer::recover::{drop_dead, finish_dead};
@@ -58,6 +59,7 @@ impl Store {
             parts: vec![Part { directory: &run.directory, finished: &self.state.finished }],
             marks: vec![Mark { run: run.id.clone(), epoch: run.epoch, rows }],
             config: self.state.config(),
+            jobs: Jobs::default(),
             onto_replaced: false,
         };
         let published = runtime::block_on(publication.publish(&self.versions))?;

@@ -1,6 +1,6 @@
 //! Publishes what tokens name, in one version: files of runs as they are, parts of jobs packed.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lance::Dataset;
@@ -11,8 +11,9 @@ use crate::runtime;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::jobs::Jobs;
 use crate::writer::layout::Layout;
+use crate::writer::parts::given::{common_layout, in_order, of, parse};
 use crate::writer::parts::pack::{Pack, Source, directory_of};
-use crate::writer::parts::{directory, remove, remove_empty};
+use crate::writer::parts::{PartToken, directory, remove, remove_empty};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
 use crate::writer::staging::{FilesToken, Token};
@@ -48,35 +49,48 @@ pub fn commit_staged(
     whole: Option<&str>,
 ) -> Result<CommitInfo> {
     let tokens = parse(tokens, whole)?;
-    let layout = common_layout(&tokens)?;
     let versions = Versions::new(location);
+    let ended = Ended { table: versions.table(), tokens: &tokens, whole };
+    let landed = || -> Result<Option<CommitInfo>> {
+        let newest = runtime::block_on(versions.newest())??;
+        let landed = newest.filter(|newest| ended.has_landed(newest, mode));
+        landed.map(|newest| ended.clean_up(&[]).map(|()| info(&newest, (0, 0)))).transpose()
+    };
+    if let Some(info) = landed()? {
+        return Ok(info);
+    }
+    match publish(&versions, &ended, mode) {
+        // Another driver of the job may have been faster, and removed the parts.
+        Err(error) if whole.is_some() && error.status != Status::RDS_ERR_COMMIT_UNKNOWN => {
+            landed()?.ok_or(error)
+        }
+        published => published,
+    }
+}
+
+fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo> {
+    let Ended { tokens, whole, .. } = ended;
+    let layout = common_layout(tokens)?;
     let newest = runtime::block_on(versions.newest())??;
     let newest = newest.as_deref();
-    let ended = Ended { table: versions.table(), tokens: &tokens, whole };
-    if let Some(newest) = newest.filter(|newest| ended.has_landed(newest, mode)) {
-        ended.clean_up(&BTreeSet::new())?;
-        return Ok(info(newest, (0, 0)));
-    }
     match (mode, newest) {
         (Mode::Create, Some(_)) => return Err(exists(&versions.location)),
         (Mode::Append, None) => return Err(gone(&versions.location)),
         _ => {}
     }
     let appended_to = newest.filter(|_| mode == Mode::Append);
-    let mut jobs =
-        appended_to.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
-    let items = choose(&versions, &tokens, newest, &mut jobs, whole)?;
+    let (items, jobs) = choose(versions, tokens, newest, &shown(appended_to), *whole)?;
     let size = items.iter().map(Item::size).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let declared = mode != Mode::Append && !items.is_empty();
     let Some(layout) = layout.filter(|_| declared || size.0 > 0) else {
-        ended.clean_up(&BTreeSet::new())?;
+        ended.clean_up(&[])?;
         return Ok(appended_to.map_or(CommitInfo::default(), |newest| info(newest, size)));
     };
     let target = target(appended_to, &layout)?;
     if mode == Mode::Append {
         refuse_others(&target, &items)?;
     }
-    let packed = Packed::make(&versions, &items, &layout, &target, whole)?;
+    let packed = Packed::make(versions, &items, &layout, &target, *whole)?;
     let began_on = newest.map_or(0, |newest| newest.manifest().version);
     let publication = Publication {
         mode,
@@ -85,37 +99,39 @@ pub fn commit_staged(
         layout: &layout,
         parts: packed.published(&items),
         marks: packed.marks(&items),
-        config: jobs.config(),
+        config: BTreeMap::new(),
+        jobs,
         onto_replaced: false,
     };
-    let published = runtime::block_on(publication.publish(&versions)).flatten();
-    let published = published.and_then(|published| match published.before {
-        false => Ok(published),
-        true => Err(Error::commit_conflict(
-            "another call published one of the tokens at the same time; nothing of this call is visible",
-        )),
+    let published = runtime::block_on(publication.publish(versions)).flatten();
+    let published = published.and_then(|published| {
+        match !published.before || packed.is_shown(&published.dataset) {
+            true => Ok(published),
+            false => Err(Error::commit_conflict(
+                "another call published one of the tokens at the same time; nothing of this call is visible",
+            )),
+        }
     });
-    let published = match published {
-        Ok(published) => published,
-        Err(error) if error.status == Status::RDS_ERR_COMMIT_UNKNOWN => return Err(error),
+    let unknown = |error: &Error| error.status == Status::RDS_ERR_COMMIT_UNKNOWN;
+    match published {
+        Ok(published) => {
+            packed.end();
+            // The version is there: what else is left a vacuum finds.
+            if let Err(error) = ended.clean_up(&items) {
+                log::warn!("{}: {error}", versions.location);
+            }
+            Ok(info(&published.dataset, size))
+        }
+        Err(error) if unknown(&error) => Err(error),
         Err(error) => {
-            packed.take_back(versions.table());
-            return Err(error);
-        }
-    };
-    packed.end();
-    let mut parts = BTreeSet::new();
-    for item in &items {
-        match item {
-            Item::Files(directory, token) => token.set_published(directory),
-            Item::Parts(sources) => parts.extend(sources.iter().map(|source| source.index)),
+            // Another driver of the same job names the same files.
+            if whole.is_none() {
+                packed.take_back(versions.table());
+            }
+            packed.end();
+            Err(error)
         }
     }
-    // The version is there: what else is left a vacuum finds.
-    if let Err(error) = ended.clean_up(&parts) {
-        log::warn!("{}: {error}", versions.location);
-    }
-    Ok(info(&published.dataset, size))
 }
 
 /// Makes those data files of a job whose number is `share` of each `shares`, for a commit that will find them: how many
@@ -132,8 +148,7 @@ pub fn pack_parts(
     let versions = Versions::new(location);
     let newest = runtime::block_on(versions.newest())??;
     let newest = newest.as_deref().filter(|_| mode == Mode::Append);
-    let mut jobs = newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
-    let items = choose(&versions, &tokens, newest, &mut jobs, Some(job))?;
+    let (items, _) = choose(&versions, &tokens, newest, &shown(newest), Some(job))?;
     let target = target(newest, &layout)?;
     let Some(Item::Parts(parts)) = items.first() else { return Ok(0) };
     let (table, directory) =
@@ -141,6 +156,11 @@ pub fn pack_parts(
     let pack = Pack { table, layout: &layout, target: &target, parts, directory, first: 0 };
     let finished = pack.run(1, |file| file % shares == share)?;
     Ok(finished.iter().map(|finished| finished.rows).sum())
+}
+
+/// The parts that a table has.
+fn shown(newest: Option<&Dataset>) -> Jobs {
+    newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default()
 }
 
 /// What data files are made for.
@@ -151,53 +171,35 @@ fn target(appended_to: Option<&Dataset>, layout: &Layout) -> Result<Target> {
     Ok(target)
 }
 
-/// The tokens, all of them of one job if that is named.
-fn parse(tokens: &[&[u8]], job: Option<&str>) -> Result<Vec<Token>> {
-    let parse = |(index, bytes): (usize, &&[u8])| Token::from_bytes(bytes).map_err(of(index));
-    let tokens = tokens.iter().enumerate().map(parse).collect::<Result<Vec<_>>>()?;
-    refuse_repeated(&tokens)?;
-    let other = tokens.iter().position(|token| job.is_some() && token.job() != job);
-    match (job, other) {
-        (Some(job), Some(index)) => {
-            Err(of(index)(Error::invalid_argument(format!("it is no part of the job {job:?}"))))
-        }
-        _ => Ok(tokens),
-    }
-}
-
 fn info(newest: &Dataset, (rows, tensor_bytes): (u64, u64)) -> CommitInfo {
     let manifest = newest.manifest();
     let data_files = manifest.fragments.iter().map(|f| f.files.len() as u64).sum();
     CommitInfo { rows, tensor_bytes, version: manifest.version, data_files }
 }
 
-/// Which token an error is of.
-fn of(index: usize) -> impl FnOnce(Error) -> Error {
-    move |error| error.context(format!("token {index}"))
-}
-
-/// What is to be shown; `jobs` is what the table has, and will have, of parts.
+/// What is to be shown, and the parts among it; `shown`: what the table has of parts.
 fn choose<'a>(
     versions: &Versions,
     tokens: &'a [Token],
     newest: Option<&Dataset>,
-    jobs: &mut Jobs,
+    shown: &Jobs,
     whole: Option<&str>,
-) -> Result<Vec<Item<'a>>> {
+) -> Result<(Vec<Item<'a>>, Jobs)> {
     let committed =
         || Error::already_exists("it was committed already: a version of the table shows its rows");
-    let before = jobs.clone();
-    let mut items = Vec::new();
+    let (mut items, mut jobs) = (Vec::new(), Jobs::default());
     for (index, token) in in_order(tokens) {
         match token {
-            Token::Part(token) if jobs.add(&token.part) => match items.last_mut() {
-                Some(Item::Parts(parts)) => parts.push(Source { token, index }),
-                _ => items.push(Item::Parts(vec![Source { token, index }])),
-            },
+            Token::Part(token) if !shown.has(&token.part) && jobs.add(&token.part) => {
+                match items.last_mut() {
+                    Some(Item::Parts(parts)) => parts.push(Source { token, index }),
+                    _ => items.push(Item::Parts(vec![Source { token, index }])),
+                }
+            }
             Token::Part(token) => {
                 // Another token of the same part is a task that ran twice; that of the rows has no file any more.
-                let is_shown = whole.is_none() && before.has(&token.part);
-                if is_shown && !token.path(versions.table()).exists() {
+                let is_told = whole.is_none() && shown.has(&token.part);
+                if is_told && !token.path(versions.table()).exists() {
                     return Err(of(index)(committed()));
                 }
             }
@@ -214,7 +216,7 @@ fn choose<'a>(
             }
         }
     }
-    Ok(items)
+    Ok((items, jobs))
 }
 
 /// Data files that were made of parts.
@@ -284,13 +286,17 @@ impl Packed {
         files.chain(own).collect()
     }
 
+    /// Whether a version is the one that shows the rows.
+    fn is_shown(&self, newest: &Dataset) -> bool {
+        self.run.as_ref().is_some_and(|run| Mark::of(newest.manifest(), &run.id).is_some())
+    }
+
     /// No version will name the files.
     fn take_back(&self, table: &Path) {
         let finished = self.finished.iter().flat_map(|(_, finished)| finished);
         for file in finished.flat_map(|finished| &finished.files) {
             take_back(table, &file.name);
         }
-        self.end();
     }
 
     /// It has landed, or will not.
@@ -311,36 +317,44 @@ struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// Whether the parts of a whole job are what the newest version has. Where they are to replace others of the same
-    /// name, only the files can tell: they are removed behind the version.
+    /// Whether the parts of a whole job are what the newest version has; without tokens, whether it has any. Where they
+    /// are to replace others of the same name, only the files can tell: they are removed behind the version.
     fn has_landed(&self, newest: &Dataset, mode: Mode) -> bool {
-        let jobs = Jobs::of(&newest.manifest().config);
+        let Some(job) = self.whole else { return false };
+        let jobs = shown(Some(newest));
         let shown = |token: &Token| matches!(token, Token::Part(token) if jobs.has(&token.part));
         let is_gone = |token: &Token| match token {
             Token::Part(token) => !token.path(self.table).exists(),
             Token::Files(_) => false,
         };
-        self.whole.is_some()
-            && !self.tokens.is_empty()
-            && self.tokens.iter().all(shown)
-            && (mode != Mode::Overwrite || self.tokens.iter().any(is_gone))
-    }
-
-    /// Removes the files of parts that a version shows, or all of a whole job.
-    fn clean_up(&self, published: &BTreeSet<usize>) -> Result<()> {
-        match self.whole {
-            Some(job) => remove(&directory(self.table, job))?,
-            None => {
-                for token in published.iter().filter_map(|index| self.tokens.get(*index)) {
-                    let Token::Part(token) = token else { continue };
-                    let path = token.path(self.table);
-                    std::fs::remove_file(&path)
-                        .map_err(|e| Error::from(e).context(path.display()))?;
-                    let _ = path.parent().map(std::fs::remove_dir);
-                }
+        match self.tokens {
+            [] => jobs.ranges(Some(job)).next().is_some(),
+            tokens => {
+                tokens.iter().all(shown) && (mode != Mode::Overwrite || tokens.iter().any(is_gone))
             }
         }
+    }
+
+    /// Nothing waits of what a version shows, nor of the whole job.
+    fn clean_up(&self, shown: &[Item]) -> Result<()> {
+        for item in shown {
+            match item {
+                Item::Files(directory, token) => token.set_published(directory),
+                Item::Parts(parts) if self.whole.is_none() => {
+                    parts.iter().try_for_each(|part| self.remove(part.token))?;
+                }
+                Item::Parts(_) => {}
+            }
+        }
+        self.whole.map_or(Ok(()), |job| remove(&directory(self.table, job)))?;
         remove_empty(self.table);
+        Ok(())
+    }
+
+    fn remove(&self, token: &PartToken) -> Result<()> {
+        let path = token.path(self.table);
+        std::fs::remove_file(&path).map_err(|e| Error::from(e).context(path.display()))?;
+        let _ = path.parent().map(std::fs::remove_dir);
         Ok(())
     }
 }
@@ -365,48 +379,4 @@ fn refuse_others(target: &Target, items: &[Item]) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn refuse_repeated(tokens: &[Token]) -> Result<()> {
-    let mut seen = HashMap::with_capacity(tokens.len());
-    for (index, token) in tokens.iter().enumerate() {
-        if let Some(first) = seen.insert(token.identity(), index) {
-            return Err(Error::already_exists(format!("token {index} is token {first} once more")));
-        }
-    }
-    Ok(())
-}
-
-fn common_layout(tokens: &[Token]) -> Result<Option<Layout>> {
-    let (mut common, mut last): (Option<Layout>, _) = (None, None);
-    for (index, token) in tokens.iter().enumerate() {
-        // As those before it, mostly.
-        if token.columns().is_empty() || last == Some(token.columns()) {
-            continue;
-        }
-        last = Some(token.columns());
-        let Some(layout) = token.layout()? else { continue };
-        match &common {
-            Some(common) => common.check(layout.tensors()).map_err(|error| {
-                error.context(format!("token {index} differs from those before"))
-            })?,
-            None => common = Some(layout),
-        }
-    }
-    Ok(common)
-}
-
-/// Tokens as they were given, but those of a job in the order of its parts, in the places that it has.
-fn in_order(tokens: &[Token]) -> Vec<(usize, &Token)> {
-    let number = |(_, token): &(usize, &Token)| token.part().map_or(0, |part| part.number);
-    let mut jobs: HashMap<Option<&str>, VecDeque<(usize, &Token)>> = HashMap::new();
-    for (index, token) in tokens.iter().enumerate() {
-        jobs.entry(token.job()).or_default().push_back((index, token));
-    }
-    for (of, tokens) in &mut jobs {
-        if of.is_some() {
-            tokens.make_contiguous().sort_by_key(number);
-        }
-    }
-    tokens.iter().filter_map(|token| jobs.get_mut(&token.job())?.pop_front()).collect()
 }

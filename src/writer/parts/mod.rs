@@ -7,6 +7,7 @@
 
 mod commit;
 mod file;
+mod given;
 mod pack;
 mod writer;
 

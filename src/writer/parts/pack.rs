@@ -3,6 +3,7 @@
 //! beside each that is complete lies a note that says so, and nobody makes it again.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -129,31 +130,31 @@ impl Packer<'_> {
         if let Some(finished) = noted(directory, &note) {
             return Ok(finished);
         }
-        std::fs::create_dir_all(directory)
-            .map_err(|e| Error::from(e).context(directory.display()))?;
-        let finished = self.make(number, range)?;
-        let text = serde_json::to_vec(&finished);
-        let text = text.map_err(|e| Error::internal(format!("a packed file: {e}")))?;
-        // Two may make the same file: either is as good.
-        let own = directory.join(format!("{number}-{}", Uuid::new_v4().simple()));
-        std::fs::write(&own, text)
-            .and_then(|()| std::fs::rename(&own, &note))
-            .map_err(|e| Error::from(e).context(note.display()))?;
-        sync_directory(directory)?;
-        Ok(finished)
+        // Two may make the same file: either is as good. Who is killed leaves what goes with the job.
+        let id = Uuid::new_v4().simple().to_string();
+        let own = directory.join(format!("{number}-{id}"));
+        let of = |error: io::Error| Error::from(error).context(own.display());
+        std::fs::create_dir_all(&own).map_err(of)?;
+        let made = self.make(&own, &id, number, range).and_then(|finished| {
+            let text = serde_json::to_vec(&finished);
+            let text = text.map_err(|e| Error::internal(format!("a packed file: {e}")))?;
+            std::fs::write(own.join("note"), text).map_err(of)?;
+            for file in &finished.files {
+                std::fs::rename(own.join(&file.name), directory.join(&file.name)).map_err(of)?;
+            }
+            std::fs::rename(own.join("note"), &note).map_err(of)?;
+            sync_directory(directory)?;
+            Ok(finished)
+        });
+        let _ = std::fs::remove_dir_all(&own);
+        made
     }
 
-    fn make(&mut self, number: usize, range: &Range) -> Result<Finished> {
-        let Pack { layout, target, directory, .. } = self.pack;
-        let (id, columns) = (Uuid::new_v4().simple().to_string(), layout.columns.len());
-        let mut heap = Heap::create(directory, &id, 1, number as u64, columns)?;
-        match self.fill(&mut heap, range) {
-            Ok(()) => heap.into_file(layout, target),
-            Err(error) => {
-                heap.remove();
-                Err(error)
-            }
-        }
+    fn make(&mut self, own: &Path, id: &str, number: usize, range: &Range) -> Result<Finished> {
+        let Pack { layout, target, .. } = self.pack;
+        let mut heap = Heap::create(own, id, 1, number as u64, layout.columns.len())?;
+        self.fill(&mut heap, range)?;
+        heap.into_file(layout, target)
     }
 
     fn fill(&mut self, heap: &mut Heap, range: &Range) -> Result<()> {

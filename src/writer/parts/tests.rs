@@ -231,3 +231,61 @@ fn a_writer_that_ends_without_a_token_leaves_nothing_and_one_that_is_late_is_tol
     remove(&directory(place.table(), "j")).unwrap();
     assert_eq!(late.finish(Some(&layout())).unwrap_err().status, Status::RDS_ERR_NOT_FOUND);
 }
+
+#[test]
+fn of_drivers_that_publish_a_job_at_the_same_time_one_does() {
+    for mode in [Mode::Create, Mode::Append] {
+        for _ in 0..10 {
+            let place = Place::new();
+            if mode == Mode::Append {
+                let first = place.part("first", 0, &[0..1]);
+                place.commit(&[&first], Some("first")).unwrap();
+            }
+            let tokens: Vec<Vec<u8>> = (0..3).map(|part| place.part("j", part, &[0..2])).collect();
+            let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+            let publish =
+                || commit_staged(place.location.clone(), &given, mode, Some("j")).unwrap();
+            let rows: u64 = std::thread::scope(|scope| {
+                let drivers: Vec<_> = (0..3).map(|_| scope.spawn(|| publish().rows)).collect();
+                drivers.into_iter().map(|driver| driver.join().unwrap()).sum()
+            });
+            assert_eq!(rows, 6);
+            assert_eq!(rows_of(&place), rows + u64::from(mode == Mode::Append));
+            assert!(place.left().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_part_that_two_calls_append_at_the_same_time_is_there_once() {
+    for _ in 0..10 {
+        let place = Place::new();
+        place.commit(&[&place.part("first", 0, &[0..1])], None).unwrap();
+        let shared = [place.part("j", 0, &[0..2]), place.part("j", 0, &[0..2])];
+        let own = [place.part("j", 1, &[0..2]), place.part("j", 2, &[0..2])];
+        let publish = |call: usize| {
+            let given = [shared[call].as_slice(), own[call].as_slice()];
+            commit_staged(place.location.clone(), &given, Mode::Append, None)
+        };
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..2).map(|call| scope.spawn(move || publish(call))).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        let mut rows = 1;
+        for (call, done) in done.into_iter().enumerate() {
+            rows += match done {
+                Ok(info) => info.rows,
+                Err(error) => {
+                    assert_eq!(error.status, Status::RDS_ERR_COMMIT_CONFLICT, "{error}");
+                    publish(call).unwrap().rows
+                }
+            };
+        }
+        assert_eq!((rows, rows_of(&place)), (7, 7));
+    }
+}
+
+fn rows_of(place: &Place) -> u64 {
+    let options = crate::reader::ReaderOptions::default();
+    crate::reader::Reader::open(place.location.clone(), &options).unwrap().rows()
+}

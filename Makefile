@@ -20,7 +20,7 @@ CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
 .PHONY: help build demo test test-rust test-header test-c test-python test-install test-packages test-wheel test-stress test-tsan \
-  fuzz test-torch test-libtorch test-hyrax bench bench-cpp docs dist cross install uninstall wheel licences deny header lint clean
+  fuzz test-torch test-libtorch test-hyrax test-ray bench bench-cpp docs dist cross install uninstall wheel licences deny header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-libtorch  a training loop in C++, where Debian's libtorch-dev is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
+	@echo "make test-ray     Ray writes and reads tables; installs Ray, some hundred megabytes"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= CMAKEDIR= DESTDIR=; make uninstall"
 	@echo "make wheel        a wheel for every Linux with glibc $(GLIBC) or later, in $(DIST)"
@@ -132,6 +133,10 @@ test-libtorch: build
 # Over Hyrax 0.12 and 0.13 from PyPI, each in an environment of its own in the cache: several gigabytes.
 test-hyrax: build
 	@scripts/test-hyrax
+
+# With Ray from PyPI, in an environment of its own in the cache.
+test-ray: build
+	@scripts/test-ray
 
 bench: | $(VENV)/.build-tools
 	$(CARGO) bench --locked --bench rows -- $(BENCH)

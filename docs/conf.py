@@ -22,8 +22,8 @@ default_role = "name"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 autodoc_member_order = "bysource"
-# Modules of the package are for those of others.
-autodoc_mock_imports = ["dask", "torch"]
+# Modules of the package are for those of others, and some classes derive from theirs.
+autodoc_mock_imports = ["dask", "pyarrow", "ray", "torch"]
 # The docstrings say the types.
 autodoc_typehints = "none"
 add_module_names = False

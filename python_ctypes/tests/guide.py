@@ -11,9 +11,14 @@ from killed import environment
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
-PROGRAMS = sorted(path for path in (GUIDE / "programs").iterdir() if path.suffix in (".py", ".c", ".cpp"))
+PROGRAMS = sorted(path for path in (GUIDE / "programs").iterdir() if path.suffix in (".py", ".sh", ".c", ".cpp"))
 # What needs PyTorch, which is large: `make test-torch` runs it.
 WITH_TORCH = {"loader.py", "sampler.py"}
+# What needs others than Python: `make test-ray` runs that of Ray, `test_many_recipes.py` those of Slurm and MPI with
+# stand-ins. Those of Spark 4.3 and Daft 0.7 are run by hand.
+WITH_ENGINES = {
+    "slurm_array.py", "slurm_array.sh", "spark_arrow.py", "with_daft.py", "with_mpi.py", "with_ray.py", "with_spark.py"
+}  # fmt: skip
 
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _COMPILERS = {".c": ["cc", "-std=c11"], ".cpp": ["c++", "-std=c++17"]}

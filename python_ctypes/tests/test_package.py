@@ -29,7 +29,7 @@ def run(code, library=None, path=PACKAGE.parent, **environment):
 
 
 def test_import_loads_nothing_heavy():
-    heavy = ["pyarrow", "lance", "lancedb", "torch", "ml_dtypes", "hyrax", "pandas", "dask"]
+    heavy = ["pyarrow", "lance", "lancedb", "torch", "ray", "ml_dtypes", "hyrax", "pandas", "dask"]
     code = f"import sys, rds; print([name for name in {heavy} if name in sys.modules])"
     assert run(code) == "[]"
 
@@ -178,14 +178,15 @@ def test_public_names_are_exactly_the_contract():
     assert {*rds.__all__, "torch"} <= set(dir(rds))
 
 
-def test_what_is_for_torch_says_that_it_is_needed():
+@pytest.mark.parametrize(("name", "said"), [("torch", "install torch"), ("ray", "rds.ray needs Ray Data; install ray")])
+def test_what_is_for_another_package_says_that_it_is_needed(name, said):
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        f"import sys; sys.modules['{name}'] = None\n"
         "import rds\n"
-        "try: rds.torch\n"
+        f"try: rds.{name}\n"
         "except ImportError as error: print(error)"
     )
-    assert "install torch" in run(code)
+    assert said in run(code)
 
 
 def test_the_package_is_typed():

@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from . import _dtypes
-from ._errors import InvalidArgumentError, InvalidTypeError, SchemaMismatchError, UnknownColumnError
+from ._dense import Unfit, dense, is_list, numpy_dtype, unequal
+from ._dense import stacked as stack_objects
+from ._errors import InvalidTypeError, SchemaMismatchError, UnknownColumnError
 from ._tensors import Spec
 
 _STRINGS = (
@@ -63,7 +65,7 @@ def _field(structs: pa.ChunkedArray | None, field: str) -> pa.ChunkedArray | Non
     """A field of structs, or of lists of structs, which is a list then."""
     if structs is None:
         return None
-    inner = structs.type.value_type if _is_list(structs.type) else structs.type
+    inner = structs.type.value_type if is_list(structs.type) else structs.type
     if not pa.types.is_struct(inner) or inner.get_field_index(field) < 0:
         return None
     chunks = [_field_of(chunk, field) for chunk in structs.chunks]
@@ -71,9 +73,9 @@ def _field(structs: pa.ChunkedArray | None, field: str) -> pa.ChunkedArray | Non
 
 
 def _field_type(kind: pa.DataType, field: str) -> pa.DataType:
-    inner = kind.value_type if _is_list(kind) else kind
+    inner = kind.value_type if is_list(kind) else kind
     made = inner.field(field).type
-    return pa.large_list(made) if _is_list(kind) else made
+    return pa.large_list(made) if is_list(kind) else made
 
 
 def _field_of(chunk: pa.Array, field: str) -> pa.Array:
@@ -91,96 +93,39 @@ def _field_of(chunk: pa.Array, field: str) -> pa.Array:
 def tensors(series: pd.Series, name: str, first: int = 0) -> np.ndarray:
     """The tensors of a series, `(rows, *shape)`: without a copy where they are numbers or fixed-size lists."""
     dtype = series.dtype
-    if isinstance(dtype, np.dtype):
-        return _of_objects(series.to_numpy(), name, first) if dtype == object else series.to_numpy()
+    if isinstance(dtype, np.dtype) and dtype != object:
+        return series.to_numpy()
     refuse(dtype, name)
     mask = getattr(series.array, "_mask", None)
-    if mask is not None:
-        if mask.any():
-            raise _null(name, first + int(mask.argmax()))
-        return series.to_numpy(dtype.numpy_dtype)
-    arrow = _arrow_of(series)
-    if arrow is None:
-        raise _no_tensor(name, dtype)
-    chunks = [_of_arrow(chunk, name, first, 1) for chunk in _numbered(arrow)]
-    return _joined(chunks, name)
-
-
-def _numbered(arrow: pa.ChunkedArray) -> list[pa.Array]:
-    """The chunks that have rows; where there are none, one without."""
-    return [chunk for chunk in arrow.chunks if len(chunk)] or [pa.array([], arrow.type)]
-
-
-def _joined(chunks: list[np.ndarray], name: str) -> np.ndarray:
-    if len(chunks) == 1:
-        return chunks[0]
-    shapes = {chunk.shape[1:] for chunk in chunks}
-    if len(shapes) > 1:
-        raise SchemaMismatchError(f"column {name!r}: tensors are of the shapes {sorted(map(list, shapes))}; one is expected")
-    return np.concatenate(chunks)
-
-
-def _of_arrow(array: pa.Array, name: str, first: int, per_row: int) -> np.ndarray:
-    """The tensors of an Arrow array, of which `per_row` items are of one row."""
-    kind = array.type
-    if array.null_count:
-        null = array.is_null().to_numpy(zero_copy_only=False)
-        raise _null(name, first + int(null.argmax()) // per_row)
-    if isinstance(kind, pa.FixedShapeTensorType):
-        return array.to_numpy_ndarray()
-    if _is_list(kind):
-        size, items = _items(array, name, first, per_row)
-        inner = _of_arrow(items, name, first, per_row * max(size, 1))
-        return inner.reshape(len(array), size, *inner.shape[1:])
-    if numpy_dtype(kind) is None:
-        raise _no_tensor(name, kind)
-    if pa.types.is_temporal(kind):
-        # As whole numbers: a NaT would be a null.
-        return array.view(pa.int64()).to_numpy().view(numpy_dtype(kind))
-    return array.to_numpy(zero_copy_only=False)
-
-
-def _items(array: pa.Array, name: str, first: int, per_row: int) -> tuple[int, pa.Array]:
-    """How long the lists are, all of which have one length, and their items one after the other."""
-    if pa.types.is_fixed_size_list(array.type):
-        return array.type.list_size, array.flatten()
-    lengths = array.value_lengths().to_numpy()
-    size = int(lengths[0]) if len(lengths) else 0
-    odd = np.flatnonzero(lengths != size)
-    if len(odd):
-        item = int(odd[0])
-        raise SchemaMismatchError(
-            f"column {name!r}, row {first + item // per_row}: a list of {lengths[item]}, and those before have {size}; "
-            "the tensors of a column are of one shape"
-        )
-    return size, array.flatten()
-
-
-def _of_objects(values: np.ndarray, name: str, first: int) -> np.ndarray:
-    """Arrays, lists or numbers that are objects each, stacked."""
-    if not len(values):
-        return np.empty(0)
-    arrays = [_array(value, name, first + row) for row, value in enumerate(values)]
-    expected = arrays[0].dtype, arrays[0].shape
-    for row, array in enumerate(arrays):
-        found = array.dtype, array.shape
-        if array.dtype.kind not in "OUST" and found == expected:
-            continue
-        place = f"column {name!r}, row {first + row}"
-        value = values[row]
-        if value is None or value is pd.NA or value is pd.NaT:
-            raise _null(name, first + row)
-        if array.dtype.kind in "OUST":
-            raise InvalidTypeError(f"{place}: {value!r:.60} is no tensor: numbers of one shape are expected")
-        raise SchemaMismatchError(f"{place}: {_text(found)}, and those before are {_text(expected)}")
-    return np.stack(arrays)
-
-
-def _array(value: Any, name: str, row: int) -> np.ndarray:
     try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise SchemaMismatchError(f"column {name!r}, row {row}: {value!r:.60} is no tensor: {error}") from error
+        if dtype == object:
+            return stack_objects(series.to_numpy()) if len(series) else np.empty(0)
+        if mask is not None:
+            if mask.any():
+                raise Unfit("is null; a tensor is expected in each row", int(mask.argmax()))
+            return series.to_numpy(dtype.numpy_dtype)
+        arrow = _arrow_of(series)
+        if arrow is None:
+            raise _no_tensor(name, dtype)
+        return _joined(arrow)
+    except Unfit as error:
+        raise error.kind(f"column {name!r}, row {first + error.row} {error.why}") from None
+
+
+def _joined(arrow: pa.ChunkedArray) -> np.ndarray:
+    # What has no chunk with rows has one without.
+    chunks = [chunk for chunk in arrow.chunks if len(chunk)] or [pa.array([], arrow.type)]
+    arrays: list[np.ndarray] = []
+    row = 0
+    for chunk in chunks:
+        try:
+            arrays.append(dense(chunk))
+        except Unfit as error:
+            raise Unfit(error.why, row + error.row, error.kind) from None
+        if arrays[-1].shape[1:] != arrays[0].shape[1:]:
+            raise unequal(arrays[-1].shape[1:], arrays[0].shape[1:], row)
+        row += len(chunk)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def spec(frame: Any, columns: str | Sequence[str]) -> Spec | None:
@@ -214,7 +159,7 @@ def _spec(series: Any, name: str) -> Spec | None:
         shape.append(kind.list_size)
         kind = kind.value_type
     inner = kind
-    while _is_list(inner):
+    while is_list(inner):
         inner = inner.value_type
     found = numpy_dtype(inner)
     if found is None:
@@ -228,27 +173,8 @@ def refuse(dtype: Any, name: str) -> None:
         raise _no_tensor(name, dtype, _STRINGS if isinstance(dtype, pd.StringDtype) else "")
 
 
-def numpy_dtype(kind: pa.DataType) -> np.dtype | None:
-    """The dtype of numbers of Arrow; None if NumPy has them not as they are."""
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return np.dtype(kind.to_pandas_dtype())
-    if pa.types.is_timestamp(kind) and kind.tz is None:
-        return np.dtype(f"M8[{kind.unit}]")
-    return np.dtype(f"m8[{kind.unit}]") if pa.types.is_duration(kind) else None
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
 def _text(spec: Spec) -> str:
     return f"{spec[0].name} of shape {list(spec[1])}"
-
-
-def _null(name: str, row: int) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        f"column {name!r}, row {row} is null, which a table has no place for; fill it, or leave the row out"
-    )
 
 
 def _no_tensor(name: str, dtype: Any, advice: str = "") -> InvalidTypeError:

@@ -43,18 +43,18 @@ PLACE = "partition 1: column 'v', row 2"
 @pytest.mark.parametrize(
     ("values", "error", "said"),
     [
-        (arrow([[1], [1], [1], [1, 2]]), ValueError, f"{PLACE}: a list of 2, and those before have 1"),
-        (arrow([[[1]], [[1]], [[1]], [[1, 2]]]), ValueError, f"{PLACE}: a list of 2"),
+        (arrow([[1], [1], [1], [1, 2]]), ValueError, rf"{PLACE} is of shape \(2,\), and the rows before are of shape \(1,\)"),
+        (arrow([[[1]], [[1]], [[1]], [[1, 2]]]), ValueError, rf"{PLACE} is of shape \(2,\)"),
         (arrow([[1]] * 3 + [None]), ValueError, f"{PLACE} is null"),
         (arrow([[1]] * 3 + [[None]]), ValueError, f"{PLACE} is null"),
         (arrow([[[1, 2]]] * 3 + [[[1, None]]]), ValueError, f"{PLACE} is null"),
         (arrow([1, 1, 1, None]), ValueError, f"{PLACE} is null"),
         (pd.array([1, 1, 1, None], "Int32"), ValueError, f"{PLACE} is null"),
-        (objects([[1]] * 3 + [[1, 2]]), ValueError, rf"{PLACE}: int64 of shape \[2\], and those before are .* \[1\]"),
-        (objects([[1]] * 3 + [[1.0]]), ValueError, rf"{PLACE}: float64 of shape \[1\], and those before are int64"),
+        (objects([[1]] * 3 + [[1, 2]]), ValueError, rf"{PLACE} is of shape \(2,\), and the rows before are of shape \(1,\)"),
+        (objects([[1]] * 3 + [[1.0]]), ValueError, f"{PLACE} is float64, and the rows before are int64"),
         (objects([[1]] * 3 + [None]), ValueError, f"{PLACE} is null"),
-        (objects([[1]] * 3 + ["text"]), TypeError, f"{PLACE}: 'text' is no tensor"),
-        (objects([[1]] * 3 + [[[1], [2, 3]]]), ValueError, rf"{PLACE}: \[\[1\], \[2, 3\]\] is no tensor"),
+        (objects([[1]] * 3 + ["text"]), TypeError, f"{PLACE} is a str, which is no tensor"),
+        (objects([[1]] * 3 + [[[1], [2, 3]]]), ValueError, f"{PLACE} is no tensor"),
     ],
 )
 def test_a_row_that_is_no_tensor_as_the_others_are_is_named(result_dir, values, error, said):

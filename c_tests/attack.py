@@ -25,7 +25,7 @@ NUMBERS = {
 # Parameters that say how much memory there is behind another: a claim, which is true or impossible.
 CLAIMS = {"capacity", "count", "length", "out_bytes", "target_count", "tensor_count", "token_count"}
 # What `const char *` is, by its name.
-TEXTS = {"id": "BYTES", "key": "TEXT", "name": "TEXT", "path": "TEXT"}
+TEXTS = {"id": "BYTES", "job": "TEXT", "key": "TEXT", "name": "TEXT", "path": "TEXT"}
 OUTPUTS = {  # of one value, by type
     "const char **": "const char *", "int *": "int", "rds_loader **": "rds_loader *", "rds_position *": "rds_position",
     "rds_reader **": "rds_reader *", "rds_string *": "rds_string",
@@ -34,7 +34,7 @@ OUTPUTS = {  # of one value, by type
     "uint64_t *": "uint64_t",
 }
 ARROW = {"struct ArrowArray": "ARRAY", "struct ArrowArrayStream": "STREAM", "struct ArrowSchema": "SCHEMA"}
-CALLBACKS = {"rds_log_callback", "rds_progress_callback", "rds_waiting_callback"}
+CALLBACKS = {"rds_log_callback", "rds_part_callback", "rds_progress_callback", "rds_waiting_callback"}
 HANDLES = {"rds_loader": "LOADER", "rds_reader": "READER", "rds_writer": "WRITER"}
 # Elements of an array that have no struct_size.
 PLAIN = {"rds_metadata", "rds_position", "rds_token", "uint64_t"}
@@ -49,8 +49,8 @@ UNKNOWN_BITS = {"flags", "reserved"}
 NUMBER_TYPES = {"int32_t", "int64_t", "size_t", "uint32_t", "uint64_t"}
 # They make files, so they are called less often.
 SLOW = {
-    "rds_commit", "rds_commit_staged", "rds_flush", "rds_recover", "rds_vacuum", "rds_writer_abort", "rds_writer_close",
-    "rds_writer_open", "rds_writer_stage",
+    "rds_commit", "rds_commit_staged", "rds_flush", "rds_pack_parts", "rds_recover", "rds_vacuum", "rds_writer_abort",
+    "rds_writer_close", "rds_writer_open", "rds_writer_stage",
 }
 
 

@@ -8,6 +8,7 @@
 /* Texts --------------------------------------------------------------------------------------------------------- */
 
 static const char *text_of_id(void) { return "id-7"; }
+static const char *text_of_job(void) { return "job"; }
 static const char *text_of_key(void) { return "model"; }
 static const char *text_of_name(void) { return "label"; }
 
@@ -17,6 +18,7 @@ static const char *text_of_path(void) {
     static char fresh[1300];
     if (is_function("rds_reader_open")) return table_path.text;
     if (is_function("rds_commit_staged")) return published_path.text;
+    if (is_function("rds_pack_parts") || is_function("rds_list_parts")) return part_path.text;
     if (!is_function("rds_writer_open")) return other_path.text;
     snprintf(fresh, sizeof fresh, "%s/new-%d", check_root, ++paths_made);
     return fresh;
@@ -45,8 +47,32 @@ static void make_table(const char *path) {
     CHECK_OK(rds_writer_close(opened));
 }
 
+/* One part that waits, and one that a version has. */
+static void make_parts(void) {
+    rds_commit_staged_options commit = RDS_COMMIT_STAGED_OPTIONS_INIT;
+    for (uint64_t part = 0; part < 2; part++) {
+        rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+        rds_writer *opened = NULL;
+        rds_token staged = {NULL, 0};
+        options.mode = RDS_MODE_STAGED, options.job = part ? "job" : "done", options.part = part;
+        CHECK_OK(rds_writer_open(part_path.text, &options, &opened));
+        CHECK_OK(columns_write(opened, attacked, COLUMNS, 0, ROWS));
+        CHECK_OK(rds_writer_stage(opened, &staged));
+        commit.job = options.job;
+        if (part) {
+            part_token = staged;
+            part_token.data = (const uint8_t *)memcpy(malloc(staged.length), staged.data, staged.length);
+        } else {
+            CHECK_OK(rds_commit_staged(part_path.text, &staged, 1, &commit, NULL));
+        }
+        CHECK_OK(rds_writer_close(opened));
+    }
+}
+
 static void open_fixtures(void) {
     table_path = check_path(), other_path = check_path(), published_path = check_path();
+    part_path = check_path();
+    make_parts();
     make_table(table_path.text);
     make_table(other_path.text);
     reader = table_reader(table_path.text);
@@ -113,6 +139,8 @@ static void close_fixtures(void) {
     CHECK_OK(rds_loader_close(loader));
     CHECK_OK(rds_reader_close(reader));
     CHECK_OK(rds_reader_close(decoding));
+    CHECK(listed > 0);
+    free((void *)(uintptr_t)part_token.data);
 }
 
 #endif

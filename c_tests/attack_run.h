@@ -79,7 +79,7 @@ static void give(size_t i) {
         now.value[i] = (uintptr_t)&producer->stream;
         break;
     case CALLBACK:
-        now.value[i] = (uintptr_t)logs;
+        now.value[i] = callback_of(0);
         break;
     case USER_DATA:
         now.value[i] = 0;
@@ -205,13 +205,17 @@ static int blames(rds_status status) {
     return status == RDS_ERR_INVALID_ARGUMENT || status == RDS_ERR_INVALID_HANDLE || status == RDS_ERR_NOT_SUPPORTED;
 }
 
-/* The argument that was spoilt; a number and what it counts are to blame for each other. */
+/* The argument that was spoilt; a number and what it counts are to blame for each other, and so are tokens and the job
+ * that they are of. */
 static int is_to_blame(int argument) {
     if (argument < 0 || argument >= (int)now.function->parameter_count) return 0;
+    int is_of_job = strcmp(now.function->parameters[argument].name, "tokens") == 0;
     for (int i = 0; i < (int)now.function->parameter_count; i++) {
         enum kind kind = now.function->parameters[i].kind;
         int has_others = kind == NUMBER || kind == CLAIM || kind == SCHEMA || kind == ARRAY;
-        if (now.wrong[i] && (i == argument || has_others)) return 1;
+        int says_job = strcmp(now.function->parameters[i].name, "job") == 0 ||
+                       now.function->parameters[i].form == &form_rds_commit_staged_options;
+        if (now.wrong[i] && (i == argument || has_others || (is_of_job && says_job))) return 1;
     }
     return 0;
 }

@@ -89,7 +89,7 @@ static int spoil_memory(void *pointer, const struct form *form) {
         if (turn()) return (*at)[i] ^= (unsigned char)(1u << i % 8), note("[%zu] flipped", i), 1;
     }
     for (size_t i = 0; i < 24; i++) {
-        if (turn()) return (*at)[below(token.length)] ^= 0xff, note(" damaged"), 1;
+        if (turn()) return (*at)[below(token_length)] ^= 0xff, note(" damaged"), 1;
     }
     return 0;
 }
@@ -258,6 +258,12 @@ static int spoil_pointer(size_t i, size_t alignment) {
     return 0;
 }
 
+/* A right one, or one that calls in. */
+static uint64_t callback_of(int calls) {
+    if (is_function("rds_list_parts")) return (uintptr_t)(calls ? lists_and_calls : lists);
+    return (uintptr_t)(calls ? logs_and_calls : logs);
+}
+
 /* Several structs of a later version, which are right, and one with a field that nobody knows. */
 static int spoil_step(size_t i) {
     const struct parameter *parameter = &now.function->parameters[i];
@@ -310,7 +316,7 @@ static int spoil_what_it_is(size_t i) {
         return spoil_pointer(i, 8) || spoil_step(i) ||
                spoil_struct(now.memory[i], parameter->form, parameter->elements, now.step[i]);
     case PLAIN:
-        if (parameter->form->field_count == 0) return spoil_numbers(&now.value[i], 8, 1, 0);
+        if (parameter->form->field_count == 0) return spoil_numbers(&now.value[i], 8, 1, parameter->null_is_fine);
         return spoil_pointer(i, 8) || spoil_struct(now.memory[i], parameter->form, parameter->elements, now.step[i]);
     case SCHEMA:
         return spoil_pointer(i, 8) || spoil_tree(tree, 1);
@@ -319,8 +325,11 @@ static int spoil_what_it_is(size_t i) {
     case STREAM:
         return spoil_pointer(i, 8) || spoil_producer(producer);
     case CALLBACK:
-        if (turn()) return note("=NULL"), now.value[i] = 0, 1;
-        if (turn()) return note("=one that calls"), now.value[i] = (uintptr_t)logs_and_calls, 1;
+        if (turn()) {
+            note("=NULL"), now.value[i] = 0;
+            return parameter->null_is_fine ? may_be() : must_be(RDS_ERR_INVALID_ARGUMENT);
+        }
+        if (turn()) return note("=one that calls"), now.value[i] = callback_of(1), 1;
         return 0;
     case USER_DATA:
         if (turn()) return note("=1"), now.value[i] = 1, 1;

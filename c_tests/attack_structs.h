@@ -12,13 +12,15 @@ static const column_kind attacked[COLUMNS] = {{"data", RDS_DTYPE_FLOAT32, 1, {4,
                                               {"mask", RDS_DTYPE_BOOL, 1, {3, 0, 0}}};
 
 /* Places. Nothing is open at `other`. */
-static check_path_text table_path, written_path, other_path, published_path;
+static check_path_text table_path, written_path, other_path, published_path, part_path;
 static int paths_made;
 /* Of the same table; one of them decodes. */
 static rds_reader *reader, *decoding, *closed_reader;
 static rds_writer *writer, *staging, *closed_writer;
-static rds_token token;
+static rds_token token, part_token;
 static int token_is_used = 1;
+/* How long the token of the call is. */
+static size_t token_length;
 /* Of some columns, gathering ahead. */
 static rds_loader *loader, *closed_loader;
 
@@ -62,6 +64,17 @@ static void logs(void *user, uint32_t level, const char *target, const char *mes
     __atomic_add_fetch(&logged, level + strlen(target) + strlen(message), __ATOMIC_SEQ_CST);
 }
 
+static uint64_t listed;
+static int lists(void *user, const char *job, uint64_t first, uint64_t last, const rds_token *told) {
+    (void)user;
+    listed += strlen(job) + last - first + (told ? told->length : 0);
+    return 0;
+}
+static int lists_and_calls(void *user, const char *job, uint64_t first, uint64_t last, const rds_token *told) {
+    call_back_in();
+    return lists(user, job, first, last, told), -1;
+}
+
 /* Inside of it calls are refused. */
 static void logs_and_calls(void *user, uint32_t level, const char *target, const char *message) {
     logs(user, level, target, message);
@@ -70,7 +83,11 @@ static void logs_and_calls(void *user, uint32_t level, const char *target, const
 
 /* Structs ------------------------------------------------------------------------------------------------------- */
 
-static void make_uint64_t(void *at, size_t index) { *(uint64_t *)at = (uint64_t[]){5, 0, 11}[index % 3]; }
+/* Rows, or the number of a part. */
+static void make_uint64_t(void *at, size_t index) {
+    int is_part = strcmp(now.function->name, "rds_list_parts") == 0;
+    *(uint64_t *)at = is_part ? 1 : (uint64_t[]){5, 0, 11}[index % 3];
+}
 
 static void make_rds_metadata(void *at, size_t index) {
     static const rds_metadata said[] = {{"model", "cnn-7"}, {"run", ""}};
@@ -200,16 +217,19 @@ static void make_rds_stream_options(void *at, size_t index) {
     memcpy(at, &options, sizeof options);
 }
 
-/* Staged anew when the one before was published or lost. */
+/* Staged anew when the one before was published or lost; that of the part is only packed. */
 static void make_rds_token(void *at, size_t index) {
+    int is_part = strcmp(now.function->name, "rds_pack_parts") == 0;
     (void)index;
-    if (token_is_used) {
+    if (token_is_used && !is_part) {
         CHECK_OK(columns_write(staging, attacked, COLUMNS, 0, BATCH));
         CHECK_OK(rds_writer_stage(staging, &token));
         token_is_used = 0;
     }
     /* A copy, so that it can be spoilt. */
-    rds_token copy = {(const uint8_t *)memcpy(room(token.length), token.data, token.length), token.length};
+    rds_token copy = is_part ? part_token : token;
+    copy.data = (const uint8_t *)memcpy(room(copy.length), copy.data, copy.length);
+    token_length = copy.length;
     memcpy(at, &copy, sizeof copy);
 }
 
@@ -225,6 +245,7 @@ MAKE_OPTIONS(rds_runtime_options, RDS_RUNTIME_OPTIONS_INIT, options.worker_threa
 MAKE_OPTIONS(rds_write_stream_options, RDS_WRITE_STREAM_OPTIONS_INIT, options.progress = progress_goes_on)
 MAKE_OPTIONS(rds_commit_options, RDS_COMMIT_OPTIONS_INIT, options.progress = progress_goes_on)
 MAKE_OPTIONS(rds_commit_staged_options, RDS_COMMIT_STAGED_OPTIONS_INIT, options.mode = RDS_MODE_OVERWRITE)
+MAKE_OPTIONS(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, options.share = below(2), options.shares = 2)
 MAKE_OPTIONS(rds_recover_options, RDS_RECOVER_OPTIONS_INIT, options.flags = RDS_RECOVER_DRY_RUN)
 MAKE_OPTIONS(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, options.flags = RDS_VACUUM_DRY_RUN)
 

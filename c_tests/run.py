@@ -36,6 +36,8 @@ MANY_PROCESSES = {
     "test_columns_kill",
     "test_commit_readers",
     "test_full_disk",
+    "test_jobs_killed",
+    "test_jobs_left",
     "test_journal",
     "test_kill",
     "test_places",
@@ -49,7 +51,10 @@ MANY_PROCESSES = {
 # At the end of a thread nobody frees what its last destructors made.
 ENDING = {"test_ends"}
 # What they do takes long, and much longer under valgrind.
-LONG = {"test_forged_files", "test_reader_asks", "test_reader_waiting", "test_staging_processes"}
+LONG = {
+    "test_damaged_parts", "test_forged_files", "test_jobs", "test_pack", "test_reader_asks", "test_reader_waiting",
+    "test_staging_processes",
+}
 # What others do under valgrind, and these only in other combinations.
 ALIKE = {
     "test_columns_arrow", "test_columns_files", "test_columns_write", "test_ids_kept", "test_last_error",
@@ -62,7 +67,7 @@ COUNTING = {"test_hpp_memory"}
 SKIPPED = {
     "asan": FORKING | ENDING | HEADER,
     "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | HEADER | COUNTING
-    | {"test_hpp", "test_hpp_errors", "test_hpp_loader", "test_hpp_rows", "test_runtime"},
+    | {"test_hpp", "test_hpp_errors", "test_hpp_loader", "test_hpp_parts", "test_hpp_rows", "test_runtime"},
     # A child of a process with threads is not watched; and ends of the process are what it is about to end at.
     "tsan": FORKING | ENDING,
 }

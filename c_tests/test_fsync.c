@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <sys/syscall.h>
 
-#include "files.h"
+#include "parts.h"
 
 long syscall(long number, ...);
 
@@ -22,6 +22,8 @@ static int event_count;
 /* Syncs of paths with this in them fail so. */
 static const char *failing;
 static int failure;
+/* And those of this one path. */
+static const char *failing_path;
 /* Syncs of directories are refused, as where there is no such thing. */
 static int directories_fail;
 
@@ -40,7 +42,8 @@ static int note_sync(int fd, long number, char what) {
         errno = EINVAL;
         return -1;
     }
-    if (readlink(link, path, sizeof path - 1) > 0 && failing && strstr(path, failing)) {
+    if (readlink(link, path, sizeof path - 1) < 0) path[0] = 0;
+    if ((failing && strstr(path, failing)) || (failing_path && strcmp(path, failing_path) == 0)) {
         errno = failure;
         return -1;
     }
@@ -184,6 +187,67 @@ TEST(staged_rows_are_on_disk_with_their_token) {
     CHECK_OK(rds_writer_close(writer));
 }
 
+static rds_writer *durable_part(const char *path) {
+    rds_writer *writer = NULL;
+    rds_writer_options options = RDS_WRITER_OPTIONS_INIT;
+    options.mode = RDS_MODE_STAGED, options.job = "job", options.durability = RDS_DURABILITY_BATCH;
+    CHECK_OK(rds_writer_open(path, &options, &writer));
+    CHECK_OK(small_write(writer, 0, 3));
+    return writer;
+}
+
+TEST(a_durable_part_is_on_disk_with_all_its_directories) {
+    check_path_text path = check_path();
+    event_count = 0;
+    rds_writer *writer = durable_part(path.text);
+    rds_token token = stage(writer);
+    int data = event_after(0, 'd', "/_rds/jobs/job/0-", ".writing");
+    CHECK(data >= 0);
+    /* It has its name by then. */
+    CHECK(event_after(data, 's', "/_rds/jobs/job", "/job") > data);
+    CHECK(event_after(0, 's', path.text, "/jobs") >= 0);
+    CHECK(event_after(0, 's', path.text, "/_rds") >= 0);
+    CHECK(event_after(0, 's', path.text, "/results.lance") >= 0);
+    CHECK(event_after(0, 's', path.text, "/lance_db") >= 0);
+    CHECK(event_after(0, 's', path.text, path.text) >= 0);
+    CHECK_OK(rds_writer_close(writer));
+    token_free(token);
+}
+
+TEST(parts_are_on_disk_as_data_files_before_their_manifest_and_not_earlier) {
+    for (int is_packed = 0; is_packed < 2; is_packed++) {
+        check_path_text path = check_path();
+        rds_token token = small_part(path.text, "job", 0, 0, 10, 10);
+        event_count = 0;
+        rds_token other = small_part(path.text, "job", 1, 10, 10, 10);
+        CHECK_NUMBER(event_count, 0);
+        const rds_token tokens[2] = {token, other};
+        if (is_packed) CHECK_NUMBER(pack_share(path.text, "job", tokens, 2, 0, 1), 20);
+        CHECK_OK(commit_job(path.text, "job", tokens, 2, RDS_MODE_CREATE, NULL));
+        check_version(0);
+        token_free(token), token_free(other);
+    }
+}
+
+/* The token was not given, and so the part is not staged: it is asked for again. */
+TEST(a_part_whose_sync_failed_loses_no_row) {
+    check_path_text path = check_path(), directory = job_directory(path.text, "job");
+    rds_token token = {NULL, 9};
+    rds_commit_info info = RDS_COMMIT_INFO_INIT;
+    rds_writer *writer = durable_part(path.text);
+    failing_path = directory.text, failure = EIO;
+    CHECK_STATUS(rds_writer_stage(writer, &token), RDS_ERR_IO);
+    CHECK_MESSAGE_HAS("fsync of ");
+    failing_path = NULL;
+    rds_status again = rds_writer_stage(writer, &token);
+    CHECK(again == RDS_OK || again == RDS_ERR_IO);
+    if (again == RDS_OK) {
+        CHECK_OK(commit_job(path.text, "job", &token, 1, RDS_MODE_CREATE, &info));
+        CHECK_NUMBER(info.rows, 3);
+    }
+    CHECK_OK(rds_writer_close(writer));
+}
+
 TEST(a_failed_sync_ends_the_writer_and_what_was_durable_stays) {
     const char *const places[] = {"/journal.", "/data", "/_versions"};
     for (int i = 0; i < 3; i++) {
@@ -234,5 +298,8 @@ CHECK_MAIN(RUN(a_durable_batch_is_on_disk_with_its_directories_and_makes_no_vers
            RUN(data_is_on_disk_before_its_manifest_and_both_with_their_directories),
            RUN(a_merged_file_is_on_disk_before_the_manifest_that_names_it),
            RUN(staged_rows_are_on_disk_with_their_token),
+           RUN(a_durable_part_is_on_disk_with_all_its_directories),
+           RUN(parts_are_on_disk_as_data_files_before_their_manifest_and_not_earlier),
+           RUN(a_part_whose_sync_failed_loses_no_row),
            RUN(a_failed_sync_ends_the_writer_and_what_was_durable_stays),
            RUN(directories_that_cannot_be_synced_are_passed_over))

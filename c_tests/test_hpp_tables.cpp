@@ -169,7 +169,7 @@ TEST(tokens_of_many_writers_are_published_in_one_version) {
         tokens.push_back(writer.stage());
         writer.close();
     }
-    CHECK_NUMBER(rds::recover(path.text, RDS_RECOVER_DRY_RUN).staged_runs, 3);
+    CHECK_NUMBER(rds::recover(path.text, RDS_RECOVER_DRY_RUN).staged_runs, 1);
     const rds_commit_info info = rds::commit_staged(path.text, tokens);
     CHECK(info.rows == 6 && info.version > 0);
     const rds::Reader reader = rds::Reader::open(path.text);

@@ -113,6 +113,31 @@ TEST(null_to_functions_that_stage_and_clean) {
     CHECK_OK(rds_writer_close(writer));
 }
 
+static int tell_nothing(void *user, const char *job, uint64_t first, uint64_t last, const rds_token *token) {
+    return (void)user, (void)job, (void)first, (void)last, (void)token, 0;
+}
+
+TEST(null_to_functions_of_parts) {
+    check_path_text path = check_path();
+    const rds_token missing = {NULL, 4};
+    rds_pack_parts_options options = RDS_PACK_PARTS_OPTIONS_INIT;
+    uint64_t rows = 9;
+    table_make(path.text, 1);
+    SWEEP(rds_pack_parts, path, RDS_ERR_INVALID_ARGUMENT, (NULL, "job", &missing, 0, &options, &rows));
+    CHECK_NUMBER(rows, 0);
+    SWEEP(rds_pack_parts, job, RDS_ERR_INVALID_ARGUMENT, (path.text, NULL, &missing, 0, &options, &rows));
+    SWEEP(rds_pack_parts, tokens, RDS_ERR_INVALID_ARGUMENT, (path.text, "job", NULL, 1, &options, &rows));
+    CHECK_STATUS(rds_pack_parts(path.text, "job", &missing, 1, &options, &rows), RDS_ERR_INVALID_ARGUMENT);
+    CHECK_MESSAGE_HAS("tokens[0].data");
+    SWEEP(rds_pack_parts, options, RDS_OK, (path.text, "job", NULL, 0, NULL, &rows));
+    SWEEP(rds_pack_parts, out_rows, RDS_OK, (path.text, "job", NULL, 0, &options, NULL));
+    SWEEP(rds_list_parts, path, RDS_ERR_INVALID_ARGUMENT, (NULL, "job", &rows, tell_nothing, &rows));
+    SWEEP(rds_list_parts, job, RDS_OK, (path.text, NULL, &rows, tell_nothing, &rows));
+    SWEEP(rds_list_parts, part, RDS_OK, (path.text, "job", NULL, tell_nothing, &rows));
+    SWEEP(rds_list_parts, each, RDS_ERR_INVALID_ARGUMENT, (path.text, "job", &rows, NULL, &rows));
+    SWEEP(rds_list_parts, user_data, RDS_OK, (path.text, "job", &rows, tell_nothing, NULL));
+}
+
 TEST(null_to_functions_that_open) {
     check_path_text path = check_path();
     rds_reader *reader = NULL;
@@ -384,7 +409,8 @@ TEST(the_sweep_misses_no_pointer_of_the_header) {
 CHECK_MAIN(RUN(functions_without_pointers_return_something), RUN(null_to_the_function_that_tells_the_last_error),
            RUN(null_is_a_default_where_the_library_is_configured), RUN(null_to_functions_that_write),
            RUN(null_to_the_function_that_writes_streams), RUN(null_to_functions_that_stage_and_clean),
-           RUN(null_to_functions_that_open), RUN(null_to_functions_that_tell_of_the_table),
+           RUN(null_to_functions_of_parts), RUN(null_to_functions_that_open),
+           RUN(null_to_functions_that_tell_of_the_table),
            RUN(null_to_functions_that_read_rows), RUN(null_to_functions_that_read_ids),
            RUN(null_to_functions_that_load_batches), RUN(outputs_are_emptied_by_a_failed_call),
            RUN(the_sweep_misses_no_pointer_of_the_header))

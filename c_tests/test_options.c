@@ -62,6 +62,13 @@ static rds_status use_commit_staged_options(const struct fixture *fixture, void 
     return rds_commit_staged(path.text, NULL, 0, (rds_commit_staged_options *)options, NULL);
 }
 
+/* Of no tokens too: there is nothing to pack. */
+static rds_status use_pack_parts_options(const struct fixture *fixture, void *options) {
+    (void)fixture;
+    check_path_text path = check_path();
+    return rds_pack_parts(path.text, "job", NULL, 0, (rds_pack_parts_options *)options, NULL);
+}
+
 static rds_status vacuum(void *options, void *info) {
     char path[1100];
     snprintf(path, sizeof path, "%s/options", check_root);
@@ -199,6 +206,7 @@ static const struct sized {
     SIZED(rds_write_stats, RDS_WRITE_STATS_INIT, 72, 1, use_write_stats),
     SIZED(rds_commit_staged_options, RDS_COMMIT_STAGED_OPTIONS_INIT, 16, 0,
           use_commit_staged_options),
+    SIZED(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, 32, 0, use_pack_parts_options),
     SIZED(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, 24, 0, use_vacuum_options),
     SIZED(rds_vacuum_info, RDS_VACUUM_INFO_INIT, 32, 1, use_vacuum_info),
     SIZED(rds_recover_options, RDS_RECOVER_OPTIONS_INIT, 24, 0, use_recover_options),

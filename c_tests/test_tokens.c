@@ -1,6 +1,7 @@
 /* Tokens that are not what they should be, or not for this table, or not now: refused by name, with
  * nothing published and nothing lost. */
-#include "staging.h"
+#include "forge_token.h"
+#include "parts.h"
 
 enum { ROWS = 10 };
 
@@ -77,31 +78,6 @@ TEST(nothing_and_garbage_are_no_tokens) {
     CHECK(is_a_refusal(publish(path.text, &text, 1, RDS_MODE_CREATE, NULL)));
 }
 
-static uint32_t checksum(const uint8_t *bytes, size_t length) {
-    uint32_t sum = 0xffffffffu;
-    for (size_t i = 0; i < length; i++) {
-        sum ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++) sum = (sum >> 1) ^ (0xedb88320u & (0u - (sum & 1)));
-    }
-    return ~sum;
-}
-
-/* Puts `to` in the place of `from`, which is as long, wherever it is, and makes the checksum fit. */
-static rds_token forged(rds_token token, const char *from, const char *to) {
-    uint8_t *bytes = (uint8_t *)malloc(token.length);
-    size_t size = strlen(from), found = 0;
-    memcpy(bytes, token.data, token.length);
-    for (size_t at = 0; at + size <= token.length; at++) {
-        if (memcmp(bytes + at, from, size) != 0) continue;
-        memcpy(bytes + at, to, size);
-        found++;
-    }
-    CHECK(found > 0 && strlen(to) == size);
-    uint32_t sum = checksum(bytes, token.length - 4);
-    for (int i = 0; i < 4; i++) bytes[token.length - 4 + (size_t)i] = (uint8_t)(sum >> 8 * i);
-    return (rds_token){bytes, token.length};
-}
-
 /* The name of a data file as a token has it, in quotes. */
 static check_path_text name_in(rds_token token) {
     check_path_text name = {""};
@@ -136,17 +112,18 @@ TEST(a_token_names_files_of_its_run_only) {
 }
 
 TEST(a_token_of_another_format_is_not_supported) {
-    const char formats[] = {1, 3, 127};
+    const char formats[] = {1, 2, 4, 127};
     check_path_text path = check_path();
-    rds_token token = stage_rows(path.text, 0, ROWS);
-    for (size_t i = 0; i < sizeof formats; i++) {
-        char to[] = "RDSTOKEN?";
-        to[8] = formats[i];
-        rds_token other = forged(token, "RDSTOKEN\2", to);
+    rds_token tokens[2] = {stage_rows(path.text, 0, ROWS), small_part(path.text, "job", 0, 0, ROWS, ROWS)};
+    for (size_t i = 0; i < 2 * sizeof formats; i++) {
+        char from[] = "RDSTOKEN\3", to[] = "RDSTOKEN?";
+        if (i % 2) memcpy(from, "RDSTPART", 8), memcpy(to, "RDSTPART", 8);
+        to[8] = formats[i / 2];
+        rds_token other = forged(tokens[i % 2], from, to);
         check_refused(path.text, &other, 1, RDS_MODE_CREATE, RDS_ERR_NOT_SUPPORTED, "token 0");
         token_free(other);
     }
-    token_free(token);
+    tokens_free(tokens, 2);
 }
 
 TEST(a_token_of_another_table_is_not_found) {
@@ -216,7 +193,7 @@ TEST(rows_that_do_not_fit_the_table_are_not_appended_but_may_replace_it) {
     check_path_text path = check_path();
     table_make(path.text, 4);
     rds_token token = stage_other(path.text, RDS_DTYPE_FLOAT64, 3);
-    check_refused(path.text, &token, 1, RDS_MODE_APPEND, RDS_ERR_SCHEMA_MISMATCH, "double");
+    check_refused(path.text, &token, 1, RDS_MODE_APPEND, RDS_ERR_SCHEMA_MISMATCH, "float64");
     table_check_all(path.text, 4);
     CHECK_OK(publish(path.text, &token, 1, RDS_MODE_OVERWRITE, NULL));
     rds_reader *reader = table_reader(path.text);

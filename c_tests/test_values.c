@@ -23,6 +23,7 @@ TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
     check_path_text path = check_path();
     const uint32_t modes[] = {RDS_MODE_STAGED, 4, UINT32_MAX};
     rds_commit_staged_options staged = RDS_COMMIT_STAGED_OPTIONS_INIT;
+    rds_pack_parts_options pack = RDS_PACK_PARTS_OPTIONS_INIT;
     rds_vacuum_options vacuum = RDS_VACUUM_OPTIONS_INIT;
     rds_commit_options commit = RDS_COMMIT_OPTIONS_INIT;
     table_make(path.text, 1);
@@ -36,6 +37,14 @@ TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
     staged.flags = 1;
     CHECK_STATUS(rds_commit_staged(path.text, NULL, 0, &staged, NULL), RDS_ERR_NOT_SUPPORTED);
     CHECK_MESSAGE_HAS("options.flags is 0x1");
+    for (size_t i = 0; i < 3; i++) {
+        pack.mode = modes[i];
+        CHECK_STATUS(rds_pack_parts(path.text, "job", NULL, 0, &pack, NULL), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("options.mode is ");
+    }
+    pack.mode = RDS_MODE_APPEND, pack.flags = 1u << 31;
+    CHECK_STATUS(rds_pack_parts(path.text, "job", NULL, 0, &pack, NULL), RDS_ERR_NOT_SUPPORTED);
+    CHECK_MESSAGE_HAS("options.flags is 0x80000000");
     vacuum.flags = RDS_VACUUM_DRY_RUN | 4;
     CHECK_STATUS(rds_vacuum(path.text, &vacuum, NULL), RDS_ERR_NOT_SUPPORTED);
     CHECK_MESSAGE_HAS("options.flags is 0x5");
@@ -55,6 +64,24 @@ TEST(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused) {
     CHECK_OK(rds_writer_close(writer));
     /* Nothing was committed by any of it. */
     CHECK_NUMBER(table_rows(path.text), 1);
+}
+
+TEST(a_share_is_one_of_their_number) {
+    check_path_text path = check_path();
+    const uint64_t wrong[][2] = {{1, 0}, {1, 1}, {2, 2}, {UINT64_MAX, 0}, {UINT64_MAX, UINT64_MAX}, {7, 3}};
+    rds_pack_parts_options options = RDS_PACK_PARTS_OPTIONS_INIT;
+    rds_error error = RDS_ERROR_INIT;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        options.share = wrong[i][0], options.shares = wrong[i][1];
+        CHECK_STATUS(rds_pack_parts(path.text, "job", NULL, 0, &options, NULL), RDS_ERR_INVALID_ARGUMENT);
+        CHECK_MESSAGE_HAS("rds_pack_parts: options.share is ");
+        CHECK_OK(rds_last_error(&error));
+        CHECK_NUMBER(error.argument, 4);
+    }
+    options.share = UINT64_MAX - 1, options.shares = UINT64_MAX;
+    CHECK_OK(rds_pack_parts(path.text, "job", NULL, 0, &options, NULL));
+    /* Nothing was made. */
+    CHECK(access(path.text, F_OK) != 0);
 }
 
 /* What is wrong with ids and tensor of a call that would write one row otherwise. */
@@ -230,7 +257,7 @@ TEST(null_within_ids_and_tensors) {
 }
 
 CHECK_MAIN(RUN(null_within_ids_and_tensors), RUN(an_unknown_write_mode_or_durability_is_refused),
-           RUN(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused),
+           RUN(an_unknown_mode_or_flag_of_a_commit_or_a_vacuum_is_refused), RUN(a_share_is_one_of_their_number),
            RUN(unknown_values_in_ids_and_tensors_are_refused_by_name),
            RUN(impossible_shapes_are_refused), RUN(strides_that_overflow_are_refused),
            RUN(unknown_columns_and_flags_of_reads_are_refused),

@@ -2090,20 +2090,81 @@ inline bool Batches::find() {
 
 /* ---- Tables ------------------------------------------------------------------------------------ */
 
-/** rds_commit_staged(). The tokens are a range of contiguous ranges of bytes: Token, std::string. */
-template <class Tokens = std::initializer_list<Token>>
-rds_commit_info commit_staged(Text path, const Tokens &tokens, rds_write_mode mode = RDS_MODE_CREATE,
-                              error *failure = nullptr) {
+namespace detail {
+
+template <class Tokens>
+std::vector<rds_token> tokens_of(const Tokens &tokens) {
     std::vector<rds_token> c;
     for (const auto &token : tokens) {
         static_assert(sizeof(*std::data(token)) == 1, "a token is a range of bytes");
         c.push_back({reinterpret_cast<const std::uint8_t *>(std::data(token)), std::size(token)});
     }
+    return c;
+}
+
+inline rds_commit_info commit_staged(Text path, const char *job, const std::vector<rds_token> &tokens,
+                                     rds_write_mode mode, error *failure) {
     rds_commit_staged_options options = RDS_COMMIT_STAGED_OPTIONS_INIT;
     options.mode = mode;
+    options.job = job;
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
-    detail::ok(rds_commit_staged(path.c_str(), c.data(), c.size(), &options, &info), failure);
+    ok(rds_commit_staged(path.c_str(), tokens.data(), tokens.size(), &options, &info), failure);
     return info;
+}
+
+}  // namespace detail
+
+/** rds_commit_staged(). The tokens are a range of contiguous ranges of bytes: Token, std::string. */
+template <class Tokens = std::initializer_list<Token>>
+rds_commit_info commit_staged(Text path, const Tokens &tokens, rds_write_mode mode = RDS_MODE_CREATE,
+                              error *failure = nullptr) {
+    return detail::commit_staged(path, nullptr, detail::tokens_of(tokens), mode, failure);
+}
+
+/** rds_commit_staged() of a whole job, which the tokens are all parts of: what else there is of it is removed, and the
+ *  call may be made again. */
+template <class Tokens = std::initializer_list<Token>>
+rds_commit_info commit_parts(Text path, Text job, const Tokens &tokens, rds_write_mode mode = RDS_MODE_CREATE,
+                             error *failure = nullptr) {
+    return detail::commit_staged(path, job.c_str(), detail::tokens_of(tokens), mode, failure);
+}
+
+/** rds_pack_parts(): how many rows the files of a share have. The commit that comes must be given the same tokens and
+ *  mode. */
+template <class Tokens = std::initializer_list<Token>>
+std::uint64_t pack_parts(Text path, Text job, const Tokens &tokens, std::uint64_t share = 0, std::uint64_t shares = 1,
+                         rds_write_mode mode = RDS_MODE_CREATE, error *failure = nullptr) {
+    const std::vector<rds_token> c = detail::tokens_of(tokens);
+    rds_pack_parts_options options = RDS_PACK_PARTS_OPTIONS_INIT;
+    options.mode = mode;
+    options.share = share;
+    options.shares = shares;
+    std::uint64_t rows = 0;
+    detail::ok(rds_pack_parts(path.c_str(), job.c_str(), c.data(), c.size(), &options, &rows), failure);
+    return rows;
+}
+
+/** Told parts of a job that follow each other, the first and the last: rds_part_callback. The token is empty if the
+ *  newest version has them; else there is one part, which waits. Job and token are valid during the call. */
+using PartCallback = Callback<std::string_view, std::uint64_t, std::uint64_t, span<const std::uint8_t>>;
+
+namespace detail {
+
+inline int tell_part(void *each, const char *job, std::uint64_t first, std::uint64_t last,
+                     const rds_token *token) noexcept {
+    using bytes = span<const std::uint8_t>;
+    return invoke<std::string_view, std::uint64_t, std::uint64_t, bytes>(
+        each, job, first, last, token ? bytes(token->data, token->length) : bytes());
+}
+
+}  // namespace detail
+
+/** rds_list_parts(): those of all jobs or of one, all parts or one. */
+inline void list_parts(Text path, const PartCallback &each, const char *job = nullptr,
+                       std::optional<std::uint64_t> part = {}, error *failure = nullptr) {
+    const rds_part_callback tell = each ? detail::tell_part : nullptr;
+    const std::uint64_t *const number = part ? &*part : nullptr;
+    detail::ok(rds_list_parts(path.c_str(), job, number, tell, detail::user_data(&each)), failure, true);
 }
 
 /** rds_recover(): every run, or the one that is named; flags are or-ed RDS_RECOVER_*. */

@@ -159,27 +159,88 @@ static rds_token any_token() {
     return {memory, bytes.size()};
 }
 
+static rds_token *any_tokens(size_t *count) {
+    *count = below(4);
+    rds_token *given = room<rds_token>(*count);
+    for (size_t i = 0; i < *count; i++) given[i] = any_token();
+    if (*count > 1 && once_in(6)) given[1] = given[0], note(" twice");
+    if (!once_in(10)) return given;
+    *count = once_in(2) ? 3 : (size_t)huge();
+    WRONG(" tokens=NULL count=%zx", *count);
+    return nullptr;
+}
+
+/* The name of a job: mostly that of tokens, never NULL. */
+static const char *any_job() {
+    static const std::string longest(3000, '/');
+    const char *job = once_in(2) ? "job" : one_of({"", ".", "..", "a/b", "\n", "%", "JOB", longest.c_str()});
+    if (once_in(12)) job = "\xed\xa0\x80", WRONG(" job=not UTF-8");
+    else note(" job=%.20s", job);
+    return job;
+}
+
+/* What options of publishing and of packing have in common. */
+template <typename T> static void any_mode(T *options) {
+    options->mode = (uint32_t)below(3);
+    if (once_in(8)) options->mode = one_of({3u, 4u, UINT32_MAX}), WRONG(" mode=%u", options->mode);
+    if (once_in(8)) options->flags = 1u << below(32), WRONG(" flags=%x", options->flags);
+}
+
 static void call_rds_commit_staged() {
     int kind;
     In<rds_commit_staged_options> options(RDS_COMMIT_STAGED_OPTIONS_INIT);
     Out<rds_commit_info> info(RDS_COMMIT_INFO_INIT, true);
     const char *path = any_path(&kind);
-    size_t count = below(4);
-    rds_token *given = room<rds_token>(count);
-    for (size_t i = 0; i < count; i++) given[i] = any_token();
-    if (count > 1 && once_in(6)) given[1] = given[0], note(" twice");
-    if (once_in(10)) {
-        given = nullptr;
-        count = once_in(2) ? 3 : (size_t)huge();
-        WRONG(" tokens=NULL count=%zx", count);
-    }
-    options.value().mode = (uint32_t)below(3);
-    if (once_in(8)) options.value().mode = one_of({3u, 4u, UINT32_MAX}), WRONG(" mode=%u", options.value().mode);
-    if (once_in(8)) options.value().flags = 1u << below(32), WRONG(" flags=%x", options.value().flags);
+    size_t count;
+    rds_token *given = any_tokens(&count);
+    any_mode(&options.value());
+    if (once_in(3)) options.value().job = any_job();
     bool before = self->wrong;
     options.spoil(true);
     if (!options.given) self->wrong = before && !given && count;
     info.check(CALL(rds_commit_staged, path, given, count, options.pointer(), info.pointer()));
+}
+
+static void call_rds_pack_parts() {
+    int kind;
+    In<rds_pack_parts_options> options(RDS_PACK_PARTS_OPTIONS_INIT);
+    Value<uint64_t> rows(true);
+    const char *path = any_path(&kind), *job = any_job();
+    size_t count;
+    if (once_in(16)) job = nullptr, WRONG(" job=NULL");
+    rds_token *given = any_tokens(&count);
+    bool before = self->wrong;
+    any_mode(&options.value());
+    options.value().shares = once_in(4) ? huge() : below(4);
+    uint64_t shares = std::max<uint64_t>(options.value().shares, 1);
+    options.value().share = once_in(6) ? UINT64_MAX : below(shares);
+    note(" share=%llx of %llx", (unsigned long long)options.value().share, (unsigned long long)shares);
+    if (options.value().share >= shares) WRONG(", which is none");
+    options.spoil(true);
+    /* Without options there are no wrong ones. */
+    if (!options.given) self->wrong = before;
+    rows.check(CALL(rds_pack_parts, path, job, given, count, options.pointer(), rows.place));
+}
+
+static int lists(void *user_data, const char *job, uint64_t first, uint64_t last, const rds_token *token) {
+    if (!is_utf8(job)) report("the name of a job is not UTF-8");
+    if (first > last || (token && (first != last || !token->length))) report("these are no parts");
+    if (user_data) return 1;
+    if (!token) return 0;
+    /* It is as good as those that writers gave. */
+    std::lock_guard<std::mutex> lock(sharing);
+    if (tokens.size() < 64) tokens.emplace_back(token->data, token->data + token->length);
+    return 0;
+}
+
+static void call_rds_list_parts() {
+    int kind;
+    const char *path = any_path(&kind), *job = once_in(2) ? nullptr : any_job();
+    uint64_t *part = once_in(2) ? nullptr : room<uint64_t>(1);
+    if (part) *part = once_in(3) ? huge() : below(3), note(" part=%llx", (unsigned long long)*part);
+    rds_part_callback each = lists;
+    if (once_in(16)) each = nullptr, WRONG(" each=NULL");
+    CALL(rds_list_parts, path, job, part, each, once_in(3) ? self : nullptr);
 }
 
 #endif

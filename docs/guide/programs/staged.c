@@ -68,7 +68,7 @@ int main(void) {
     }
 
     rds_commit_staged_options options = RDS_COMMIT_STAGED_OPTIONS_INIT;
-    options.mode = RDS_MODE_OVERWRITE;
+    options.mode = RDS_MODE_OVERWRITE, options.job = "night-1";
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
     check(rds_commit_staged("results", tokens, PARTS, &options, &info));
     printf("%llu rows in one version\n", (unsigned long long)info.rows);

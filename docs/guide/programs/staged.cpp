@@ -48,7 +48,7 @@ int main() try {
         std::ifstream file("token-" + std::to_string(part), std::ios::binary);
         tokens.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     }
-    const rds_commit_info done = rds::commit_staged("results", tokens, RDS_MODE_OVERWRITE);
+    const rds_commit_info done = rds::commit_parts("results", "night-1", tokens, RDS_MODE_OVERWRITE);
     std::printf("%llu rows in one version\n", static_cast<unsigned long long>(done.rows));
 
     const rds::Reader reader = rds::Reader::open("results");

@@ -1865,7 +1865,7 @@ typedef struct rds_recover_info {
    */
   uint64_t live_runs;
   /**
-   * Runs with tokens that were not published.
+   * Runs with tokens that were not published, and jobs with such parts.
    */
   uint64_t staged_runs;
 } rds_recover_info;

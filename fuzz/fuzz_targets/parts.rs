@@ -12,13 +12,12 @@ fn blocks(mut input: Input) -> Vec<u8> {
         let (rows, more, length) = (input.byte(), input.byte(), input.byte());
         let said = input.part(length.into());
         let bytes = said.len() as u64 + u64::from(more & 1);
-        let start = file.len() + 4;
-        file.extend([0; 4]);
-        file.extend(u32::from(rows).to_le_bytes());
-        file.extend(bytes.to_le_bytes());
+        let mut head = u32::from(rows).to_le_bytes().to_vec();
+        head.extend(bytes.to_le_bytes());
+        head.extend(crc32c::crc32c(said).to_le_bytes());
+        file.extend(crc32c::crc32c(&head).to_le_bytes());
+        file.extend(head);
         file.extend(said);
-        let crc = crc32c::crc32c(&file[start..]).to_le_bytes();
-        file[start - 4..start].copy_from_slice(&crc);
     }
     file
 }

@@ -28,6 +28,7 @@ use crate::tensor::TableColumns;
 use crate::writer::heap::failed_sync;
 use crate::writer::jobs::{JOB, Jobs};
 use crate::writer::journal::sync_directory;
+use crate::writer::parts::ATTEMPTS;
 use crate::writer::run::RUNS;
 use crate::writer::versions::{Change, MARK, Mark, TRANSACTIONS, unknown};
 
@@ -102,7 +103,8 @@ impl Handler {
         };
         // What the runs of a table said that is replaced is of another one.
         let is_new = change.schema.is_none();
-        let is_of_table = |key: &String| key.starts_with(METADATA) || key.starts_with(JOB);
+        let of_table = [METADATA, JOB, ATTEMPTS];
+        let is_of_table = |key: &String| of_table.iter().any(|start| key.starts_with(start));
         manifest.config.retain(|key, _| is_left(key) && !(is_new && is_of_table(key)));
         let mut jobs = Jobs::of(&manifest.config);
         if !jobs.add_all(&change.jobs) {

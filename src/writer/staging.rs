@@ -139,6 +139,10 @@ impl Token {
             Self::Part(token) if token.rows > 0 && token.columns.is_empty() => {
                 Err(damaged("it has rows without columns"))
             }
+            // Each row has an id, and that a length.
+            Self::Part(token) if token.rows > token.bytes / 4 => {
+                Err(damaged("it has more rows than bytes for them"))
+            }
             _ => Ok(token),
         }
     }

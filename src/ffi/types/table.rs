@@ -145,6 +145,6 @@ pub struct rds_recover_info {
     pub waiting_rows: u64,
     /// Runs that go on.
     pub live_runs: u64,
-    /// Runs with tokens that were not published.
+    /// Runs with tokens that were not published, and jobs with such parts.
     pub staged_runs: u64,
 }

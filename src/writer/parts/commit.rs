@@ -1,6 +1,5 @@
 //! Publishes what tokens name, in one version: files of runs as they are, parts of jobs packed.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lance::Dataset;
@@ -12,13 +11,26 @@ use crate::writer::fragment::{Finished, Target};
 use crate::writer::jobs::Jobs;
 use crate::writer::layout::Layout;
 use crate::writer::parts::given::{common_layout, in_order, of, parse};
-use crate::writer::parts::pack::{Pack, Source, directory_of};
+use crate::writer::parts::pack::{Pack, Source, attempts, directory_of};
 use crate::writer::parts::{PartToken, directory, remove, remove_empty};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
 use crate::writer::staging::{FilesToken, Token};
 use crate::writer::versions::{Mark, Versions};
 use crate::writer::{CommitInfo, Mode};
+
+/// Before the name of a job, in the configuration of a table: which attempts of its parts made the table.
+pub const ATTEMPTS: &str = "rds.attempts.";
+
+/// The parts of a whole job in order, each once.
+fn chosen(tokens: &[Token]) -> Vec<Source<'_>> {
+    let mut jobs = Jobs::default();
+    let parts = in_order(tokens).into_iter().filter_map(|(index, token)| match token {
+        Token::Part(token) => Some(Source { token, index }),
+        Token::Files(_) => None,
+    });
+    parts.filter(|source| jobs.add(&source.token.part)).collect()
+}
 
 /// What is to be shown, in the order of its rows.
 enum Item<'a> {
@@ -99,7 +111,10 @@ fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo>
         layout: &layout,
         parts: packed.published(&items),
         marks: packed.marks(&items),
-        config: BTreeMap::new(),
+        config: whole
+            .map(|job| (format!("{ATTEMPTS}{job}"), attempts(&chosen(tokens))))
+            .into_iter()
+            .collect(),
         jobs,
         onto_replaced: false,
     };
@@ -318,21 +333,17 @@ struct Ended<'a> {
 
 impl Ended<'_> {
     /// Whether the parts of a whole job are what the newest version has; without tokens, whether it has any. Where they
-    /// are to replace others of the same name, only the files can tell: they are removed behind the version.
+    /// are to replace others of the same name, it has these attempts.
     fn has_landed(&self, newest: &Dataset, mode: Mode) -> bool {
         let Some(job) = self.whole else { return false };
         let jobs = shown(Some(newest));
-        let shown = |token: &Token| matches!(token, Token::Part(token) if jobs.has(&token.part));
-        let is_gone = |token: &Token| match token {
-            Token::Part(token) => !token.path(self.table).exists(),
-            Token::Files(_) => false,
-        };
-        match self.tokens {
-            [] => jobs.ranges(Some(job)).next().is_some(),
-            tokens => {
-                tokens.iter().all(shown) && (mode != Mode::Overwrite || tokens.iter().any(is_gone))
-            }
+        if self.tokens.is_empty() {
+            return jobs.ranges(Some(job)).next().is_some();
         }
+        let shown = |token: &Token| matches!(token, Token::Part(token) if jobs.has(&token.part));
+        let replaced = || newest.manifest().config.get(&format!("{ATTEMPTS}{job}"));
+        self.tokens.iter().all(shown)
+            && (mode != Mode::Overwrite || replaced() == Some(&attempts(&chosen(self.tokens))))
     }
 
     /// Nothing waits of what a version shows, nor of the whole job.

@@ -1,8 +1,8 @@
 //! The file of a part: blocks of rows, its token, and where that begins.
 //!
-//! A block is the CRC-32C of what follows in it, the number of its rows, both 32-bit little-endian, the number of
-//! bytes that follow as 64-bit, the ids as `IdBlock` has them, and of each column its rows. The last 16 bytes of the
-//! file are the length of the token and a magic number.
+//! A block has a head: the CRC-32C of what follows in it, the number of its rows, both 32-bit little-endian, the number
+//! of bytes behind the head as 64-bit, and their CRC-32C. Then come the ids as `IdBlock` has them, and of each column its
+//! rows. The last 16 bytes of the file are the length of the token and a magic number.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,11 +23,12 @@ use crate::writer::staging::Token;
 
 const MAGIC: &[u8; 8] = b"RDSPART1";
 const TAIL: usize = 16;
-/// Checksum, rows, bytes.
-const HEAD: usize = 16;
-const CHECKSUM: usize = 4;
+/// Checksum, rows, bytes, checksum of these.
+const HEAD: usize = 20;
 /// Tensors of a block: what fits the caches of a processor on the way from file to file.
 const BLOCK_BYTES: usize = 1 << 20;
+/// The table, what it is in, the results, and what these are in.
+const LEVELS: usize = 4;
 /// Small parts are read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -45,14 +46,20 @@ pub struct PartFile {
     /// Of what is written.
     rows: u64,
     bytes: u64,
+    /// The token of a file that has its name, which may not be on disk yet.
+    named: Option<Vec<u8>>,
+    /// Why the disk failed: what it has nobody knows.
+    failed: Option<Error>,
 }
 
 impl PartFile {
     /// The file is there from now on: if the job is published meanwhile, it goes, and `finish` tells.
     pub fn create(table: &Path, part: Part, durable: bool) -> Result<Self> {
         let (table, attempt) = (table.to_path_buf(), Uuid::new_v4());
-        let (open, pending) = (None, None);
-        let mut file = Self { table, part, attempt, durable, open, pending, rows: 0, bytes: 0 };
+        let (rows, bytes) = (0, 0);
+        let (open, pending, named, failed) = (None, None, None, None);
+        let mut file =
+            Self { table, part, attempt, durable, open, pending, rows, bytes, named, failed };
         file.ensure_open()?;
         Ok(file)
     }
@@ -140,10 +147,12 @@ impl PartFile {
         let ids = ids.encode();
         let bytes = ids.len() + columns.iter().map(|rows| rows.len()).sum::<usize>();
         let count = u32::try_from(rows).map_err(|_| Error::internal("a block of too many rows"))?;
-        let head = [count.to_le_bytes().as_slice(), &(bytes as u64).to_le_bytes()].concat();
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), &ids);
-        let crc = columns.iter().fold(crc, |crc, rows| crc32c::crc32c_append(crc, rows));
-        let head = [crc.to_le_bytes().as_slice(), &head, &ids].concat();
+        let crc =
+            columns.iter().fold(crc32c::crc32c(&ids), |crc, rows| crc32c::crc32c_append(crc, rows));
+        let mut said = count.to_le_bytes().to_vec();
+        said.extend((bytes as u64).to_le_bytes());
+        said.extend(crc.to_le_bytes());
+        let head = [crc32c::crc32c(&said).to_le_bytes().as_slice(), &said, &ids].concat();
         let at = self.bytes;
         let (file, path) = self.ensure_open()?;
         let parts: Vec<&[u8]> =
@@ -154,8 +163,27 @@ impl PartFile {
         Ok(())
     }
 
-    /// Gives the file its name; its token. It may be tried again after an error.
+    /// Gives the file its name; its token. It may be tried again after an error, unless the disk failed.
     pub fn finish(&mut self, layout: Option<&Layout>) -> Result<Vec<u8>> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let token = match self.named.take() {
+            Some(token) => token,
+            None => self.name(layout)?,
+        };
+        if self.durable
+            && let Err(error) = self.sync_names()
+        {
+            self.named = Some(token);
+            return Err(error);
+        }
+        // Rows that come now are of another attempt.
+        (self.attempt, self.rows, self.bytes) = (Uuid::new_v4(), 0, 0);
+        Ok(token)
+    }
+
+    fn name(&mut self, layout: Option<&Layout>) -> Result<Vec<u8>> {
         self.write_pending()?;
         let columns = layout.iter().flat_map(|layout| &layout.columns);
         let token = PartToken {
@@ -176,7 +204,11 @@ impl PartFile {
         // What a batch left that could not be written whole.
         file.set_len(at + (bytes.len() + TAIL) as u64).map_err(of)?;
         if durable {
-            file.sync_data().map_err(failed_sync(path))?;
+            let synced = file.sync_data().map_err(failed_sync(path));
+            if let Err(error) = synced {
+                self.failed = Some(error.clone());
+                return Err(error);
+            }
         }
         std::fs::rename(path, &named).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::not_found(format!(
@@ -185,12 +217,24 @@ impl PartFile {
             )),
             _ => Error::from(error).context(named.display()),
         })?;
-        // Rows that come now are of another attempt.
-        (self.open, self.attempt, self.rows, self.bytes) = (None, Uuid::new_v4(), 0, 0);
-        if durable {
-            sync_directory(named.parent().unwrap_or(&self.table))?;
-        }
+        self.open = None;
         Ok(bytes)
+    }
+
+    /// The name of the part, and those of all directories that it is in: whoever made them may not have come to that.
+    fn sync_names(&self) -> Result<()> {
+        let directory = directory(&self.table, &self.part.job);
+        for directory in directory.ancestors().take_while(|directory| *directory != self.table) {
+            sync_directory(directory)?;
+        }
+        for directory in self.table.ancestors().take(LEVELS) {
+            match sync_directory(directory) {
+                // One that others made for us.
+                Err(_) if directory != self.table => break,
+                synced => synced?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -299,12 +343,12 @@ impl Blocks {
             return Ok(None);
         }
         self.read(left.min(HEAD))?;
-        match self.memory.get(self.place..).and_then(parse_head) {
-            Some((crc, rows, bytes)) if bytes <= left.saturating_sub(HEAD) as u64 => {
-                Ok(Some((crc, rows as usize, bytes as usize)))
-            }
-            _ => Err(self.damaged("a block ends behind the last one")),
+        let head = self.memory.get(self.place..).and_then(parse_head);
+        let (rows, bytes, crc) = head.ok_or_else(|| self.damaged("its head is none"))?;
+        if bytes > left.saturating_sub(HEAD) as u64 {
+            return Err(self.damaged("a block ends behind the last one"));
         }
+        Ok(Some((crc, rows as usize, bytes as usize)))
     }
 
     fn go_past(&mut self, bytes: usize) {
@@ -334,10 +378,10 @@ impl Blocks {
         let Some((crc, rows, bytes)) = self.head()? else { return Ok(None) };
         self.read(HEAD + bytes)?;
         let block = self.memory.get(self.place..self.place + HEAD + bytes).unwrap_or_default();
-        if crc32c::crc32c(block.get(CHECKSUM..).unwrap_or_default()) != crc {
+        let body = block.get(HEAD..).unwrap_or_default();
+        if crc32c::crc32c(body) != crc {
             return Err(self.damaged("its checksum does not match"));
         }
-        let body = block.get(HEAD..).unwrap_or_default();
         let decoded = IdBlock::decode(body).filter(|(ids, _)| ids.lengths.len() == rows);
         let (mut ids, mut at) = decoded.ok_or_else(|| self.damaged("its ids are none"))?;
         let of_columns = rows.checked_mul(self.strides.iter().sum());
@@ -366,11 +410,12 @@ impl Blocks {
     }
 }
 
-/// The checksum of a block, its rows, and the bytes behind its head.
-fn parse_head(bytes: &[u8]) -> Option<(u32, u32, u64)> {
-    let (crc, rest) = bytes.split_first_chunk()?;
-    let (rows, rest) = rest.split_first_chunk()?;
-    let (bytes, _) = rest.split_first_chunk()?;
+/// What a head says, if it is one: rows, bytes behind it, and their checksum.
+fn parse_head(bytes: &[u8]) -> Option<(u32, u64, u32)> {
+    let (crc, rest) = bytes.get(..HEAD)?.split_first_chunk()?;
+    let (rows, said) = rest.split_first_chunk()?;
+    let (bytes, said) = said.split_first_chunk()?;
     let number = u32::from_le_bytes;
-    Some((number(*crc), number(*rows), u64::from_le_bytes(*bytes)))
+    let is_whole = crc32c::crc32c(rest) == number(*crc);
+    is_whole.then_some((number(*rows), u64::from_le_bytes(*bytes), number(said.try_into().ok()?)))
 }

@@ -38,7 +38,8 @@ fn refuse_repeated(tokens: &[Token]) -> Result<()> {
 /// The columns of all of them.
 pub fn common_layout(tokens: &[Token]) -> Result<Option<Layout>> {
     let (mut common, mut last): (Option<Layout>, _) = (None, None);
-    for (index, token) in tokens.iter().enumerate() {
+    // Not that of the first one given: the table is the same whatever the order of the tokens of a job.
+    for (index, token) in in_order(tokens) {
         // As those before it, mostly.
         if token.columns().is_empty() || last == Some(token.columns()) {
             continue;

@@ -30,7 +30,7 @@ use crate::writer::run::RUNS;
 use crate::writer::staging::Token;
 use crate::writer::versions::Versions;
 
-pub use commit::{commit_staged, pack_parts};
+pub use commit::{ATTEMPTS, commit_staged, pack_parts};
 pub use file::PartFile;
 pub use writer::PartWriter;
 
@@ -288,12 +288,16 @@ fn remove_empty(table: &Path) {
 /// Opens what a token names.
 fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::not_found(format!(
-            "there is no file {}: the token is of another table, or its part was removed; write the part again",
-            path.display()
-        )),
+        io::ErrorKind::NotFound => removed(path),
         _ => Error::from(error).context(path.display()),
     })
+}
+
+fn removed(path: &Path) -> Error {
+    Error::not_found(format!(
+        "there is no file {}: the token is of another table, or its part was removed; write the part again",
+        path.display()
+    ))
 }
 
 /// Reads a file as a part with two columns, from some rows on.

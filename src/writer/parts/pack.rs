@@ -17,7 +17,7 @@ use crate::writer::heap::{self, Heap};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::parts::file::Blocks;
-use crate::writer::parts::{PartToken, directory};
+use crate::writer::parts::{PartToken, directory, removed};
 use crate::writer::records::ColumnOf;
 use crate::writer::syncer::Syncer;
 
@@ -32,6 +32,26 @@ pub const PACKED: &str = "packed-";
 pub struct Source<'a> {
     pub token: &'a PartToken,
     pub index: usize,
+}
+
+impl Source<'_> {
+    /// The file is there, and long enough for its rows.
+    fn check(&self, table: &Path) -> Result<()> {
+        let path = self.token.path(table);
+        let bytes = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(removed(&path)),
+            file => Ok(file.map_err(|e| Error::from(e).context(path.display()))?.len()),
+        };
+        let is_short = |bytes| bytes < self.token.bytes;
+        let checked = bytes.and_then(|bytes| match is_short(bytes) {
+            false => Ok(()),
+            true => Err(Error::corrupt(format!(
+                "{} is cut short: it has {bytes} bytes; remove it, and write the part again",
+                path.display()
+            ))),
+        });
+        checked.map_err(|error| error.context(format!("token {}", self.index)))
+    }
 }
 
 /// Parts whose rows follow each other.
@@ -55,12 +75,18 @@ struct Range {
 /// The directory for the files of a whole job: whoever packs the same parts for the same table finds what others did.
 pub fn directory_of(table: &Path, job: &str, target: &Target, parts: &[Source]) -> PathBuf {
     let mut said = target.text().into_bytes();
-    for Source { token, .. } in parts {
-        said.extend(token.attempt.as_bytes());
-        said.extend(token.rows.to_le_bytes());
-    }
-    let sums = (crc32c::crc32c(&said), crc32fast::hash(&said));
-    directory(table, job).join(format!("{PACKED}{:08x}{:08x}", sums.0, sums.1))
+    said.extend(attempts(parts).as_bytes());
+    directory(table, job).join(format!("{PACKED}{}", sum(&said)))
+}
+
+/// Which tokens these are: another text for others.
+pub fn attempts(parts: &[Source]) -> String {
+    let said = parts.iter().flat_map(|part| *part.token.attempt.as_bytes());
+    sum(&said.collect::<Vec<u8>>())
+}
+
+fn sum(said: &[u8]) -> String {
+    format!("{:08x}{:08x}", crc32c::crc32c(said), crc32fast::hash(said))
 }
 
 impl Pack<'_> {
@@ -73,6 +99,7 @@ impl Pack<'_> {
         let mut starts = Vec::with_capacity(self.parts.len());
         let mut rows = 0;
         for part in self.parts {
+            part.check(self.table)?;
             starts.push(rows);
             rows += part.token.rows;
         }
@@ -103,6 +130,8 @@ impl Pack<'_> {
             }
             work();
         });
+        // Of what failed at once.
+        let _ = std::fs::remove_dir(&self.directory);
         let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         results.sort_by_key(|(file, _)| *file);
         results.into_iter().map(|(_, made)| made).collect()

@@ -20,7 +20,7 @@ CARGO_FLAGS := --release --locked
 PY := $(VENV)/bin/python
 
 .PHONY: help build demo test test-rust test-header test-c test-python test-install test-packages test-wheel test-stress test-tsan \
-  fuzz test-torch test-libtorch test-hyrax test-ray bench bench-cpp docs dist cross install uninstall wheel licences deny header lint clean
+  fuzz test-torch test-libtorch test-hyrax test-lsdb test-ray bench bench-cpp docs dist cross install uninstall wheel licences deny header lint clean
 
 help:
 	@echo "make demo         build, then run the main job on real input"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-torch   PyTorch's DataLoader over results, where Debian's python3-torch is installed"
 	@echo "make test-libtorch  a training loop in C++, where Debian's libtorch-dev is installed"
 	@echo "make test-hyrax   Hyrax 0.12 and 0.13 over librds, ours and their own tests; installs them, several gigabytes"
+	@echo "make test-lsdb    catalogues of LSDB as tables, where LSDB is installed: for LSDB_PYTHON, default that of $(VENV)"
 	@echo "make test-ray     Ray writes and reads tables; installs Ray, some hundred megabytes"
 	@echo "make build        the library: $(LIBRARY)"
 	@echo "make install      librds.so, librds.a, headers, pkg-config and CMake files: PREFIX= LIBDIR= CMAKEDIR= DESTDIR=; make uninstall"
@@ -133,6 +134,13 @@ test-libtorch: build
 # Over Hyrax 0.12 and 0.13 from PyPI, each in an environment of its own in the cache: several gigabytes.
 test-hyrax: build
 	@scripts/test-hyrax
+
+# With an LSDB that is there: it is large. So is pylance, which the tests need, too.
+LSDB_PYTHON ?= $(PY)
+test-lsdb: build
+	@if $(LSDB_PYTHON) -c 'import lsdb, lance, pytest' 2>/dev/null; then \
+	  PYTHONPATH=python_ctypes $(LSDB_PYTHON) -m pytest -q -p no:cacheprovider python_ctypes/lsdb_tests; \
+	else echo "make test-lsdb: LSDB is not installed for $(LSDB_PYTHON); its tests did not run"; fi
 
 # With Ray from PyPI, in an environment of its own in the cache.
 test-ray: build

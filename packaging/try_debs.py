@@ -20,7 +20,7 @@ WARNINGS = ("-Wall", "-Wextra", "-pedantic", "-Werror")
 ELSEWHERE = {"/dev", "/proc", "/sys", "/tmp", "/work", "/var/cache", "/var/lib/dpkg", "/var/log"}
 HERE = Path.cwd()
 # Debian has neither for its NumPy.
-ELSEWHERE_IMPORTED = re.compile("^(import|from) (pyarrow|torch)", re.MULTILINE)
+ELSEWHERE_IMPORTED = re.compile("^(import|from) (dask|lsdb|pyarrow|torch)", re.MULTILINE)
 
 
 def files() -> set[str]:

@@ -53,7 +53,8 @@ def rows_of(catalogue):
 
 
 def test_a_catalogue_is_a_table_in_the_order_of_the_sky_and_without_its_margin(catalogue, result_dir):
-    done = rds.dask.write(catalogue, result_dir, tensors={"embedding": "embedding", "place": ["ra", "dec"], "mag": "mag"})
+    tensors = {"embedding": "embedding", "place": ["ra", "dec"], "mag": "mag"}
+    done = rds.dask.write(catalogue, result_dir, tensors=tensors)
     assert (done.rows, done.version, done.data_files) == (ROWS, 1, 3)
     expected, dataset = rows_of(catalogue), opened(result_dir)
     assert dataset.ids() == list(map(str, expected["id"]))
@@ -127,7 +128,7 @@ def test_the_index_of_a_catalogue_may_be_the_ids(catalogue, result_dir):
 
 
 def test_a_catalogue_is_written_by_workers(catalogue, result_dir):
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster):
         rds.dask.write(catalogue, result_dir, tensors=["embedding"])
     assert_same_bits(opened(result_dir), embeddings(rows_of(catalogue)["id"].to_numpy()))
 

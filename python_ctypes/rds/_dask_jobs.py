@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import dask
 import dask.base
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.system import CPU_COUNT
 from dask.task_spec import GraphNode, List, Task, TaskRef
 
 from . import parts
@@ -20,6 +22,9 @@ from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, Rd
 from ._location import table_path
 from .reader import ResultDataset
 from .staging import Commit
+
+# Of files that are made at a time, beyond which a disk that is shared is not faster.
+_MOST_SHARES = 64
 
 
 class Job(NamedTuple):
@@ -73,15 +78,17 @@ def _found(name: str | None, token: str, resume: bool, unfinished: Mapping, fini
     return found
 
 
-def graph(path: str, job: Job, mode: str, partitions: Partitions, task: Mapping[str, Any], model: Any = None) -> Delayed:
-    """What writes the parts that are not there, and publishes all of them."""
+def graph(
+    path: str, job: Job, mode: str, partitions: Partitions, task: Mapping[str, Any], model: Any, threads: int
+) -> Delayed:
+    """What writes the parts that are not there, makes files of all, and publishes these. `threads`: how many tasks
+    may make files."""
     unique = uuid.uuid4().hex
-    name, last = f"rds-part-{unique}", f"rds-commit-{unique}"
     shared = [model] if dask.base.is_dask_collection(model) else []
     # What will be a model is a key: of what Dask makes, or of a Future of distributed.
     model = TaskRef(model.key) if shared or _is_future(model) else model
     below: dict[Any, Any] = {}
-    tasks: dict[Any, GraphNode] = {}
+    tasks: dict[int, GraphNode] = {}
     for number, given in enumerate(partitions.given):
         if number in job.tokens or number in job.published:
             continue
@@ -91,11 +98,46 @@ def graph(path: str, job: Job, mode: str, partitions: Partitions, task: Mapping[
                 below.update(one.dask)
                 one = TaskRef(one.key)
             arguments.append(one)
-        tasks[name, number] = Task((name, number), _write, path, job.name, number, task, partitions.rows, model, *arguments)
-    tokens = List(*(TaskRef(key) for key in tasks))
-    commit = Task(last, _commit, path, job.name, mode, list(job.tokens.values()), tokens)
-    nodes = {**below, **_fused(tasks, below), last: commit}
-    return Delayed(last, HighLevelGraph.from_collections(last, nodes, dependencies=shared), layer=last)
+        key = (f"rds-part-{unique}", number)
+        tasks[number] = Task(key, _write, path, job.name, number, task, partitions.rows, model, *arguments)
+    nodes = {task.key: task for task in _looked_up(path, job.name, _fused(tasks, below))}
+    last = f"rds-commit-{unique}"
+    end = _end(unique, path, job, mode, list(nodes), min(threads, _MOST_SHARES, len(partitions.given)))
+    layer = {**below, **nodes, **end}
+    return Delayed(last, HighLevelGraph.from_collections(last, layer, dependencies=shared), layer=last)
+
+
+def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], shares: int) -> dict[Any, GraphNode]:
+    """What is done when all parts are written, whose tokens are the values of these keys."""
+    tokens, last = f"rds-tokens-{unique}", f"rds-commit-{unique}"
+    nodes: dict[Any, GraphNode] = {}
+    nodes[tokens] = Task(tokens, _gathered, list(job.tokens.values()), List(*map(TaskRef, written)))
+    # Dask runs a task on one of the workers that have what it takes, on that with the least to do: for that alone each
+    # share is given some of the tokens once more. Without shares the commit makes the files, with threads of its own.
+    count = min(len(written), _MOST_SHARES)
+    spread = [TaskRef(written[number * len(written) // count]) for number in range(count)]
+    for share in range(shares if shares > 1 else 0):
+        key = (f"rds-pack-{unique}", share)
+        nodes[key] = Task(key, _pack, path, job.name, mode, share, shares, TaskRef(tokens), *spread)
+    packed = List(*(TaskRef(key) for key in nodes if key != tokens))
+    nodes[last] = Task(last, _commit, path, job.name, mode, TaskRef(tokens), packed)
+    return nodes
+
+
+def threads(options: Mapping[str, Any]) -> int:
+    """How many tasks run at a time, as far as it is known before they do. `options` are those for the `compute` of
+    Dask."""
+    scheduler = options.get("scheduler") or dask.config.get("scheduler", None)
+    if scheduler in ("sync", "synchronous", "single-threaded"):
+        return 1
+    if scheduler in (None, "distributed", "dask.distributed"):
+        with contextlib.suppress(ImportError, ValueError):
+            from distributed import Client
+
+            scheduler = Client.current()
+    if hasattr(scheduler, "scheduler_info"):
+        return scheduler.scheduler_info(n_workers=1)["total_threads"]
+    return options.get("num_workers") or dask.config.get("num_workers", None) or CPU_COUNT
 
 
 def _is_future(model: Any) -> bool:
@@ -115,15 +157,37 @@ def _write(path, job, number, task, rows, model, *given) -> bytes:
         raise
 
 
-def _commit(path, job, mode, kept, written) -> Commit:
-    tokens = [*kept, *written]
+def _unless_written(path, job, number, making, keys, *values) -> bytes:
+    """The token of a part that an earlier run of the task has written, on a worker that is lost since; else what the
+    task in `making` gives, of the values of these keys."""
+    token = parts.token(path, job, number)
+    if token is None:
+        (task,) = making
+        token = task(dict(zip(keys, values)))
+    return token
+
+
+def _gathered(kept, written) -> list[bytes]:
+    return [*kept, *written]
+
+
+def _pack(path, job, mode, share, shares, tokens, *_) -> int:
+    # What is not there, or not any more, is for the commit to tell: it may have landed.
+    with contextlib.suppress(NotFoundError):
+        return parts.pack_parts(path, job, tokens, share, shares, mode)
+    return 0
+
+
+def _commit(path, job, mode, tokens, _) -> Commit:
     if not tokens:
         # Somebody published it, and nothing of it is left.
         with ResultDataset({}, path) as dataset:
             return Commit(0, 0, dataset._snapshot.info.version, 0)
     commit = parts.commit_parts(path, job, tokens, mode)
     if not commit.rows and not _exists(path):
-        raise InvalidArgumentError("no partition has rows, and nothing tells the columns of the table; name them by columns=")
+        raise InvalidArgumentError(
+            "no partition has rows, and nothing tells the columns of the table; name them by columns="
+        )
     return commit
 
 
@@ -131,14 +195,23 @@ def _exists(path: str) -> bool:
     return any(table_path(path).glob("_versions/*.manifest"))
 
 
-def _fused(tasks: dict[Any, GraphNode], below: dict[Any, Any]) -> dict[Any, GraphNode]:
-    """What makes a partition in one task with what writes it, if nothing else uses it: rows stay where they are made."""
+def _looked_up(path: str, job: str, tasks: Mapping[int, GraphNode]) -> Iterator[GraphNode]:
+    """Tasks that first look whether their part is written."""
+    for number, task in tasks.items():
+        keys = tuple(task.dependencies)
+        # In a tuple Dask takes it for a value, and does not do it before.
+        yield Task(task.key, _unless_written, path, job, number, (task,), keys, *map(TaskRef, keys))
+
+
+def _fused(tasks: dict[int, GraphNode], below: dict[Any, Any]) -> dict[int, GraphNode]:
+    """What makes a partition in one task with what writes it, if nothing else uses it: rows stay where they are
+    made."""
     if not all(isinstance(node, GraphNode) for node in below.values()):
         # Futures of what was persisted, or tasks of an earlier Dask, which do not tell what they use.
         return tasks
     users = Counter(key for node in (*below.values(), *tasks.values()) for key in node.dependencies)
     made = {}
-    for name, task in tasks.items():
+    for number, task in tasks.items():
         chain, behind = [task], list(task.dependencies)
         while behind:
             key = behind.pop()
@@ -146,5 +219,5 @@ def _fused(tasks: dict[Any, GraphNode], below: dict[Any, Any]) -> dict[Any, Grap
             if node is not None and users[key] == 1 and not node.block_fusion:
                 chain.append(node)
                 behind += node.dependencies if len(node.dependencies) == 1 else ()
-        made[name] = Task.fuse(*chain)
+        made[number] = Task.fuse(*chain)
     return made

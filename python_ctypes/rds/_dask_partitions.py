@@ -30,14 +30,22 @@ class Partitions(NamedTuple):
 
 
 def of(
-    collection: Any, ids: Any, tensors: Any, name: str | None, order: str | None, inputs: Any = None, infer: bool = False
+    collection: Any,
+    ids: Any,
+    tensors: Any,
+    name: str | None,
+    order: str | None,
+    inputs: Any = None,
+    infer: bool = False,
 ) -> Partitions:
     """The partitions of a collection, whose tensors are to be stored, or given to a model."""
     # Without the annotations of the caller, which are for the tasks that write: Dask warns that a DataFrame has none.
     return contextvars.Context().run(_of, collection, ids, tensors, name, order, inputs, infer)
 
 
-def _of(collection: Any, ids: Any, tensors: Any, name: str | None, order: str | None, inputs: Any, infer: bool) -> Partitions:
+def _of(
+    collection: Any, ids: Any, tensors: Any, name: str | None, order: str | None, inputs: Any, infer: bool
+) -> Partitions:
     catalogue = hasattr(collection, "get_ordered_healpix_pixels")
     if order is not None:
         _options.choice("order", order, _ORDERS)
@@ -110,7 +118,9 @@ def _id_column(meta: Any, ids: Any) -> str | None:
     if meta.index.name == ids:
         return None
     known = ", ".join(map(repr, meta.columns))
-    raise UnknownColumnError(f"ids is {ids!r}, and there is no such column; name one of {known}, or give None for the index")
+    raise UnknownColumnError(
+        f"ids is {ids!r}, and there is no such column; name one of {known}, or give None for the index"
+    )
 
 
 def _picks(picks: Any) -> dict[str, str | list[str]]:

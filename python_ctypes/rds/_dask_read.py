@@ -12,7 +12,7 @@ from ._errors import InvalidArgumentError
 from ._stream import Stream
 from .reader import ResultDataset
 
-_BYTES = 128 << 20
+_BYTES = 64 << 20
 
 
 class Table:

@@ -100,18 +100,22 @@ class BagRows:
             for number, tensor in enumerate(tensors):
                 if not isinstance(tensor, Mapping) or tensor.keys() != tensors[0].keys():
                     keys = list(tensor) if isinstance(tensor, Mapping) else type(tensor).__name__
-                    raise InvalidArgumentError(f"element {first + number} has {keys}, and those before {list(tensors[0])}")
+                    raise InvalidArgumentError(
+                        f"element {first + number} has {keys}, and those before {list(tensors[0])}"
+                    )
             yield Slice(ids, {name: _stack(name, [tensor[name] for tensor in tensors], first) for name in tensors[0]})
 
     def _pair(self, number: int, element: Any) -> tuple[Any, Any]:
         if isinstance(element, Mapping):
             if self.ids not in element:
-                raise InvalidArgumentError(f"element {number} has no {self.ids!r}, of which ids= says that it is the id")
+                raise InvalidArgumentError(
+                    f"element {number} has no {self.ids!r}, of which ids= says that it is the id"
+                )
             return element[self.ids], {name: tensor for name, tensor in element.items() if name != self.ids}
         if not isinstance(element, tuple) or len(element) != 2:
             raise InvalidTypeError(
-                f"element {number} is a {type(element).__name__}; (id, tensor), (id, {{name: tensor}}) or a mapping with "
-                "the id is expected"
+                f"element {number} is a {type(element).__name__}; (id, tensor), (id, {{name: tensor}}) or a mapping "
+                "with the id is expected"
             )
         return element
 

@@ -54,9 +54,10 @@ def write(
 ) -> Commit | Delayed:
     """Writes a collection as one table: a task for each partition, and one version when all of them are done.
 
-    Rows come in the order of the partitions, whichever is done first. A task that is killed, retried or run twice counts
-    once. Rows go from the worker that has them to the disk, and pass neither the scheduler nor the client; all workers
-    have to see the directory under the same path.
+    Rows come in the order of the partitions, whichever is done first. A task that is killed, retried or run twice
+    counts once, and a part that it has written before is not computed again. Rows go from the worker that has them to
+    the disk, and pass neither the scheduler nor the client; all workers have to see the directory under the same path.
+    Then they share the making of the final files, as many as there are threads.
 
     Parameters
     ----------
@@ -167,9 +168,9 @@ def infer(
     ids : str, array_like, dask.array.Array or None
         As for `write`.
     inputs : str, list of str or mapping, optional
-        Of a DataFrame or a catalogue what the model is given: the tensors of a column, of several side by side, or a dict
-        of these by the keys of a mapping. Default: a frame of pandas with all columns. Of an Array it is given a block,
-        of a Bag the stacked tensors, or a dict of them.
+        Of a DataFrame or a catalogue what the model is given: the tensors of a column, of several side by side, or a
+        dict of these by the keys of a mapping. Default: a frame of pandas with all columns. Of an Array it is given a
+        block, of a Bag the stacked tensors, or a dict of them.
     batch_size : int, optional
         How many rows the model is given at most. What it makes of them is written before the next ones, so that the
         memory for results stays small. Default: the whole partition.
@@ -193,8 +194,8 @@ def infer(
 
     Notes
     -----
-    A model is sent with each task, so it should be small. A large one gets to the workers once as a function of a module
-    that loads it and keeps it::
+    A model is sent with each task, so it should be small. A large one gets to the workers once as a function of a
+    module that loads it and keeps it::
 
         @functools.cache
         def network():
@@ -220,7 +221,8 @@ def _told(ids: Any) -> Any:
 
 
 def _told_of_part(given: tuple[Any, ...]) -> list[tuple[str, ...]]:
-    """The keys of a partition, of whose names the end is made of what they do; the begin may be an address in memory."""
+    """The keys of a partition, of whose names the end is made of what they do; the begin may be an address in
+    memory."""
     keys = [one.key for one in given if dask.base.is_dask_collection(one)]
     parts = [key if isinstance(key, tuple) else (key,) for key in keys]
     return [(name.rpartition("-")[2], *map(str, numbers)) for name, *numbers in parts]
@@ -250,8 +252,10 @@ class _Work:
         if not self.partitions.given:
             raise InvalidArgumentError("the collection has no partitions, so nothing tells the columns of a table")
         found = _dask_jobs.find(self.path, job, self.token, resume, mode, len(self.partitions.given))
-        graph = _dask_jobs.graph(self.path, found, mode, self.partitions, self.task, self.model)
-        return graph.compute(**(compute_kwargs or {})) if compute else graph
+        options = compute_kwargs or {}
+        threads = _dask_jobs.threads(options)
+        graph = _dask_jobs.graph(self.path, found, mode, self.partitions, self.task, self.model, threads)
+        return graph.compute(**options) if compute else graph
 
 
 def read(
@@ -267,8 +271,8 @@ def read(
     """A table as a collection of Dask, whose partitions are ranges of rows.
 
     Each task opens the table itself, and what it gives is a view of the mapped file: nothing but the path and the
-    version passes the scheduler. A worker has in its memory what its tasks look at, and nothing of it when they are done,
-    whatever the size of the table.
+    version passes the scheduler. A worker has in its memory what its tasks look at, and nothing of it when they are
+    done, whatever the size of the table.
 
     Parameters
     ----------
@@ -279,7 +283,7 @@ def read(
     kind : {"dataframe", "array"}
         What is made.
     rows_per_partition : int, optional
-        Default as many as have some 128 MiB of tensors.
+        Default as many as have some 64 MiB of tensors.
     ids : str or None
         What the column of ids is called, which comes first; None leaves it out. An Array has none.
     version : int, optional
@@ -290,11 +294,11 @@ def read(
     Returns
     -------
     dask.dataframe.DataFrame or dask.array.Array
-        Of an Array the rows are the first axis. Of a DataFrame the index is the number of the row, from 0 on, with known
-        divisions. Ids are strings of Arrow, scalars numbers of NumPy, and tensors fixed-size lists of Arrow, in lists
-        for each further axis, so that the dtype tells the shape and `write` makes the same table of them; complex numbers
-        and bfloat16, which Arrow does not have, are objects that are arrays. `tensors` makes arrays of a series without
-        a copy.
+        Of an Array the rows are the first axis. Of a DataFrame the index is the number of the row, from 0 on, with
+        known divisions. Ids are strings of Arrow, scalars numbers of NumPy, and tensors fixed-size lists of Arrow, in
+        lists for each further axis, so that the dtype tells the shape and `write` makes the same table of them; complex
+        numbers and bfloat16, which Arrow does not have, are objects that are arrays. `tensors` makes arrays of a series
+        without a copy.
 
     Raises
     ------
@@ -304,6 +308,11 @@ def read(
         There is no such column.
     ValueError
         There are several columns, and `kind` is "array"; or a column has the name that `ids` gives.
+
+    Notes
+    -----
+    Of a DataFrame call `optimize()` before `compute()`: each partition is then read by the task that uses it. Dask does
+    not do so by itself, and a worker has partitions in its memory that wait for the next task.
     """
     _options.choice("kind", kind, _KINDS)
     rows = _options.positive("rows_per_partition", rows_per_partition)

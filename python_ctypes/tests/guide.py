@@ -14,6 +14,8 @@ PAGES = sorted(GUIDE.glob("*.md"))
 PROGRAMS = sorted(path for path in (GUIDE / "programs").iterdir() if path.suffix in (".py", ".sh", ".c", ".cpp"))
 # What needs PyTorch, which is large: `make test-torch` runs it.
 WITH_TORCH = {"loader.py", "sampler.py"}
+# And LSDB, which is large too: `make test-lsdb`.
+WITH_LSDB = {"of_lsdb.py"}
 # What needs others than Python: `make test-ray` runs that of Ray, `test_many_recipes.py` those of Slurm and MPI with
 # stand-ins. Those of Spark 4.3 and Daft 0.7 are run by hand.
 WITH_ENGINES = {

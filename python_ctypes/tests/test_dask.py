@@ -1,5 +1,7 @@
 """Collections of Dask as tables: what becomes of rows, ids and dtypes."""
 
+from collections import Counter
+
 import dask
 import dask.array as da
 import dask.bag as db
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from collections_of_dask import ROWS, check, frame, numbers, of_column, of_parts, opened
+from collections_of_dask import ROWS, check, files, frame, numbers, of_column, of_parts, opened
 from samples import DTYPES, assert_same_bits, random_array
 
 import rds
@@ -208,9 +210,39 @@ def test_without_compute_nothing_is_done_until_it_is_asked_for(result_dir):
 
 
 def test_rows_are_made_and_written_by_one_task(result_dir):
-    delayed = rds.dask.write(of_parts(frame, [45, 45]), result_dir, compute=False)
+    assert tasks_of(result_dir, num_workers=2) == {"rds-part": 3, "rds-tokens": 1, "rds-pack": 2, "rds-commit": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "shares"),
+    [({"num_workers": 9}, 3), ({"num_workers": 1}, 0), ({"scheduler": "synchronous"}, 0)],
+    ids=str,
+)
+def test_files_are_made_by_as_many_tasks_as_run_at_a_time_and_there_are_parts(result_dir, options, shares):
+    assert tasks_of(result_dir, **options).get("rds-pack", 0) == shares
+
+
+def tasks_of(result_dir, **options):
+    """How many tasks there are, by the beginnings of their names."""
+    delayed = rds.dask.write(of_parts(frame, [30] * 3), result_dir, compute=False, compute_kwargs=options)
     (graph,) = dask.optimize(delayed)
-    assert len(graph.dask) == 3
+    names = [key if isinstance(key, str) else key[0] for key in graph.dask]
+    return Counter(name.rpartition("-")[0] for name in names)
+
+
+def test_the_commit_names_files_that_other_tasks_have_made(result_dir, monkeypatch):
+    commit, made = rds.parts.commit_parts, set()
+
+    def spied(*given):
+        made.update(file.stat().st_ino for file in result_dir.rglob("packed-*/*"))
+        return commit(*given)
+
+    monkeypatch.setattr(rds.parts, "commit_parts", spied)
+    options = {"scheduler": "threads", "num_workers": 2}
+    rds.dask.write(of_parts(frame, [30] * 3), result_dir, compute_kwargs=options)
+    data = opened(result_dir).lance_dir / "results.lance" / "data"
+    assert {(data / name).stat().st_ino for name in files(result_dir)} <= made
+    check(result_dir)
 
 
 def test_a_path_is_that_of_the_caller_wherever_a_worker_runs(tmp_path, monkeypatch):

@@ -128,9 +128,12 @@ def test_rows_of_several_files_are_one_partition(result_dir):
 def test_only_columns_that_are_needed_are_read(path, monkeypatch):
     asked = []
     stream = rds.ResultDataset.stream
-    monkeypatch.setattr(
-        rds.ResultDataset, "stream", lambda self, columns, **options: asked.append(columns) or stream(self, columns, **options)
-    )
+
+    def spied(self, columns, **options):
+        asked.append(columns)
+        return stream(self, columns, **options)
+
+    monkeypatch.setattr(rds.ResultDataset, "stream", spied)
     frame = rds.dask.read(path)
     asked.clear()
     assert frame["label"].sum().compute(scheduler="synchronous") == COLUMNS["label"].sum()

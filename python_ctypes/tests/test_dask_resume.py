@@ -139,7 +139,8 @@ def test_without_resume_a_job_of_no_name_is_a_new_one(result_dir):
 
 def test_a_name_that_was_used_is_refused_without_resume(result_dir):
     failed(result_dir, job="night")
-    with pytest.raises(FileExistsError, match="the job 'night' has . parts that wait; name another one, or .*resume=True"):
+    said = "the job 'night' has . parts that wait; name another one, or .*resume=True"
+    with pytest.raises(FileExistsError, match=said):
         write(Rows(), result_dir, job="night")
     write(Rows(), result_dir, job="night", resume=True)
     for mode in ("append", "overwrite"):

@@ -22,9 +22,10 @@ PER_PART = ROWS // PARTS
 
 @pytest.fixture(scope="module")
 def processes():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with dask.config.set({"distributed.scheduler.allowed-failures": 10}), LocalCluster(processes=True, **options) as cluster:
-        yield cluster
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 10}):
+        with LocalCluster(processes=True, **options) as cluster:
+            yield cluster
 
 
 @pytest.fixture
@@ -118,6 +119,29 @@ def test_workers_that_are_killed_in_the_middle_are_replaced(client, result_dir, 
     check_results(result_dir)
 
 
+def test_parts_that_were_written_by_a_worker_that_is_killed_are_not_made_again(client, result_dir, tmp_path):
+    marks = tmp_path / "made"
+    marks.mkdir()
+
+    def part(rows, first):
+        (marks / f"{first}-{os.getpid()}").touch()
+        if first == ROWS - PER_PART and len(list(marks.glob(f"{first}-*"))) == 1:
+            while len(rds.parts.unfinished(result_dir).get("night", ())) < PARTS - 1:
+                time.sleep(0.02)
+            die()
+        return frame(rows, first)
+
+    collection = of_parts(part, [PER_PART] * PARTS, frame(1).iloc[:0])
+    assert rds.dask.write(collection, result_dir, job="night").rows == ROWS
+    made = [mark.name.split("-") for mark in marks.iterdir()]
+    last = str(ROWS - PER_PART)
+    killed, others = {process for first, process in made if first == last}, [one for one in made if one[0] != last]
+    # The one that was killed is among those that made the others, whose tokens went with it.
+    assert len(killed) == 2 and killed & {process for _, process in others}
+    assert sorted(int(first) for first, _ in others) == list(range(0, ROWS - PER_PART, PER_PART))
+    check(result_dir)
+
+
 def test_a_task_that_fails_is_tried_again_if_it_is_asked_for(client, result_dir, tmp_path):
     model = Model(tmp_path, [0.0, 2.0 * (PER_PART + 7)], fail)
     assert infer(result_dir, model, compute_kwargs={"retries": 2}).rows == ROWS
@@ -143,7 +167,8 @@ def test_a_job_that_failed_is_no_table_and_can_be_gone_on_with(client, result_di
 
 
 def test_errors_of_workers_say_which_partition(client, result_dir):
-    with pytest.raises(ValueError, match=r"partition \d: the model was given 5 rows, and of 'data' it gave 1") as caught:
+    said = r"partition \d: the model was given 5 rows, and of 'data' it gave 1"
+    with pytest.raises(ValueError, match=said) as caught:
         infer(result_dir, lambda rows: rows[:1])
     assert isinstance(caught.value, rds.RdsError) and caught.value.status == 1
 
@@ -157,7 +182,9 @@ def made_by_a_task():
     return functools.partial(plus, 0)
 
 
-@pytest.mark.parametrize("make", [lambda client: client.scatter(functools.partial(plus, 0)), lambda _: made_by_a_task()])
+@pytest.mark.parametrize(
+    "make", [lambda client: client.scatter(functools.partial(plus, 0)), lambda _: made_by_a_task()]
+)
 def test_a_model_is_sent_to_the_workers_once(client, result_dir, make):
     assert infer(result_dir, make(client)).rows == ROWS
     check_results(result_dir)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import guide
 import pytest
-from guide import GUIDE, PAGES, PROGRAMS, ROOT, WITH_ENGINES, WITH_TORCH
+from guide import GUIDE, PAGES, PROGRAMS, ROOT, WITH_ENGINES, WITH_LSDB, WITH_TORCH
 
 import rds
 from rds import _errors, cli
@@ -46,7 +46,10 @@ def executables(request, tmp_path_factory):
         }
 
 
-@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.name not in WITH_TORCH | WITH_ENGINES], ids=lambda path: path.name)
+HERE = [path for path in PROGRAMS if path.name not in WITH_TORCH | WITH_LSDB | WITH_ENGINES]
+
+
+@pytest.mark.parametrize("program", HERE, ids=lambda path: path.name)
 def test_a_program_prints_what_its_page_shows(program, executables, tmp_path):
     compiled = executables.get(program)
     command = [compiled.result()] if compiled else [sys.executable, "-W", "error", program]
@@ -58,7 +61,7 @@ def test_every_program_and_its_output_is_in_a_page_and_nothing_else_is_there():
     shown = {block.included for page in PAGES for block in guide.blocks(page) if block.included}
     assert shown == {f"programs/{name}" for name in files}
     assert files == {path.name for path in PROGRAMS} | {guide.expected(path).name for path in PROGRAMS}
-    assert len(PAGES) == 10 and WITH_TORCH | WITH_ENGINES < files
+    assert len(PAGES) == 10 and WITH_TORCH | WITH_LSDB | WITH_ENGINES < files
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

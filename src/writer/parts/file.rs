@@ -75,8 +75,7 @@ impl PartFile {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true);
             let file = loop {
-                std::fs::create_dir_all(&directory).map_err(of)?;
-                match options.open(&path) {
+                match std::fs::create_dir_all(&directory).and_then(|()| options.open(&path)) {
                     Err(error)
                         if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {
                     }

@@ -1,0 +1,77 @@
+"""Rows for workers, which cost no more than the copy of a block of memory: what is measured is where they go."""
+
+import functools
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+import rds
+import rds.dask
+
+WIDTH = 512
+# Of which there are 768: more than partitions of any of these catalogues.
+ORDER = 3
+
+
+@functools.cache
+def block(rows):
+    """What all partitions have in common, once in each process."""
+    return np.random.default_rng(0).random((rows, WIDTH), dtype=np.float32)
+
+
+def embeddings(first, rows):
+    """Of rows from this number on: no row is as another one."""
+    made = block(rows).copy()
+    made[:, 0] = np.arange(first, first + rows)
+    return made
+
+
+def lists(array):
+    made = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
+    return pd.arrays.ArrowExtensionArray(pa.chunked_array([made]))
+
+
+def frame(first, rows):
+    return pd.DataFrame({"id": np.arange(first, first + rows), "embedding": lists(embeddings(first, rows))})
+
+
+# LSDB is loaded where it is needed only: it takes 100 MB of the memory of a worker.
+
+
+def of_pixel(pixel, rows):
+    from nested_pandas import NestedFrame
+
+    made = frame(pixel.pixel * rows, rows)
+    made.index = pd.Index(np.arange(rows, dtype=np.int64), name="_healpix_29")
+    return NestedFrame(made)
+
+
+def catalogue(partitions, rows):
+    """One of LSDB, whose partitions are made when they are asked for."""
+    import lsdb
+    from hats.pixel_math import HealpixPixel
+    from lsdb.catalog.catalog import Catalog
+    from lsdb.operations.lsdb_ops import FromHealpixMap
+
+    places = pd.DataFrame({"id": [0], "ra": [10.0], "dec": [10.0]})
+    structure = lsdb.from_dataframe(places, margin_threshold=None).hc_structure
+    pixels = [HealpixPixel(ORDER, number) for number in range(partitions)]
+    meta = of_pixel(pixels[0], rows).iloc[:0]
+    made = FromHealpixMap(functools.partial(of_pixel, rows=rows), pixels, meta=meta, verify_meta=False)
+    return Catalog(made, structure)
+
+
+def collection(partitions, rows):
+    """The same rows as a DataFrame of Dask."""
+    firsts = range(0, partitions * rows, rows)
+    return dd.from_map(functools.partial(frame, rows=rows), firsts, meta=frame(0, 1).iloc[:0])
+
+
+SUMS = pd.Series([], dtype="f8", name="sum")
+
+
+def sums(part):
+    """Of each partition, not of each row: one number."""
+    return pd.Series([rds.dask.tensors(part["embedding"]).sum(dtype="f8")], name="sum")

@@ -1,0 +1,190 @@
+"""Tables from the workers of Dask: rows of a catalogue beside LSDB's own `to_lance`, two workers beside one, and a pass
+over a table that is larger than the memory of the workers.
+
+    many.py [catalogue] [workers] [pass] [--small]    all, if none is named
+
+The catalogue needs LSDB. Some 10 GB are written into the temporary directory (TMPDIR): the disk under it is measured.
+"""
+
+import importlib.util
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import lance
+import numpy as np
+from dask.distributed import Client, LocalCluster
+
+import rds
+import rds.dask
+from _common import Measure, judged, seconds
+from _many_rows import SUMS, WIDTH, catalogue, collection, embeddings, sums
+
+SMALL = "--small" in sys.argv
+PARTITIONS, ROWS = (20, 5_000) if SMALL else (200, 5_000)
+ROUNDS = 3
+LIMIT = (400 << 20) if SMALL else (1 << 30)
+PRIVATE = 250 << 20
+
+
+@contextmanager
+def cluster(workers, memory="auto"):
+    """Processes with a thread each."""
+    options = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": memory, "dashboard_address": ":0"}
+    with LocalCluster(processes=True, **options) as made, Client(made) as client:
+        # What is imported and allocated first is not measured.
+        with tempfile.TemporaryDirectory() as name:
+            rds.dask.write(collection(2 * workers, 100), name)
+            rds.dask.read(name).map_partitions(sums, meta=SUMS).compute()
+        yield client
+
+
+@contextmanager
+def scratch():
+    """An empty directory on a disk that has nothing else to do."""
+    with tempfile.TemporaryDirectory() as name:
+        os.sync()
+        yield Path(name)
+
+
+# 1. Beside LSDB -----------------------------------------------------------------------------------
+
+
+def beside_lsdb():
+    if importlib.util.find_spec("lsdb") is None:
+        print("LSDB is not installed; nothing is measured beside it")
+        return
+    rows = catalogue(PARTITIONS, ROWS)
+    title = f"{PARTITIONS} partitions of {ROWS:,} rows of {WIDTH} float32, from a catalogue by two workers"
+    measure = Measure(title, slow="to_lance", fast="rds", target=10)
+    with cluster(2), scratch() as directory:
+        ours, theirs = directory / "ours", directory / "theirs"
+        times = {"rds": seconds(lambda: rds.dask.write(rows, ours, tensors=["embedding"]))}
+        os.sync()
+        times = {"to_lance": seconds(lambda: rows.to_lance(theirs, progress_bar=False)), **times}
+        print("rows equal:", judged(same(ours, theirs / "data.lance")))
+        measure.add("once", times)
+    measure.show()
+
+
+def same(ours, theirs):
+    """Whether two tables have the same rows by id: those of LSDB come in any order."""
+    dataset = rds.ResultDataset({}, ours)
+    total = PARTITIONS * ROWS
+    met, counted = dataset.ids() == [str(number) for number in range(total)], np.zeros(total, np.int64)
+    stored = dataset["embedding"]
+    for batch in lance.dataset(theirs).to_batches(columns=["id", "embedding"], batch_size=ROWS):
+        numbers = batch["id"].to_numpy()
+        counted[numbers] += 1
+        values = batch["embedding"].flatten().to_numpy().reshape(-1, WIDTH)
+        met &= np.array_equal(stored[numbers], values)
+    return met and len(dataset) == total and bool((counted == 1).all())
+
+
+# 2. Two workers beside one ------------------------------------------------------------------------
+
+
+def two_workers():
+    rows = collection(PARTITIONS, ROWS)
+    measure = Measure("The same rows from a DataFrame", slow="one worker", fast="two workers", target=1.7)
+    times = {"one worker": [], "two workers": []}
+    for _ in range(ROUNDS):
+        for number, taken in enumerate(times.values(), 1):
+            with cluster(number), scratch() as directory:
+                taken.append(seconds(lambda: rds.dask.write(rows, directory / "results")))
+                check(directory / "results")
+    measure.add(f"median of {ROUNDS}", {name: statistics.median(taken) for name, taken in times.items()})
+    measure.show()
+
+
+def check(path):
+    """Whether the rows are there, in order: the first numbers of all, and some rows whole."""
+    dataset = rds.ResultDataset({}, path)
+    stored = np.asarray(dataset["embedding"])
+    met = np.array_equal(stored[:, 0], np.arange(PARTITIONS * ROWS))
+    met &= np.array_equal(stored[-ROWS:], embeddings((PARTITIONS - 1) * ROWS, ROWS))
+    if not met:
+        sys.exit(f"{path} has other rows than were written")
+
+
+# 3. A pass over a large table ---------------------------------------------------------------------
+
+def large_pass():
+    rows = -(-4 * 2 * LIMIT // (4 * WIDTH) // ROWS) * ROWS
+    print(f"\nA pass over {rows:,} rows ({rows * WIDTH * 4 / 1e9:.1f} GB) by two workers of {LIMIT / 1e9:.2f} GB each")
+    with scratch() as directory:
+        expected = 0.0
+        with rds.ResultDatasetWriter(directory) as writer:
+            for first in range(0, rows, ROWS):
+                values = embeddings(first, ROWS)
+                writer.write_batch(np.arange(first, first + ROWS), {"embedding": values})
+                expected += values.sum(dtype="f8")
+        for kind in ("array", "dataframe"):
+            with cluster(2, LIMIT) as client:
+                processes = sorted(client.run(os.getpid).values())
+                with watched(client, processes) as seen:
+                    start = time.perf_counter()
+                    found = total(directory, kind)
+                    taken = time.perf_counter() - start
+                alive = sorted(client.run(os.getpid).values()) == processes
+            show(kind, taken, np.isclose(found, expected, rtol=1e-12), alive, seen)
+
+
+def total(directory, kind):
+    read = rds.dask.read(directory, kind=kind)
+    if kind == "array":
+        return float(read.sum(dtype="f8").compute())
+    # Optimised, a partition is read by the task that adds it up, and none waits in the memory of a worker.
+    return float(read.map_partitions(sums, meta=SUMS).optimize().compute().sum())
+
+
+def show(kind, taken, equal, alive, seen):
+    print(
+        f"{kind:10} {taken:.1f} s; sum equal: {judged(equal)}; no worker killed or paused: "
+        f"{judged(alive and not seen['paused'])}; memory of a worker at most: {seen['own'] >> 20} MiB of its own "
+        f"({judged(seen['own'] < PRIVATE)}: {PRIVATE >> 20}), {seen['resident'] >> 20} MiB with pages of files"
+    )
+
+
+def paused(dask_scheduler):
+    return any(worker.status.name == "paused" for worker in dask_scheduler.workers.values())
+
+
+@contextmanager
+def watched(client, processes):
+    """The most memory that one of some processes has meanwhile: what would have to be swapped, and all that is
+    resident; and whether a worker was paused."""
+    seen, ended = {"own": 0, "resident": 0, "paused": False}, threading.Event()
+
+    def watch():
+        while not ended.wait(0.05):
+            for process in processes:
+                try:
+                    rows = Path(f"/proc/{process}/status").read_text().splitlines()
+                except FileNotFoundError:
+                    continue
+                sizes = {row.split(":")[0]: int(row.split()[1]) << 10 for row in rows if "Rss" in row or "VmRSS" in row}
+                seen["own"] = max(seen["own"], sizes["RssAnon"] + sizes["RssShmem"])
+                seen["resident"] = max(seen["resident"], sizes["VmRSS"])
+            seen["paused"] |= client.run_on_scheduler(paused)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    cases = {"catalogue": beside_lsdb, "workers": two_workers, "pass": large_pass}
+    for name in [name for name in sys.argv[1:] if name in cases] or cases:
+        cases[name]()

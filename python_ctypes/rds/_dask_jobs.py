@@ -113,10 +113,10 @@ def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], shares
     nodes: dict[Any, GraphNode] = {}
     nodes[tokens] = Task(tokens, _gathered, list(job.tokens.values()), List(*map(TaskRef, written)))
     # Dask runs a task on one of the workers that have what it takes, on that with the least to do: for that alone each
-    # share is given some of the tokens once more. Without shares the commit makes the files, with threads of its own.
+    # share is given some of the tokens once more.
     count = min(len(written), _MOST_SHARES)
     spread = [TaskRef(written[number * len(written) // count]) for number in range(count)]
-    for share in range(shares if shares > 1 else 0):
+    for share in range(shares):
         key = (f"rds-pack-{unique}", share)
         nodes[key] = Task(key, _pack, path, job.name, mode, share, shares, TaskRef(tokens), *spread)
     packed = List(*(TaskRef(key) for key in nodes if key != tokens))

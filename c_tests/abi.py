@@ -163,8 +163,8 @@ STRUCTS = {
     "rds_token": (16, {"data": 0, "length": 8}),
     "rds_commit_staged_options": (24, {"struct_size": 0, "mode": 8, "flags": 12, "job": 16}),
     "rds_pack_parts_options": (
-        32,
-        {"struct_size": 0, "mode": 8, "flags": 12, "share": 16, "shares": 24},
+        40,
+        {"struct_size": 0, "mode": 8, "flags": 12, "share": 16, "shares": 24, "first_row": 32},
     ),
     "rds_vacuum_options": (24, {"struct_size": 0, "older_than_ms": 8, "flags": 16, "reserved": 20}),
     "rds_recover_options": (24, {"struct_size": 0, "run": 8, "flags": 16, "reserved": 20}),

@@ -245,7 +245,7 @@ MAKE_OPTIONS(rds_runtime_options, RDS_RUNTIME_OPTIONS_INIT, options.worker_threa
 MAKE_OPTIONS(rds_write_stream_options, RDS_WRITE_STREAM_OPTIONS_INIT, options.progress = progress_goes_on)
 MAKE_OPTIONS(rds_commit_options, RDS_COMMIT_OPTIONS_INIT, options.progress = progress_goes_on)
 MAKE_OPTIONS(rds_commit_staged_options, RDS_COMMIT_STAGED_OPTIONS_INIT, options.mode = RDS_MODE_OVERWRITE)
-MAKE_OPTIONS(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, options.share = below(2), options.shares = 2)
+MAKE_OPTIONS(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, options.share = below(2), options.shares = 2, options.first_row = below(3))
 MAKE_OPTIONS(rds_recover_options, RDS_RECOVER_OPTIONS_INIT, options.flags = RDS_RECOVER_DRY_RUN)
 MAKE_OPTIONS(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, options.flags = RDS_VACUUM_DRY_RUN)
 

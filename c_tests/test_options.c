@@ -206,7 +206,7 @@ static const struct sized {
     SIZED(rds_write_stats, RDS_WRITE_STATS_INIT, 72, 1, use_write_stats),
     SIZED(rds_commit_staged_options, RDS_COMMIT_STAGED_OPTIONS_INIT, 16, 0,
           use_commit_staged_options),
-    SIZED(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, 32, 0, use_pack_parts_options),
+    SIZED(rds_pack_parts_options, RDS_PACK_PARTS_OPTIONS_INIT, 40, 0, use_pack_parts_options),
     SIZED(rds_vacuum_options, RDS_VACUUM_OPTIONS_INIT, 24, 0, use_vacuum_options),
     SIZED(rds_vacuum_info, RDS_VACUUM_INFO_INIT, 32, 1, use_vacuum_info),
     SIZED(rds_recover_options, RDS_RECOVER_OPTIONS_INIT, 24, 0, use_recover_options),

@@ -50,7 +50,7 @@ static int has_all(const struct found *of, const struct found *these) {
     return missing == 0;
 }
 
-static struct found packed_files(const char *path) { return files_of(job_file(path, "job", "packed-").text); }
+static struct found packed_files(const char *path) { return files_of(job_file(path, "job", "packed").text); }
 
 static struct found table_files(const char *path) {
     return files_of(path_below(path, "lance_db/results.lance/data").text);
@@ -104,7 +104,7 @@ TEST(a_packed_file_that_is_not_as_it_was_is_made_again) {
     rds_token tokens[COUNT];
     check_path_text path = three_files(tokens);
     for (uint64_t share = 0; share < SHARES; share++) pack_share(path.text, "job", tokens, COUNT, share, SHARES);
-    check_path_text directory = job_file(path.text, "job", "packed-");
+    check_path_text directory = job_file(path.text, "job", "packed");
     DIR *entries = opendir(directory.text);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
         check_path_text file = path_below(directory.text, entry->d_name);

@@ -1672,7 +1672,7 @@ typedef struct rds_pack_parts_options {
    */
   uint32_t mode;
   /**
-   * Must be 0.
+   * Or-ed RDS_PACK_PARTS_*, or 0.
    */
   uint32_t flags;
   /**
@@ -1683,23 +1683,35 @@ typedef struct rds_pack_parts_options {
    * How many calls share the files; default 1.
    */
   uint64_t shares;
+  /**
+   * Rows of the first parts that are in files of other calls: a number of whole files before it.
+   */
+  uint64_t first_row;
 } rds_pack_parts_options;
+
+/**
+ * rds_pack_parts_options.flags: other parts follow these. Only files that are full are made.
+ */
+#define RDS_PACK_PARTS_MORE 1u
 
 /**
  * An rds_pack_parts_options whose struct_size is set, with every other field at its default.
  */
-#define RDS_PACK_PARTS_OPTIONS_INIT {sizeof(rds_pack_parts_options), 0, 0, 0, 0}
+#define RDS_PACK_PARTS_OPTIONS_INIT {sizeof(rds_pack_parts_options), 0, 0, 0, 0, 0}
 
 /**
  * Makes a share of the data files of a job, for the commit that comes: it finds them, and makes what it does not find.
  *
  * Packing copies every row once. With this many machines do it, each with a call for a share of its own, when all
- * parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. A call
- * that is made twice, or dies, is no harm. It uses one thread.
+ * parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. Or they
+ * do it while parts are still written: a call with the tokens of parts that follow each other, and with
+ * RDS_PACK_PARTS_MORE, makes the files that these fill. A call that is made twice, or dies, is no harm. It uses one
+ * thread.
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] job the job that the tokens are all of. Borrowed during the call.
- * @param[in] tokens the tokens of all parts of the job, in any order. Borrowed during the call.
+ * @param[in] tokens the tokens of all parts of the job, or of some that follow each other, in any order. Borrowed
+ * during the call.
  * @param[in] token_count how many.
  * @param[in] options NULL means all defaults: all files. Copied.
  * @param[out] out_rows how many rows the files of this share have; NULL if the caller does not want it.

@@ -20,11 +20,13 @@ from ._dask_partitions import Partitions
 from ._dask_rows import checked
 from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, RdsError
 from ._location import table_path
-from .reader import ResultDataset
+from ._packing import Span
 from .staging import Commit
 
 # Of files that are made at a time, beyond which a disk that is shared is not faster.
-_MOST_SHARES = 64
+_MOST_PACKS = 64
+# How many workers are asked who packs.
+_SPREAD = 8
 
 
 class Job(NamedTuple):
@@ -102,25 +104,33 @@ def graph(
         tasks[number] = Task(key, _write, path, job.name, number, task, partitions.rows, model, *arguments)
     nodes = {task.key: task for task in _looked_up(path, job.name, _fused(tasks, below))}
     last = f"rds-commit-{unique}"
-    end = _end(unique, path, job, mode, list(nodes), min(threads, _MOST_SHARES, len(partitions.given)))
+    numbers = sorted({*tasks, *job.tokens} - job.published)
+    written = [TaskRef(tasks[number].key) if number in tasks else job.tokens[number] for number in numbers]
+    end = _end(unique, path, job, mode, written, min(4 * threads, _MOST_PACKS))
     layer = {**below, **nodes, **end}
     return Delayed(last, HighLevelGraph.from_collections(last, layer, dependencies=shared), layer=last)
 
 
-def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], shares: int) -> dict[Any, GraphNode]:
-    """What is done when all parts are written, whose tokens are the values of these keys."""
-    tokens, last = f"rds-tokens-{unique}", f"rds-commit-{unique}"
+def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], packs: int) -> dict[Any, GraphNode]:
+    """What is done with the tokens of all parts, in order: those that are there, or what will be such.
+
+    Files are made as soon as the parts that fill them are written, by so many tasks; the last one makes the rest.
+    """
+    last, spans = f"rds-commit-{unique}", f"rds-spans-{unique}"
     nodes: dict[Any, GraphNode] = {}
-    nodes[tokens] = Task(tokens, _gathered, list(job.tokens.values()), List(*map(TaskRef, written)))
-    # Dask runs a task on one of the workers that have what it takes, on that with the least to do: for that alone each
-    # share is given some of the tokens once more.
-    count = min(len(written), _MOST_SHARES)
-    spread = [TaskRef(written[number * len(written) // count]) for number in range(count)]
-    for share in range(shares):
-        key = (f"rds-pack-{unique}", share)
-        nodes[key] = Task(key, _pack, path, job.name, mode, share, shares, TaskRef(tokens), *spread)
-    packed = List(*(TaskRef(key) for key in nodes if key != tokens))
-    nodes[last] = Task(last, _commit, path, job.name, mode, TaskRef(tokens), packed)
+    size = max(-(-len(written) // packs), 1)
+    before: Any = (Span([], 0), Span([], 0))
+    for number, first in enumerate(range(0, len(written), size)):
+        group = written[first : first + size]
+        nodes[spans, number] = Task((spans, number), _grown, before, List(*group))
+        before = TaskRef((spans, number))
+        # Dask runs a task on one of the workers that have what it takes, on that with the least to do: for that alone
+        # it is given some of the tokens once more.
+        spread = group[:: max(size // _SPREAD, 1)]
+        key, more = (f"rds-pack-{unique}", number), first + size < len(written)
+        nodes[key] = Task(key, _pack, path, job.name, mode, more, before, *spread)
+    packed = List(*(TaskRef(key) for key in nodes if key[0] != spans))
+    nodes[last] = Task(last, _commit, path, job.name, mode, List(*written), packed)
     return nodes
 
 
@@ -167,22 +177,19 @@ def _unless_written(path, job, number, making, keys, *values) -> bytes:
     return token
 
 
-def _gathered(kept, written) -> list[bytes]:
-    return [*kept, *written]
+def _grown(before, tokens) -> tuple[Span, Span]:
+    return before[1].grown(tokens)
 
 
-def _pack(path, job, mode, share, shares, tokens, *_) -> int:
+def _pack(path, job, mode, more, spans, *_) -> int:
     # What is not there, or not any more, is for the commit to tell: it may have landed.
     with contextlib.suppress(NotFoundError):
-        return parts.pack_parts(path, job, tokens, share, shares, mode)
+        span = spans[0]
+        return parts.pack_parts(path, job, span.tokens, mode=mode, first_row=span.first_row, more=more)
     return 0
 
 
 def _commit(path, job, mode, tokens, _) -> Commit:
-    if not tokens:
-        # Somebody published it, and nothing of it is left.
-        with ResultDataset({}, path) as dataset:
-            return Commit(0, 0, dataset._snapshot.info.version, 0)
     commit = parts.commit_parts(path, job, tokens, mode)
     if not commit.rows and not _exists(path):
         raise InvalidArgumentError(

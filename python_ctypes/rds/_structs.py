@@ -32,6 +32,7 @@ STREAM_ROWS = 256
 FORM_DATA = 1
 FORM_NAMED = 2
 FORM_TYPES = 3
+PACK_PARTS_MORE = 1
 VACUUM_DRY_RUN = 1
 VACUUM_KEEP_VERSIONS = 2
 RECOVER_ONTO_REPLACED = 1
@@ -177,6 +178,7 @@ class PackPartsOptions(_Sized):
         ("flags", c_uint32),
         ("share", c_uint64),
         ("shares", c_uint64),
+        ("first_row", c_uint64),
     ]
 
 

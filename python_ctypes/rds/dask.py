@@ -57,7 +57,7 @@ def write(
     Rows come in the order of the partitions, whichever is done first. A task that is killed, retried or run twice
     counts once, and a part that it has written before is not computed again. Rows go from the worker that has them to
     the disk, and pass neither the scheduler nor the client; all workers have to see the directory under the same path.
-    Then they share the making of the final files, as many as there are threads.
+    As soon as the parts that fill one of the final files are there, a worker makes it.
 
     Parameters
     ----------

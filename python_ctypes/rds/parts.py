@@ -149,19 +149,29 @@ def pack_parts(
     share: int = 0,
     shares: int = 1,
     mode: str = "create",
+    *,
+    first_row: int = 0,
+    more: bool = False,
 ) -> int:
     """Makes a share of the files of a job, so that `commit_parts` has only to name them.
 
     Packing copies every row once more. With this it is done by many processes, each with a call for a share of its
-    own, when all parts are written: then call `commit_parts` with the same tokens and mode, which makes what it does
-    not find. A call that is made twice, or dies, is no harm. It uses one thread.
+    own, when all parts are written. Or while parts are still written: `tokens` are those of parts that follow each
+    other then, and `more` makes only the files that they fill. `commit_parts` with all tokens and the same mode makes
+    what it does not find. A call that is made twice, or dies, is no harm. It uses one thread.
 
     Parameters
     ----------
-    path, job, tokens, mode
-        As for `commit_parts`, which must be given the same.
+    path, job, mode
+        As for `commit_parts`.
+    tokens : sequence of bytes
+        Those of all parts, or of some that follow each other.
     share, shares : int
         The number of this share, from 0 on, and how many there are.
+    first_row : int
+        How many rows of the first parts are in files of other calls, before which there are whole files only.
+    more : bool
+        Whether other parts follow these.
 
     Returns
     -------
@@ -183,6 +193,8 @@ def pack_parts(
         mode=_options.choice("mode", mode, MODES),
         share=_options.whole("share", share),
         shares=_options.positive("shares", shares),
+        first_row=_options.whole("first_row", first_row),
+        flags=c.PACK_PARTS_MORE if more else 0,
     )
     rows, where, name = c_uint64(), path_bytes(path), _job(job)
     _waiting.aside(

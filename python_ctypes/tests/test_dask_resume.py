@@ -101,7 +101,7 @@ def failed(result_dir, **options):
     """The job of a call that failed, and which partitions it has."""
     before = rds.parts.unfinished(result_dir)
     with pytest.raises(ConnectionError):
-        write(Rows(fails=0), result_dir, **options)
+        write(Rows(fails=60), result_dir, **options)
     ((job, tokens),) = ((job, tokens) for job, tokens in rds.parts.unfinished(result_dir).items() if job not in before)
     return job, [30 * number for number in tokens]
 
@@ -175,7 +175,7 @@ def test_of_several_jobs_the_one_with_the_most_parts_goes_on(result_dir):
 def test_a_job_of_more_partitions_is_refused(result_dir):
     failed(result_dir, job="night")
     rows = Rows()
-    with pytest.raises(ValueError, match="the job 'night' has a part 2, and the collection 1 partitions"):
+    with pytest.raises(ValueError, match="the job 'night' has a part 1, and the collection 1 partitions"):
         write(rows, result_dir, [90], job="night", resume=True)
     assert rows.made == []
 

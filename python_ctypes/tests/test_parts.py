@@ -14,6 +14,7 @@ from killed import environment
 
 import rds
 from rds import parts
+from rds._packing import Span
 
 JOB = "a job/of 1"
 
@@ -91,6 +92,25 @@ def test_files_end_where_those_of_one_writer_end(result_dir, tmp_path):
     dataset = rds.ResultDataset({}, result_dir)
     assert [dataset.get_object_id(row) for row in (0, 1 << 20, 1_199_999)] == ["0", str(1 << 20), "1199999"]
     assert np.array_equal(np.asarray(dataset)[:, 0], np.repeat(np.arange(3), 400_000))
+
+
+def test_files_are_packed_while_parts_are_written(result_dir):
+    def part(number):
+        rows = np.arange(number * 300_000, (number + 1) * 300_000), np.full((300_000, 1), number, "u1")
+        return parts.write_part(result_dir, "j", number, [rows])
+
+    span, packed, tokens = Span([], 0), [], []
+    for number in range(8):
+        tokens.append(part(number))
+        given, span = span.grown(tokens[-1:])
+        packed.append(parts.pack_parts(result_dir, "j", *given[:1], first_row=given.first_row, more=number < 7))
+    assert packed == [0, 0, 0, 1 << 20, 0, 0, 1 << 20, 2_400_000 - (2 << 20)]
+    made = {file.stat().st_ino for file in table_of(result_dir).glob("_rds/jobs/j/packed/*.lance")}
+    assert parts.commit_parts(result_dir, "j", tokens).data_files == len(made) == 3
+    assert {file.stat().st_ino for file in (table_of(result_dir) / "data").iterdir()} == made
+    dataset = rds.ResultDataset({}, result_dir)
+    assert np.array_equal(np.asarray(dataset["data"])[:, 0], np.repeat(np.arange(8), 300_000))
+    assert dataset.get_object_id(2_399_999) == "2399999"
 
 
 def test_a_part_that_was_written_twice_counts_once_and_nothing_of_it_is_left(result_dir, tmp_path):

@@ -249,7 +249,7 @@ sized! {
     rds_write_stream_options: 24;
     rds_write_stats: 72;
     rds_commit_staged_options: 16;
-    rds_pack_parts_options: 32;
+    rds_pack_parts_options: 40;
     rds_vacuum_options: 24;
     rds_vacuum_info: 32;
     rds_recover_options: 24;

@@ -78,12 +78,15 @@ pub unsafe extern "C" fn rds_commit_staged(
 /// Makes a share of the data files of a job, for the commit that comes: it finds them, and makes what it does not find.
 ///
 /// Packing copies every row once. With this many machines do it, each with a call for a share of its own, when all
-/// parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. A call
-/// that is made twice, or dies, is no harm. It uses one thread.
+/// parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. Or they
+/// do it while parts are still written: a call with the tokens of parts that follow each other, and with
+/// RDS_PACK_PARTS_MORE, makes the files that these fill. A call that is made twice, or dies, is no harm. It uses one
+/// thread.
 ///
 /// @param[in] path as in rds_writer_open().
 /// @param[in] job the job that the tokens are all of. Borrowed during the call.
-/// @param[in] tokens the tokens of all parts of the job, in any order. Borrowed during the call.
+/// @param[in] tokens the tokens of all parts of the job, or of some that follow each other, in any order. Borrowed
+/// during the call.
 /// @param[in] token_count how many.
 /// @param[in] options NULL means all defaults: all files. Copied.
 /// @param[out] out_rows how many rows the files of this share have; NULL if the caller does not want it.
@@ -123,8 +126,8 @@ pub unsafe extern "C" fn rds_pack_parts(
             (out, path, job, tokens, options::read(scope, options, "options")?)
         };
         refuse_while_logging()?;
-        let (mode, share) = convert::pack_parts_options(&options)?;
-        let rows = pack_parts(Location::parse(path)?, &tokens, mode, job, share)?;
+        let (mode, wanted) = convert::pack_parts_options(&options)?;
+        let rows = pack_parts(Location::parse(path)?, &tokens, mode, job, wanted)?;
         out.into_iter().for_each(|out| out.set(rows));
         Ok(())
     })

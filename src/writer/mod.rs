@@ -65,7 +65,7 @@ pub use jobs::Part;
 use layout::Layout;
 use messages::Ending;
 pub use messages::{WriteStats, WriterState};
-pub use parts::{Listed as ListedParts, commit_staged, list as list_parts, pack_parts};
+pub use parts::{Listed as ListedParts, Wanted, commit_staged, list as list_parts, pack_parts};
 use parts::{PartFile, PartWriter};
 use pipeline::{Task, Timing};
 use pool::Pool;

@@ -13,7 +13,7 @@ use crate::ffi::{args, options, waiting};
 use crate::tensor::{TensorColumn, TensorSpec, check_name};
 use crate::writer::{
     CommitInfo, CommitScope, Durability, Mode, Part, RecoverInfo, RecoverOptions, VacuumInfo,
-    VacuumOptions, WriteStats, WriterOptions, WriterState,
+    VacuumOptions, Wanted, WriteStats, WriterOptions, WriterState,
 };
 
 /// # Safety
@@ -288,9 +288,9 @@ fn publishing_mode(mode: u32) -> Result<Mode> {
     }
 }
 
-/// The mode, and which share of how many.
-pub fn pack_parts_options(options: &rds_pack_parts_options) -> Result<(Mode, (usize, usize))> {
-    no_flags(options.flags, 0, "options.flags")?;
+/// The mode, and which files.
+pub fn pack_parts_options(options: &rds_pack_parts_options) -> Result<(Mode, Wanted)> {
+    no_flags(options.flags, RDS_PACK_PARTS_MORE, "options.flags")?;
     let (share, shares) = (options.share, options.shares.max(1));
     if share >= shares {
         return Err(Error::invalid_argument(format!(
@@ -298,7 +298,10 @@ pub fn pack_parts_options(options: &rds_pack_parts_options) -> Result<(Mode, (us
         )));
     }
     let number = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
-    Ok((publishing_mode(options.mode)?, (number(share), number(shares))))
+    let share = (number(share), number(shares));
+    let more = options.flags & RDS_PACK_PARTS_MORE != 0;
+    let wanted = Wanted { threads: 1, share, skip: options.first_row, more };
+    Ok((publishing_mode(options.mode)?, wanted))
 }
 
 pub fn vacuum_options(options: &rds_vacuum_options) -> Result<VacuumOptions> {

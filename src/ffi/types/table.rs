@@ -38,13 +38,18 @@ pub struct rds_pack_parts_options {
     pub struct_size: usize,
     /// As it will be in rds_commit_staged_options.
     pub mode: u32,
-    /// Must be 0.
+    /// Or-ed RDS_PACK_PARTS_*, or 0.
     pub flags: u32,
     /// The number of this share, below shares; default 0.
     pub share: u64,
     /// How many calls share the files; default 1.
     pub shares: u64,
+    /// Rows of the first parts that are in files of other calls: a number of whole files before it.
+    pub first_row: u64,
 }
+
+/// rds_pack_parts_options.flags: other parts follow these. Only files that are full are made.
+pub const RDS_PACK_PARTS_MORE: u32 = 1;
 
 /// Called with parts of a job that follow each other, from `first` to `last`. `token` is NULL if the newest version of
 /// the table has them; else there is one, which waits to be published, and this is its token. All pointers are valid

@@ -11,7 +11,7 @@ use crate::writer::fragment::{Finished, Target};
 use crate::writer::jobs::Jobs;
 use crate::writer::layout::Layout;
 use crate::writer::parts::given::{common_layout, in_order, of, parse};
-use crate::writer::parts::pack::{Pack, Source, attempts, directory_of};
+use crate::writer::parts::pack::{Pack, Source, Wanted, attempts, directory_of};
 use crate::writer::parts::{PartToken, directory, remove, remove_empty};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
@@ -149,14 +149,14 @@ fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo>
     }
 }
 
-/// Makes those data files of a job whose number is `share` of each `shares`, for a commit that will find them: how many
-/// rows they have. What the commit does not find it makes.
+/// Makes some data files of a job, for a commit that will find them: how many rows they have. What the commit does not
+/// find it makes.
 pub fn pack_parts(
     location: Location,
     tokens: &[&[u8]],
     mode: Mode,
     job: &str,
-    (share, shares): (usize, usize),
+    wanted: Wanted,
 ) -> Result<u64> {
     let tokens = parse(tokens, Some(job))?;
     let Some(layout) = common_layout(&tokens)? else { return Ok(0) };
@@ -166,10 +166,9 @@ pub fn pack_parts(
     let (items, _) = choose(&versions, &tokens, newest, &shown(newest), Some(job))?;
     let target = target(newest, &layout)?;
     let Some(Item::Parts(parts)) = items.first() else { return Ok(0) };
-    let (table, directory) =
-        (versions.table(), directory_of(versions.table(), job, &target, parts));
+    let (table, directory) = (versions.table(), directory_of(versions.table(), job));
     let pack = Pack { table, layout: &layout, target: &target, parts, directory, first: 0 };
-    let finished = pack.run(1, |file| file % shares == share)?;
+    let finished = pack.run(wanted)?;
     Ok(finished.iter().map(|finished| finished.rows).sum())
 }
 
@@ -265,11 +264,11 @@ impl Packed {
             };
             let table = versions.table();
             let directory = match whole {
-                Some(job) => directory_of(table, job, target, parts),
+                Some(job) => directory_of(table, job),
                 None => run.directory.clone(),
             };
             let pack = Pack { table, layout, target, parts, directory, first };
-            match pack.run(usize::MAX, |_| true) {
+            match pack.run(Wanted::ALL) {
                 Ok(finished) => {
                     first += finished.len();
                     packed.finished.push((pack.directory, finished));

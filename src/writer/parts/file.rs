@@ -192,6 +192,7 @@ impl PartFile {
             bytes: self.bytes,
             columns: columns.map(ColumnOf::new).collect(),
             row_bytes: layout.map_or(0, |layout| layout.row_bytes() as u64),
+            file_rows: layout.map_or(0, |layout| heap::room(layout, 0, 0)),
         };
         let named = token.path(&self.table);
         let bytes = Token::Part(token).to_bytes()?;

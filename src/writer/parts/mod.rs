@@ -32,12 +32,15 @@ use crate::writer::versions::Versions;
 
 pub use commit::{ATTEMPTS, commit_staged, pack_parts};
 pub use file::PartFile;
+pub use pack::Wanted;
 pub use writer::PartWriter;
 
 /// The directory of jobs within that of runs.
 const JOBS: &str = "jobs";
 /// How the name of a part ends that is being written.
 const UNFINISHED: &str = ".writing";
+/// How many threads remove files.
+const REMOVERS: usize = 4;
 /// The longest name of a directory that a job's own name becomes; what is longer is cut, and told by a checksum.
 const LONGEST_NAME: usize = 160;
 
@@ -54,6 +57,8 @@ pub struct PartToken {
     pub columns: Vec<ColumnOf>,
     /// Bytes of the tensors of a row, as in the caller's memory.
     pub row_bytes: u64,
+    /// How many rows of these columns fill a data file: who packs while parts are written needs to know.
+    pub file_rows: u64,
 }
 
 impl PartToken {
@@ -126,8 +131,14 @@ pub fn list(
     if !location.exists()? {
         return Err(Error::not_found(format!("there is nothing at {location}")));
     }
-    let newest = runtime::block_on(Versions::new(location.clone()).newest())??;
-    let shown = newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default();
+    // A table that is to be made has nothing that would take time to read.
+    let shown = match location.newest_version()? {
+        None => Jobs::default(),
+        Some(_) => {
+            let newest = runtime::block_on(Versions::new(location.clone()).newest())??;
+            newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default()
+        }
+    };
     for (job, first, last) in shown.ranges(job) {
         let (first, last) = match part {
             Some(part) if part < first || part > last => continue,
@@ -266,6 +277,22 @@ fn age(metadata: &std::fs::Metadata) -> Duration {
 /// Removes a directory and what is in it. Somebody who is late may write there meanwhile: his file goes too, and he
 /// is told when he wants to give it its name.
 fn remove(directory: &Path) -> Result<()> {
+    // Memory and blocks of a file are freed when it goes, which takes a processor longer than anything else here.
+    let files = listed(directory)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(REMOVERS);
+    std::thread::scope(|scope| {
+        for files in files.chunks(files.len().div_ceil(threads).max(1)).skip(1) {
+            let unlink = || {
+                let files = files.iter().flatten().map(std::fs::DirEntry::path);
+                files.for_each(|path| drop(std::fs::remove_file(path)));
+            };
+            let _ = std::thread::Builder::new().spawn_scoped(scope, unlink);
+        }
+        remove_all(directory)
+    })
+}
+
+fn remove_all(directory: &Path) -> Result<()> {
     for _ in 0..10 {
         match std::fs::remove_dir_all(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -306,7 +333,8 @@ pub fn read_all(path: &Path, bytes: u64) -> Result<()> {
     let _ = file::read_token(path);
     let part = Part { job: String::new(), number: 0 };
     let (attempt, columns) = (Uuid::nil(), Vec::new());
-    let token = PartToken { part, attempt, rows: 0, bytes, columns, row_bytes: 0 };
+    let (rows, row_bytes, file_rows) = (0, 0, 0);
+    let token = PartToken { part, attempt, rows, bytes, columns, row_bytes, file_rows };
     let strides = [3, 1];
     for skip in [0, 1, 100] {
         let mut blocks = file::Blocks::open(path.to_path_buf(), &token, &strides, Vec::new())?;

@@ -1,6 +1,7 @@
 //! Makes data files of parts, as one writer would have made them of the same rows: which rows are in which file
-//! depends on the rows alone. Several threads make a file each, and several processes may share the files of a job:
-//! beside each that is complete lies a note that says so, and nobody makes it again.
+//! depends on the rows alone. Several threads make a file each, and several processes may share the files of a job, while
+//! parts are still written: beside each file that is complete lies a note, found by the rows that are in it, and nobody
+//! makes it again.
 
 use std::fs::File;
 use std::io;
@@ -25,8 +26,8 @@ use crate::writer::syncer::Syncer;
 const MOST_THREADS: usize = 16;
 /// Descriptors that a thread needs besides those of columns.
 const OTHER_FILES: u64 = 4;
-/// How the names of directories of packed files begin.
-pub const PACKED: &str = "packed-";
+/// The directory of packed files within that of their job.
+const PACKED: &str = "packed";
 
 /// A part, its token, and the number of that among those of the call.
 pub struct Source<'a> {
@@ -72,11 +73,25 @@ struct Range {
     end: u64,
 }
 
-/// The directory for the files of a whole job: whoever packs the same parts for the same table finds what others did.
-pub fn directory_of(table: &Path, job: &str, target: &Target, parts: &[Source]) -> PathBuf {
-    let mut said = target.text().into_bytes();
-    said.extend(attempts(parts).as_bytes());
-    directory(table, job).join(format!("{PACKED}{}", sum(&said)))
+/// The directory for the files of a whole job.
+pub fn directory_of(table: &Path, job: &str) -> PathBuf {
+    directory(table, job).join(PACKED)
+}
+
+/// Which files are to be made, and by how many threads.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    pub threads: usize,
+    /// Those whose number is the first modulo the second.
+    pub share: (usize, usize),
+    /// Rows of the first parts that are in files of other calls.
+    pub skip: u64,
+    /// Other parts follow: what does not fill a file is not made.
+    pub more: bool,
+}
+
+impl Wanted {
+    pub const ALL: Self = Self { threads: usize::MAX, share: (0, 1), skip: 0, more: false };
 }
 
 /// Which tokens these are: another text for others.
@@ -91,37 +106,36 @@ fn sum(said: &[u8]) -> String {
 
 impl Pack<'_> {
     /// Makes those of the files that are wanted, or finds them; in the order of their rows.
-    pub fn run(
-        &self,
-        threads: usize,
-        wanted: impl Fn(usize) -> bool + Sync,
-    ) -> Result<Vec<Finished>> {
+    pub fn run(&self, wanted: Wanted) -> Result<Vec<Finished>> {
         let mut starts = Vec::with_capacity(self.parts.len());
-        let mut rows = 0;
+        let mut rows: u64 = 0;
         for part in self.parts {
             part.check(self.table)?;
             starts.push(rows);
             rows += part.token.rows;
         }
         let of_file = heap::room(self.layout, 0, 0);
-        let files = usize::try_from(rows.div_ceil(of_file)).unwrap_or(usize::MAX);
-        let wanted: Vec<usize> = (0..files).filter(|file| wanted(*file)).collect();
+        let left = rows.saturating_sub(wanted.skip);
+        let files = if wanted.more { left / of_file } else { left.div_ceil(of_file) };
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let (share, shares) = wanted.share;
+        let files: Vec<usize> = (0..files).filter(|file| file % shares == share).collect();
         let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             let mut packer = Packer { pack: self, starts: &starts, memory: Vec::new() };
-            while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let first = *file as u64 * of_file;
+            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let first = wanted.skip + *file as u64 * of_file;
                 let range = Range { first, end: rows.min(first + of_file) };
                 let made = packer.find_or_make(self.first + file, &range);
                 if made.is_err() {
                     // Nothing of it will be shown.
-                    next.store(wanted.len(), Ordering::Relaxed);
+                    next.store(files.len(), Ordering::Relaxed);
                 }
                 results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((file, made));
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.threads(threads.min(wanted.len())) {
+            for _ in 1..self.threads(wanted.threads.min(files.len())) {
                 let thread = std::thread::Builder::new().name("rds-pack".to_string());
                 // The files of one that cannot be had are made by the others.
                 if thread.spawn_scoped(scope, work).is_err() {
@@ -155,7 +169,7 @@ struct Packer<'a> {
 impl Packer<'_> {
     fn find_or_make(&mut self, number: usize, range: &Range) -> Result<Finished> {
         let directory = &self.pack.directory;
-        let note = directory.join(format!("{number}.json"));
+        let note = directory.join(format!("{}.json", self.says(range)));
         if let Some(finished) = noted(directory, &note) {
             return Ok(finished);
         }
@@ -186,40 +200,57 @@ impl Packer<'_> {
         heap.into_file(layout, target)
     }
 
-    fn fill(&mut self, heap: &mut Heap, range: &Range) -> Result<()> {
-        let syncer = Syncer::start();
+    /// The parts that have rows of a file: each with how many of its rows come before, and how many it has.
+    fn of_file<'r>(
+        &self,
+        range: &'r Range,
+    ) -> impl Iterator<Item = (&Source<'_>, u64, u64)> + use<'_, 'r> {
         // The last part that begins there or before; parts without rows begin where the next one does.
         let begins = self.starts.partition_point(|start| *start <= range.first);
-        let from = begins.saturating_sub(1);
-        let parts = self.pack.parts.iter().zip(self.starts).skip(from);
-        for (part, start) in parts.take_while(|(_, start)| **start < range.end) {
-            let token = part.token;
-            if token.rows == 0 {
-                continue;
-            }
+        let parts = self.pack.parts.iter().zip(self.starts).skip(begins.saturating_sub(1));
+        let parts = parts.take_while(|(_, start)| **start < range.end);
+        parts.filter(|(part, _)| part.token.rows > 0).map(|(part, start)| {
             let skip = range.first.saturating_sub(*start);
-            let most = range.end.min(start + token.rows) - start - skip;
-            let taken = self.copy(heap, token, skip, most, &syncer);
-            taken.map_err(|error| error.context(format!("token {}", part.index)))?;
+            (part, skip, range.end.min(start + part.token.rows) - start - skip)
+        })
+    }
+
+    /// Another text for a file of other rows, or for another table.
+    fn says(&self, range: &Range) -> String {
+        let mut said = self.pack.target.text().into_bytes();
+        for (part, skip, count) in self.of_file(range) {
+            said.extend(part.token.attempt.as_bytes());
+            said.extend([skip, count].map(u64::to_le_bytes).as_flattened());
         }
+        sum(&said)
+    }
+
+    fn fill(&mut self, heap: &mut Heap, range: &Range) -> Result<()> {
+        let syncer = Syncer::start();
+        let mut memory = std::mem::take(&mut self.memory);
+        for (part, skip, count) in self.of_file(range) {
+            let copied = self.copy(heap, part.token, skip, count, &syncer, memory);
+            memory = copied.map_err(|error| error.context(format!("token {}", part.index)))?;
+        }
+        self.memory = memory;
         if heap.rows != range.end - range.first {
             return Err(Error::internal("a file of other rows than those of its parts"));
         }
         Ok(())
     }
 
-    /// Adds rows of a part: those behind the first `skip`, and so many.
+    /// Adds rows of a part: those behind the first `skip`, and so many. The memory is given back.
     fn copy(
-        &mut self,
+        &self,
         heap: &mut Heap,
         token: &PartToken,
         skip: u64,
         mut most: u64,
         syncer: &Syncer,
-    ) -> Result<()> {
+        memory: Vec<u8>,
+    ) -> Result<Vec<u8>> {
         let (strides, places) = order(&token.columns, self.pack.layout)?;
-        let path: PathBuf = token.path(self.pack.table);
-        let mut blocks = Blocks::open(path, token, &strides, std::mem::take(&mut self.memory))?;
+        let mut blocks = Blocks::open(token.path(self.pack.table), token, &strides, memory)?;
         let mut skip = blocks.skip(skip)? as usize;
         while most > 0
             && let Some(rows) =
@@ -229,11 +260,10 @@ impl Packer<'_> {
             most -= rows.ids.lengths.len() as u64;
             heap.append(&[(&rows).into()], false, syncer)?;
         }
-        if most > 0 {
-            return Err(blocks.damaged("it has fewer rows than its token says"));
+        match most {
+            0 => Ok(blocks.into_memory()),
+            _ => Err(blocks.damaged("it has fewer rows than its token says")),
         }
-        self.memory = blocks.into_memory();
-        Ok(())
     }
 }
 

@@ -161,7 +161,10 @@ fn files_that_were_packed_before_are_what_a_commit_shows() {
         .map(|part| place.part("j", part, &[part as usize * 9..part as usize * 9 + 9]))
         .collect();
     let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
-    let pack = |share| pack_parts(place.location.clone(), &given, Mode::Create, "j", share);
+    let pack = |share| {
+        let wanted = Wanted { threads: 1, share, ..Wanted::ALL };
+        pack_parts(place.location.clone(), &given, Mode::Create, "j", wanted)
+    };
     assert_eq!((pack((1, 2)).unwrap(), pack((0, 2)).unwrap(), pack((0, 2)).unwrap()), (0, 36, 36));
     let packed = fs::read_dir(directory(place.table(), "j")).unwrap().flatten();
     let packed = packed.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();

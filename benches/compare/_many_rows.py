@@ -69,6 +69,32 @@ def collection(partitions, rows):
     return dd.from_map(functools.partial(frame, rows=rows), firsts, meta=frame(0, 1).iloc[:0])
 
 
+BANDS = list("ugrizy")[:5]
+
+
+@functools.cache
+def columns(rows):
+    random = np.random.default_rng(0)
+    places = {name: random.random(rows) for name in ("ra", "dec")}
+    return {**places, **{band: random.random(rows, dtype=np.float32) for band in BANDS}}
+
+
+@functools.cache
+def names(first, rows):
+    return pd.array([f"object-{number:09d}" for number in range(first, first + rows)], "string[pyarrow]")
+
+
+def observation(first, rows):
+    # The same names come again: what they cost to make is not measured.
+    return pd.DataFrame({"id": names(first % (4 * rows), rows), **columns(rows)})
+
+
+def observations(partitions, rows):
+    """What a catalogue has of its objects: names, places, magnitudes."""
+    firsts = range(0, partitions * rows, rows)
+    return dd.from_map(functools.partial(observation, rows=rows), firsts, meta=observation(0, 1).iloc[:0])
+
+
 SUMS = pd.Series([], dtype="f8", name="sum")
 
 

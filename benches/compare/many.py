@@ -7,7 +7,9 @@ The catalogue needs LSDB. Some 10 GB are written into the temporary directory (T
 """
 
 import importlib.util
+import multiprocessing
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from dask.distributed import Client, LocalCluster
 import rds
 import rds.dask
 from _common import Measure, judged, seconds
-from _many_rows import SUMS, WIDTH, catalogue, collection, embeddings, sums
+from _many_rows import BANDS, SUMS, WIDTH, block, catalogue, collection, columns, embeddings, observations, sums
 
 SMALL = "--small" in sys.argv
 PARTITIONS, ROWS = (20, 5_000) if SMALL else (200, 5_000)
@@ -63,13 +65,15 @@ def beside_lsdb():
     rows = catalogue(PARTITIONS, ROWS)
     title = f"{PARTITIONS} partitions of {ROWS:,} rows of {WIDTH} float32, from a catalogue by two workers"
     measure = Measure(title, slow="to_lance", fast="rds", target=10)
-    with cluster(2), scratch() as directory:
-        ours, theirs = directory / "ours", directory / "theirs"
-        times = {"rds": seconds(lambda: rds.dask.write(rows, ours, tensors=["embedding"]))}
-        os.sync()
-        times = {"to_lance": seconds(lambda: rows.to_lance(theirs, progress_bar=False)), **times}
-        print("rows equal:", judged(same(ours, theirs / "data.lance")))
-        measure.add("once", times)
+    times = {"to_lance": [], "rds": []}
+    for _ in range(ROUNDS):
+        with cluster(2), scratch() as directory:
+            ours, theirs = directory / "ours", directory / "theirs"
+            times["rds"].append(seconds(lambda: rds.dask.write(rows, ours, tensors=["embedding"])))
+            os.sync()
+            times["to_lance"].append(seconds(lambda: rows.to_lance(theirs, progress_bar=False)))
+            print("rows equal:", judged(same(ours, theirs / "data.lance")))
+    measure.add(f"median of {ROUNDS}", {name: statistics.median(taken) for name, taken in times.items()})
     measure.show()
 
 
@@ -91,26 +95,58 @@ def same(ours, theirs):
 
 
 def two_workers():
-    rows = collection(PARTITIONS, ROWS)
-    measure = Measure("The same rows from a DataFrame", slow="one worker", fast="two workers", target=1.7)
-    times = {"one worker": [], "two workers": []}
-    for _ in range(ROUNDS):
-        for number, taken in enumerate(times.values(), 1):
-            with cluster(number), scratch() as directory:
-                taken.append(seconds(lambda: rds.dask.write(rows, directory / "results")))
-                check(directory / "results")
-    measure.add(f"median of {ROUNDS}", {name: statistics.median(taken) for name, taken in times.items()})
+    title = "Rows from a DataFrame that cost nothing to make"
+    measure = Measure(title, slow="one worker", fast="two workers", target=1.7)
+    wide, narrow = collection(PARTITIONS, ROWS), observations(PARTITIONS, 4 * ROWS)
+    tensors = {"position": ["ra", "dec"], "magnitudes": BANDS}
+    jobs = {f"{WIDTH} float32 each": lambda path: rds.dask.write(wide, path)}
+    jobs["a text, 2 float64 and 5 float32 each"] = lambda path: rds.dask.write(narrow, path, tensors=tensors)
+    for case, job in jobs.items():
+        times = {"one worker": [], "two workers": []}
+        for _ in range(ROUNDS):
+            for number, taken in enumerate(times.values(), 1):
+                with cluster(number), scratch() as directory:
+                    # The first time memory is new to the process, and to the machine.
+                    job(directory / "first")
+                    shutil.rmtree(directory / "first")
+                    os.sync()
+                    taken.append(seconds(lambda: job(directory / "results")))
+                    check(directory / "results", case)
+        measure.add(case, {name: statistics.median(taken) for name, taken in times.items()})
     measure.show()
+    alone, both = plain_writes(1), plain_writes(2)
+    print(f"two processes that write plain files of 10 MB beside one that does: {2 * alone / both:.2f} times as many")
 
 
-def check(path):
+def plain_writes(processes):
+    """The time that so many processes take for fifty files each."""
+    with scratch() as directory, multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return min(max(pool.map(plain_write, [directory / str(n) for n in range(processes)])) for _ in range(3))
+
+
+def plain_write(path):
+    content = block(ROWS)
+
+    def write():
+        for _ in range(50):
+            content.tofile(path)
+
+    return seconds(write)
+
+
+def check(path, case):
     """Whether the rows are there, in order: the first numbers of all, and some rows whole."""
     dataset = rds.ResultDataset({}, path)
-    stored = np.asarray(dataset["embedding"])
-    met = np.array_equal(stored[:, 0], np.arange(PARTITIONS * ROWS))
-    met &= np.array_equal(stored[-ROWS:], embeddings((PARTITIONS - 1) * ROWS, ROWS))
+    if "embedding" in dataset.columns:
+        stored = np.asarray(dataset["embedding"])
+        met = np.array_equal(stored[:, 0], np.arange(PARTITIONS * ROWS))
+        met &= np.array_equal(stored[-ROWS:], embeddings((PARTITIONS - 1) * ROWS, ROWS))
+    else:
+        rows = columns(4 * ROWS)
+        met = np.array_equal(np.asarray(dataset["position"])[:, 0], np.tile(rows["ra"], PARTITIONS))
+        met &= np.array_equal(np.asarray(dataset["magnitudes"])[-4 * ROWS :, 1], rows[BANDS[1]])
     if not met:
-        sys.exit(f"{path} has other rows than were written")
+        sys.exit(f"{path} has other rows than were written: {case}")
 
 
 # 3. A pass over a large table ---------------------------------------------------------------------

@@ -2,9 +2,10 @@
 //!
 //! A part is there whole or not at all: its file gets that name when it is complete, and its token stands at the end
 //! of it. Who died while writing leaves a name of another kind. Many may write the same part: each has a file of its
-//! own, and one of them counts. `writer` writes a `file`, `pack` makes data files of many, `commit` publishes them, and
-//! this module knows the directories.
+//! own, and one of them counts. `writer` writes a `file`, `pack` reads the `blocks` of many and makes data files of them,
+//! `commit` publishes these for tokens as they are `given`, and this module knows the directories.
 
+mod blocks;
 mod commit;
 mod file;
 mod given;
@@ -337,7 +338,7 @@ pub fn read_all(path: &Path, bytes: u64) -> Result<()> {
     let token = PartToken { part, attempt, rows, bytes, columns, row_bytes, file_rows };
     let strides = [3, 1];
     for skip in [0, 1, 100] {
-        let mut blocks = file::Blocks::open(path.to_path_buf(), &token, &strides, Vec::new())?;
+        let mut blocks = blocks::Blocks::open(path.to_path_buf(), &token, &strides, Vec::new())?;
         let mut skip = blocks.skip(skip)? as usize;
         while let Some(rows) = blocks.next(skip, 7, &[1, 0])? {
             let count = rows.ids.lengths.len();

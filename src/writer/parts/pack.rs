@@ -17,7 +17,7 @@ use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{self, Heap};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
-use crate::writer::parts::file::Blocks;
+use crate::writer::parts::blocks::Blocks;
 use crate::writer::parts::{PartToken, directory, removed};
 use crate::writer::records::ColumnOf;
 use crate::writer::syncer::Syncer;

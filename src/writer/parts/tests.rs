@@ -7,7 +7,7 @@ use crate::error::Status;
 use crate::ids::Ids;
 use crate::tensor::{DType, TensorSpec};
 use crate::writer::layout::Layout;
-use crate::writer::parts::file::Blocks;
+use crate::writer::parts::blocks::Blocks;
 use crate::writer::{Mode, TensorView, Writer, WriterOptions};
 
 struct Place {

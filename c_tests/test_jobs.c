@@ -76,9 +76,9 @@ TEST(what_else_there_is_of_the_job_goes_with_it_and_other_jobs_stay) {
     check_path_text path = check_path();
     rds_token tokens[JOB_PARTS], other = small_part(path.text, "job-2", 0, 3 * EACH, EACH, EACH);
     three_parts(path.text, "job", 0, tokens);
-    /* A task that ran twice, one that nobody waited for, and one that was killed. */
+    /* Tasks that ran twice, and one that was killed. */
     rds_token again = small_part(path.text, "job", 1, 500, EACH, EACH);
-    rds_token unwanted = small_part(path.text, "job", 17, 600, EACH, EACH);
+    rds_token unwanted = small_part(path.text, "job", 2, 600, EACH, EACH);
     make_file(path_below(job_directory(path.text, "job").text, "2-00000000000000000000000000000000.writing"), "half");
     CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "", ""), 6);
     CHECK_NUMBER(commit_all(path.text, "job", tokens, JOB_PARTS, RDS_MODE_CREATE).rows, 3 * EACH);
@@ -195,16 +195,21 @@ TEST(a_part_that_was_removed_is_missed_though_the_table_has_one_of_its_number) {
     tokens_free(fresh, JOB_PARTS);
 }
 
-TEST(a_job_without_tokens_publishes_nothing_and_leaves_nothing) {
+TEST(a_job_without_tokens_publishes_nothing_and_loses_nothing) {
     check_path_text path = check_path();
-    rds_token part = small_part(path.text, "job", 0, 0, EACH, EACH);
+    rds_token parts[2] = {small_part(path.text, "job", 0, 0, EACH, EACH), small_part(path.text, "job", 1, EACH, EACH, EACH)};
     rds_commit_info info = commit_all(path.text, "job", NULL, 0, RDS_MODE_CREATE);
     CHECK_NUMBER(info.rows + info.version + info.data_files, 0);
     CHECK_NUMBER(versions(path.text), 0);
-    check_nothing_waits(path.text);
-    CHECK_STATUS(commit_job(path.text, "job", &part, 1, RDS_MODE_CREATE, NULL), RDS_ERR_NOT_FOUND);
+    CHECK_NUMBER(parts_that_wait(path.text, "job"), 2);
     CHECK_STATUS(commit_job(path.text, "job", NULL, 0, RDS_MODE_APPEND, NULL), RDS_ERR_NOT_FOUND);
-    token_free(part);
+    /* Nor does one that some parts have no token of. */
+    CHECK_NUMBER(commit_all(path.text, "job", parts, 1, RDS_MODE_CREATE).rows, EACH);
+    CHECK_NUMBER(parts_that_wait(path.text, "job"), 1);
+    CHECK_NUMBER(commit_all(path.text, "job", parts + 1, 1, RDS_MODE_APPEND).rows, EACH);
+    small_check(path.text, 2 * EACH);
+    check_nothing_waits(path.text);
+    tokens_free(parts, 2);
 }
 
 TEST(parts_without_rows_that_declare_columns_make_a_table_without_rows) {
@@ -277,6 +282,6 @@ CHECK_MAIN(RUN(parts_in_any_order_become_few_files_whatever_their_sizes),
            RUN(a_job_of_the_same_name_replaces_the_table_with_what_it_wrote),
            RUN(what_replaces_a_table_has_none_of_its_jobs),
            RUN(a_part_that_was_removed_is_missed_though_the_table_has_one_of_its_number),
-           RUN(a_job_without_tokens_publishes_nothing_and_leaves_nothing),
+           RUN(a_job_without_tokens_publishes_nothing_and_loses_nothing),
            RUN(parts_without_rows_that_declare_columns_make_a_table_without_rows),
            RUN(parts_that_differ_are_refused_with_their_number), RUN(a_job_whose_name_is_empty_is_one))

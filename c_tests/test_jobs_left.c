@@ -90,11 +90,11 @@ TEST(a_job_is_given_up_by_its_name) {
 TEST(a_part_that_is_late_is_told_that_its_job_is_gone) {
     check_path_text path = check_path();
     rds_token token = small_part(path.text, "job", 0, 0, 10, 10), none = {NULL, 7};
-    rds_writer *writer = part_writer(path.text, "job", 1);
+    rds_writer *writer = part_writer(path.text, "job", 0);
     CHECK_OK(small_write(writer, 10, 100000));
     CHECK_OK(commit_job(path.text, "job", &token, 1, RDS_MODE_CREATE, NULL));
     CHECK_STATUS(rds_writer_stage(writer, &none), RDS_ERR_NOT_FOUND);
-    CHECK_MESSAGE_HAS("part 1");
+    CHECK_MESSAGE_HAS("part 0");
     CHECK(none.data == NULL && none.length == 0);
     CHECK_OK(rds_writer_close(writer));
     CHECK_NUMBER(parts_that_wait(path.text, "job"), 0);

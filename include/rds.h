@@ -1597,10 +1597,10 @@ typedef struct rds_commit_staged_options {
    */
   uint32_t flags;
   /**
-   * The job that the tokens are all parts of, and all that there is of it; NUL-terminated UTF-8; default none. What
-   * else lies beside the table of this job, of tasks that ran twice or were killed, is removed with the commit. And
-   * the call may have been made before, by a process that died: if the newest version has the parts, it is RDS_OK,
-   * with 0 rows.
+   * The job that the tokens are all parts of; NUL-terminated UTF-8; default none. What else lies beside the table of
+   * these parts, of tasks that ran twice or were killed, is removed with the commit; parts of the job without a token
+   * stay. And the call may have been made before, by a process that died: if the newest version has the parts, it is
+   * RDS_OK, with 0 rows.
    */
   const char *job;
 } rds_commit_staged_options;

@@ -18,9 +18,10 @@ from dask.task_spec import GraphNode, List, Task, TaskRef
 from . import parts
 from ._dask_partitions import Partitions
 from ._dask_rows import checked
-from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, RdsError
+from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, RdsError, SchemaMismatchError
 from ._location import table_path
 from ._packing import Span
+from .reader import ResultDataset
 from .staging import Commit
 
 # Of files that are made at a time, beyond which a disk that is shared is not faster.
@@ -196,6 +197,18 @@ def _commit(path, job, mode, tokens, _) -> Commit:
             "no partition has rows, and nothing tells the columns of the table; name them by columns="
         )
     return commit
+
+
+def refuse_others(path: str, known: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    """Refuses rows that the table that they are to be added to cannot have, as far as that is known before they are
+    made."""
+    with ResultDataset({}, path) as dataset:
+        has = {name: (dataset[name].dtype, dataset[name].shape) for name in dataset.columns}
+    if names and names.keys() != has.keys():
+        raise SchemaMismatchError(f"columns are {list(names)}, and the table at {path} has {list(has)}")
+    for name, spec in known.items():
+        if has.get(name) != spec:
+            raise SchemaMismatchError(f"column {name!r} is {spec}, and the table at {path} has {has.get(name)}")
 
 
 def _exists(path: str) -> bool:

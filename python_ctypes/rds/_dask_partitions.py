@@ -60,6 +60,9 @@ def _of(
     if not dask.base.is_dask_collection(collection):
         raise InvalidTypeError(f"collection is a {type(collection).__name__}; {_KINDS}")
     if dask.utils.is_arraylike(collection):
+        # The default is for frames.
+        if isinstance(ids, str) and ids != "id":
+            raise InvalidTypeError(f"ids is {ids!r}, and the collection is an Array; as many ids as rows are expected")
         return _of_array(collection, None if isinstance(ids, str) else ids, None if infer else name or "data")
     if hasattr(collection, "to_delayed") and hasattr(collection, "fold"):
         _refuse("name", name, "a Bag")
@@ -84,6 +87,8 @@ def _of_frames(collection: Any, ids: Any, picks: Any, alone: bool, order: str, w
     from . import _frames
 
     meta = collection._meta if hasattr(collection, "_meta") else collection.meta
+    if not meta.columns.is_unique:
+        raise InvalidArgumentError(f"columns are {list(meta.columns)}; each is expected to have a name of its own")
     ids = _id_column(meta, ids)
     if picks is None and not whole:
         picks = [name for name in meta.columns if name != ids]
@@ -156,7 +161,7 @@ def _of_array(array: Any, ids: Any, name: str | None) -> Partitions:
 
 
 def _ids_of_blocks(array: Any, ids: Any) -> list[Any]:
-    """What the task of each block is given for ids: the number of its first row, or an array."""
+    """What the task of each block is given for ids: the number of its first row and how many it has, or an array."""
     sizes = array.chunks[0]
     known = not any(map(np.isnan, sizes))
     if dask.base.is_dask_collection(ids):
@@ -171,7 +176,7 @@ def _ids_of_blocks(array: Any, ids: Any) -> list[Any]:
         raise InvalidArgumentError(_UNKNOWN)
     firsts = np.cumsum([0, *sizes]).tolist()
     if ids is None:
-        return firsts[:-1]
+        return list(zip(firsts, map(int, sizes)))
     if len(ids) != firsts[-1]:
         raise InvalidArgumentError(f"there are {len(ids)} ids, and the array has {firsts[-1]} rows")
     return [np.asarray(ids[first:stop]) for first, stop in itertools.pairwise(firsts)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _tensors
+from . import _masks, _tensors
 from ._errors import InvalidArgumentError, InvalidTypeError
 
 
@@ -71,9 +71,9 @@ class BlockRows:
         self.name = name
 
     def __call__(self, size: int | None, block: Any, ids: Any) -> Iterator[Slice]:
-        # The number of the first row is given where there are no ids.
-        if isinstance(ids, int):
-            ids = np.arange(ids, ids + len(block))
+        # The number of the first row and how many there are is given where there are no ids.
+        if isinstance(ids, tuple):
+            ids = np.arange(ids[0], ids[0] + ids[1])
         if len(ids) != len(block):
             raise InvalidArgumentError(f"the block has {len(block)} rows, and there are {len(ids)} ids of it")
         size = size or max(len(block), 1)
@@ -121,6 +121,7 @@ class BagRows:
 
 
 def _stack(name: str, tensors: list, first: int) -> np.ndarray:
+    _masks.refuse_masked_tensors(tensors, name)
     arrays = [np.asarray(tensor) for tensor in tensors]
     for number, array in enumerate(arrays):
         if array.dtype != arrays[0].dtype or array.shape != arrays[0].shape:

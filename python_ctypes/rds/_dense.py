@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from ._errors import InvalidArgumentError, InvalidTypeError, SchemaMismatchError
+from ._masks import has_mask
 
 _RAY_TENSORS = ("ray.data.arrow_tensor", "ray.data.arrow_tensor_v2")
 _RAGGED_TENSORS = "ray.data.arrow_variable_shaped_tensor"
@@ -41,6 +42,25 @@ def dense(array: Any) -> np.ndarray:
     if is_list(kind):
         return _of_lists(array)
     raise Unfit(f"is of type {kind}, {NONE}", kind=InvalidTypeError)
+
+
+def column(data: Any, name: str, first: int = 0) -> np.ndarray:
+    """A column of Arrow, in one array or in several. `first` is the number that messages give to the first row."""
+    if not isinstance(data, (pa.Array, pa.ChunkedArray)):
+        raise InvalidTypeError(f"{name} is a {type(data).__name__}; one array is expected, or a mapping of such by column")
+    # What has no chunk with rows has one without.
+    chunks = [data] if isinstance(data, pa.Array) else [chunk for chunk in data.chunks if len(chunk)]
+    arrays: list[np.ndarray] = []
+    row = 0
+    try:
+        for chunk in chunks or [pa.array([], data.type)]:
+            arrays.append(dense(chunk))
+            if arrays[-1].shape[1:] != arrays[0].shape[1:]:
+                raise unequal(arrays[-1].shape[1:], arrays[0].shape[1:], 0)
+            row += len(chunk)
+    except Unfit as error:
+        raise error.kind(f"column {name!r}, row {first + row + error.row} {error.why}") from None
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def numpy_dtype(kind: Any) -> np.dtype | None:
@@ -96,6 +116,8 @@ def stacked(values: Any) -> np.ndarray:
     for row, value in enumerate(values):
         if value is None or type(value).__name__ in ("NAType", "NaTType"):
             raise Unfit("is null; a tensor is expected in each row", row)
+        if has_mask(type(value)):
+            raise Unfit("is a masked array; its mask cannot be stored, fill it first", row, InvalidTypeError)
         try:
             array = np.asarray(value)
         except ValueError as error:

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from . import _dtypes
-from ._dense import Unfit, dense, is_list, numpy_dtype, unequal
+from ._dense import Unfit, is_list, numpy_dtype
+from ._dense import column as arrow_column
 from ._dense import stacked as stack_objects
 from ._errors import InvalidTypeError, SchemaMismatchError, UnknownColumnError
 from ._tensors import Spec
@@ -29,14 +30,18 @@ def stacked(frame: pd.DataFrame, columns: str | Sequence[str], first: int = 0) -
     if isinstance(columns, str):
         return tensors(column(frame, columns), columns, first)
     arrays = [tensors(column(frame, name), name, first) for name in columns]
-    specs = [(array.dtype, array.shape[1:]) for array in arrays]
+    _refuse_others(columns, [(array.dtype, array.shape[1:]) for array in arrays])
+    return np.stack(arrays, axis=1)
+
+
+def _refuse_others(columns: Sequence[str], specs: Sequence[Spec]) -> None:
+    """Columns that do not go side by side."""
     for name, spec in zip(columns, specs):
         if spec != specs[0]:
             raise SchemaMismatchError(
                 f"column {name!r} is {_text(spec)}, and {columns[0]!r} is {_text(specs[0])}; columns of one tensor are "
                 "alike: convert them with astype, or give each a column of the table"
             )
-    return np.stack(arrays, axis=1)
 
 
 def column(frame: Any, name: str) -> Any:
@@ -107,25 +112,9 @@ def tensors(series: pd.Series, name: str, first: int = 0) -> np.ndarray:
         arrow = _arrow_of(series)
         if arrow is None:
             raise _no_tensor(name, dtype)
-        return _joined(arrow)
+        return arrow_column(arrow, name, first)
     except Unfit as error:
         raise error.kind(f"column {name!r}, row {first + error.row} {error.why}") from None
-
-
-def _joined(arrow: pa.ChunkedArray) -> np.ndarray:
-    # What has no chunk with rows has one without.
-    chunks = [chunk for chunk in arrow.chunks if len(chunk)] or [pa.array([], arrow.type)]
-    arrays: list[np.ndarray] = []
-    row = 0
-    for chunk in chunks:
-        try:
-            arrays.append(dense(chunk))
-        except Unfit as error:
-            raise Unfit(error.why, row + error.row, error.kind) from None
-        if arrays[-1].shape[1:] != arrays[0].shape[1:]:
-            raise unequal(arrays[-1].shape[1:], arrays[0].shape[1:], row)
-        row += len(chunk)
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def spec(frame: Any, columns: str | Sequence[str]) -> Spec | None:
@@ -134,10 +123,14 @@ def spec(frame: Any, columns: str | Sequence[str]) -> Spec | None:
     What is no tensor for sure is an error.
     """
     names = [columns] if isinstance(columns, str) else list(columns)
-    first, *others = [_spec(column(frame, name), name) for name in names]
-    if isinstance(columns, str) or first is None or None in others:
-        return first if isinstance(columns, str) else None
-    return first[0], (len(names), *first[1])
+    specs = [_spec(column(frame, name), name) for name in names]
+    if isinstance(columns, str):
+        return specs[0]
+    known = [spec for spec in specs if spec is not None]
+    if len(known) < len(specs):
+        return None
+    _refuse_others(names, known)
+    return known[0][0], (len(names), *known[0][1])
 
 
 def _spec(series: Any, name: str) -> Spec | None:

@@ -19,6 +19,7 @@ from ._errors import (
 )
 from ._location import absolute
 from .reader import ResultDataset
+from .recovery import recover
 from .staging import Commit
 
 _MODES = {"create": 0, "append": 1, "overwrite": 2}
@@ -51,7 +52,7 @@ class Sink:
         one for each write.
     resume : bool
         Whether a job of that name may have run before, in a process that died or failed. If it has landed nothing
-        is written; else all of it is written, and what is left of the earlier run goes with the commit. Needs `job`.
+        is written; else all of it is written anew, and what is left of the earlier run goes first. Needs `job`.
     durable : bool
         Whether a part survives a power failure before the commit, which makes all of them durable.
 
@@ -155,6 +156,9 @@ class Sink:
         self._landed = self._named is not None and self._has_landed()
         if not self._landed:
             self._look_at_table()
+            if self._resume and self.job in parts.unfinished(self._path):
+                # It may have been cut differently into tasks.
+                recover(self._path, run=self.job, drop=True)
         self._begun = True
 
     def _has_landed(self) -> bool:

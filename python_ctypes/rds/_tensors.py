@@ -18,6 +18,7 @@ def stack(name: str, data, expected: Spec | None) -> np.ndarray:
 
     `expected` is the dtype and shape of the tensors of earlier batches.
     """
+    data = _of_others(name, data)
     _masks.refuse_masked_tensors(data, name)
     if isinstance(data, (list, tuple)) and data:
         stacked = _stack_list(name, data, expected)
@@ -34,6 +35,22 @@ def stack(name: str, data, expected: Spec | None) -> np.ndarray:
     if expected is not None and spec(stacked) != expected:
         raise _mismatch(name, 0, spec(stacked), expected)
     return stacked
+
+
+def _of_others(name: str, data):
+    """What Arrow and pandas have, of which NumPy would make NaN of a null, and round integers beside it."""
+    package = type(data).__module__.partition(".")[0]
+    if package == "pyarrow":
+        from . import _dense
+
+        return _dense.column(data, name)
+    if package == "pandas" and not isinstance(getattr(data, "dtype", None), np.dtype) and hasattr(data, "dtype"):
+        import pandas
+
+        from . import _frames
+
+        return _frames.tensors(pandas.Series(data), name)
+    return data
 
 
 def spec(stacked: np.ndarray) -> Spec:

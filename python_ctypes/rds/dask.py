@@ -252,6 +252,8 @@ class _Work:
         if not self.partitions.given:
             raise InvalidArgumentError("the collection has no partitions, so nothing tells the columns of a table")
         found = _dask_jobs.find(self.path, job, self.token, resume, mode, len(self.partitions.given))
+        if mode == "append":
+            _dask_jobs.refuse_others(self.path, self.task["specs"], self.partitions.specs)
         options = compute_kwargs or {}
         threads = _dask_jobs.threads(options)
         graph = _dask_jobs.graph(self.path, found, mode, self.partitions, self.task, self.model, threads)
@@ -315,6 +317,8 @@ def read(
     not do so by itself, and a worker has partitions in its memory that wait for the next task.
     """
     _options.choice("kind", kind, _KINDS)
+    if columns is not None and not len(columns):
+        raise InvalidArgumentError(f"columns is {columns!r}; at least one is expected, or None for all")
     rows = _options.positive("rows_per_partition", rows_per_partition)
     table = _dask_read.Table.open(absolute(path), columns, kind == "array", ids, version, id_column)
     return table.to_array(rows) if kind == "array" else table.to_frame(rows)

@@ -103,9 +103,10 @@ def _pair(batch) -> tuple[Any, Any]:
 def commit_parts(
     path: str | os.PathLike[str], job: str, tokens: Sequence[bytes], mode: str = "create"
 ) -> Commit:
-    """Publishes a job: the parts become one version of the table, and all else that lies beside it of the job goes.
+    """Publishes a job: its parts become one version of the table, and what tasks that ran twice or were killed have left
+    of them goes. A part of which no token is given stays, and `unfinished` tells of it.
 
-    The rows are copied into files of 2^20 rows or a gibibyte, a processor making one at a time; how they lie there
+    Ctrl-C ends the wait; the commit goes on in the background. The rows are copied into files of 2^20 rows or a gibibyte, a processor making one at a time; how they lie there
     depends on the rows alone, not on how they were split. Checksums are looked at on the way.
 
     Parameters

@@ -238,7 +238,7 @@ def test_parts_that_do_not_go_together_are_refused_and_stay(result_dir):
     with pytest.raises(ValueError, match="share is 3 of 3"):
         parts.pack_parts(result_dir, JOB, tokens, 3, 3)
     assert list(parts.unfinished(result_dir)[JOB]) == [0, 1]
-    assert parts.commit_parts(result_dir, JOB, tokens[:1]).rows == 300
+    assert parts.commit_parts(result_dir, JOB, [tokens[0], write(result_dir, 1)]).rows == 600
 
 
 def test_a_damaged_part_is_named_and_after_it_is_written_again_all_is_well(result_dir, tmp_path):
@@ -305,10 +305,14 @@ if when == "after":
 """
 
 
+PLACES = [str(Path(rds.__file__).parents[1]), str(Path(__file__).parent)]
+TASK_ENVIRONMENT = environment(PYTHONPATH=os.pathsep.join(PLACES))
+
+
 def task(path, number, when="never"):
     run = subprocess.run(
         [sys.executable, "-c", TASK, str(path), str(number), when],
-        env=environment(PYTHONPATH=os.pathsep.join([str(Path(rds.__file__).parents[1]), str(Path(__file__).parent)])),
+        env=TASK_ENVIRONMENT,
         capture_output=True,
         text=True,
     )
@@ -339,7 +343,47 @@ def test_a_task_that_is_late_is_told_and_leaves_nothing(result_dir):
     assert files_of(result_dir).keys() == {"data", "_versions", "_transactions"}
 
 
-def test_a_commit_of_a_job_without_tokens_removes_what_is_left_of_it(result_dir):
+def test_parts_without_a_token_stay_and_may_be_added_later(result_dir):
+    tokens = [write(result_dir, number) for number in range(3)]
     write(result_dir, 0)
     assert parts.commit_parts(result_dir, JOB, []) == (0, 0, 0, 0)
-    assert parts.unfinished(result_dir) == {}
+    assert parts.commit_parts(result_dir, JOB, tokens[:1]).rows == 300
+    assert parts.unfinished(result_dir) == {JOB: {1: tokens[1], 2: tokens[2]}}
+    assert parts.commit_parts(result_dir, JOB, [], "append").rows == 0
+    assert parts.commit_parts(result_dir, JOB, tokens[1:], "append").rows == 600
+    assert files_of(result_dir).keys() == {"data", "_versions", "_transactions"}
+
+
+def test_what_others_put_in_the_place_of_a_table_has_none_of_its_jobs(result_dir):
+    parts.commit_parts(result_dir, JOB, [write(result_dir, 0)])
+    other = lance.dataset(str(table_of(result_dir))).to_table(limit=1)
+    lance.write_dataset(other, str(table_of(result_dir)), mode="overwrite")
+    assert parts.finished(result_dir) == {}
+    assert parts.commit_parts(result_dir, JOB, [write(result_dir, 0)], "append").rows == 300
+    assert parts.finished(result_dir) == {JOB: [range(1)]}
+    parts.commit_parts(result_dir, "two", [parts.write_part(result_dir, "two", 3, [rows_of(1)])], "append")
+    assert parts.finished(result_dir) == {JOB: [range(1)], "two": [range(3, 4)]}
+    assert len(rds.ResultDataset({}, result_dir)) == 601
+
+
+def test_a_part_that_cannot_be_read_is_told(result_dir):
+    write(result_dir, 0)
+    (file,) = table_of(result_dir).glob("_rds/jobs/*/0-*")
+    target = file.with_name("elsewhere")
+    file.rename(target)
+    file.symlink_to(file.name)
+    with pytest.raises(OSError, match=file.name):
+        parts.unfinished(result_dir)
+
+
+def test_a_commit_that_is_killed_leaves_nothing_behind_the_next_one(result_dir, tmp_path):
+    tokens = [write(result_dir, number) for number in range(3)]
+    code = "import sys, threading, time, os, test_parts\n" \
+        "threading.Thread(target=lambda: (time.sleep(float(sys.argv[2])), os.kill(os.getpid(), 9))).start()\n" \
+        "test_parts.parts.commit_parts(sys.argv[1], test_parts.JOB, [bytes.fromhex(t) for t in sys.argv[3:]])"
+    for pause in np.linspace(0.002, 0.02, 4):
+        subprocess.run([sys.executable, "-c", code, str(result_dir), str(pause), *(token.hex() for token in tokens)],
+            env=TASK_ENVIRONMENT, capture_output=True)  # fmt: skip
+    parts.commit_parts(result_dir, JOB, tokens)
+    serial(tmp_path / "serial", range(3))
+    same_table(result_dir, tmp_path / "serial")

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::location::{METADATA, VERSIONS, manifests};
 use crate::tensor::TableColumns;
 use crate::writer::heap::failed_sync;
-use crate::writer::jobs::{JOB, Jobs};
+use crate::writer::jobs::{JOB, Jobs, SINCE};
 use crate::writer::journal::sync_directory;
 use crate::writer::parts::ATTEMPTS;
 use crate::writer::run::RUNS;
@@ -103,15 +103,21 @@ impl Handler {
         };
         // What the runs of a table said that is replaced is of another one.
         let is_new = change.schema.is_none();
-        let of_table = [METADATA, JOB, ATTEMPTS];
-        let is_of_table = |key: &String| of_table.iter().any(|start| key.starts_with(start));
-        manifest.config.retain(|key, _| is_left(key) && !(is_new && is_of_table(key)));
-        let mut jobs = Jobs::of(&manifest.config);
-        if !jobs.add_all(&change.jobs) {
-            return Err(self.stop(Seen::Before));
-        }
-        if !change.jobs.is_empty() {
+        let of_jobs =
+            |key: &String| [JOB, ATTEMPTS, SINCE].iter().any(|start| key.starts_with(start));
+        let of_table = |key: &String| key.starts_with(METADATA) || of_jobs(key);
+        let void = change.jobs.as_ref().and_then(|jobs| jobs.void.as_ref());
+        let is_void = void.is_some() && manifest.config.get(SINCE) == void;
+        manifest.config.retain(|key, _| {
+            is_left(key) && !(is_new && of_table(key)) && !(is_void && of_jobs(key))
+        });
+        if let Some(new) = &change.jobs {
+            let mut jobs = Jobs::of(&manifest.config);
+            if !jobs.add_all(&new.parts) {
+                return Err(self.stop(Seen::Before));
+            }
             manifest.config.extend(jobs.config());
+            manifest.config.insert(SINCE.to_string(), manifest.version.to_string());
         }
         manifest.config.extend(change.marks.iter().map(|mark| (mark.key(), mark.value())));
         manifest.config.extend(change.config.clone());

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Before the name of a job, in the configuration of a table.
 pub const JOB: &str = "rds.job.";
+/// The version that added the last parts. What others put in the place of the table keeps its configuration.
+pub const SINCE: &str = "rds.jobs";
 
 /// Which part of a job a writer writes: a part that comes twice, because a task ran twice, counts once.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]

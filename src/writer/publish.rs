@@ -18,12 +18,11 @@ use crate::location::Location;
 use crate::writer::Mode;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::handler::no_links;
-use crate::writer::jobs::Jobs;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::replay::checksum;
 use crate::writer::runs::runs;
-use crate::writer::versions::{Change, Landing, Mark, Versions};
+use crate::writer::versions::{Change, Landing, Mark, NewParts, Versions};
 
 pub use crate::location::DATA;
 
@@ -51,7 +50,7 @@ pub struct Publication<'a> {
     pub marks: Vec<Mark>,
     pub config: BTreeMap<String, String>,
     /// The parts of jobs among it.
-    pub jobs: Jobs,
+    pub jobs: Option<NewParts>,
     /// Rows go behind whatever the table is now.
     pub onto_replaced: bool,
 }
@@ -340,7 +339,7 @@ impl Rewriting<'_> {
             marks: Vec::new(),
             owner: Some(self.owner.clone()),
             config: Default::default(),
-            jobs: Jobs::default(),
+            jobs: None,
             schema: Some(target.schema),
             last_file,
         };

@@ -13,7 +13,6 @@ use crate::writer::Mode;
 use crate::writer::finish::{Rows, Source};
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{Heap, failed_sync};
-use crate::writer::jobs::Jobs;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::publish::{Part, Publication, named, put_back_all};
@@ -306,7 +305,7 @@ async fn finish_owned(versions: &Versions, run: &mut Run, options: &RecoverOptio
         parts: vec![Part { directory: &run.directory, finished: &finished }],
         marks: vec![mark],
         config: replayed.state.config(),
-        jobs: Jobs::default(),
+        jobs: None,
         onto_replaced: options.onto_replaced,
     };
     let shown = publication.publish(versions).await?;

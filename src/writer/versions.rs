@@ -21,7 +21,7 @@ use crate::error::{Error, Result, Status};
 use crate::location::{Location, manifests};
 use crate::writer::fragment::FILE_VERSION;
 use crate::writer::handler::{Handler, Seen};
-use crate::writer::jobs::Jobs;
+use crate::writer::jobs::{Jobs, SINCE};
 
 pub const TRANSACTIONS: &str = "_transactions";
 
@@ -55,6 +55,14 @@ impl Mark {
     }
 }
 
+/// Parts of jobs to be shown.
+#[derive(Clone, Debug)]
+pub struct NewParts {
+    pub parts: Jobs,
+    /// What the table says of others is not of it, if it says that since this version.
+    pub void: Option<String>,
+}
+
 /// A version to be made.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -65,8 +73,8 @@ pub struct Change {
     pub owner: Option<Mark>,
     /// Other settings of the table.
     pub config: BTreeMap<String, String>,
-    /// Parts of jobs that it shows, and no version before it.
-    pub jobs: Jobs,
+    /// Parts of jobs that it shows, and no version before it; none, if it shows none.
+    pub jobs: Option<NewParts>,
     /// The columns of the table; none if the change replaces them.
     pub schema: Option<Schema>,
     /// A data file that the last fragment must name: what others added since stays behind ours.
@@ -226,6 +234,23 @@ impl Versions {
             }
         }
         Ok(false)
+    }
+
+    /// The parts of jobs that a version shows. What others put in the place of the table has none.
+    pub async fn jobs(&self, newest: &Dataset) -> Result<Jobs> {
+        let config = &newest.manifest().config;
+        let since = config.get(SINCE).and_then(|version| version.parse().ok());
+        let now = newest.manifest().version;
+        for version in since.unwrap_or(now).saturating_add(1)..=now {
+            // A version that was removed says nothing: then the table counts as the same.
+            let transaction = newest.read_transaction_by_version(version).await;
+            if let Ok(Some(transaction)) = transaction
+                && matches!(transaction.operation, Operation::Overwrite { .. })
+            {
+                return Ok(Jobs::default());
+            }
+        }
+        Ok(Jobs::of(config))
     }
 
     /// Whether a version after `after` showed so many rows of a run.

@@ -8,7 +8,6 @@ use lance::Dataset;
 use crate::error::{Error, Result, Status};
 use crate::runtime;
 use crate::writer::fragment::Finished;
-use crate::writer::jobs::Jobs;
 use crate::writer::publish::{DATA, Part, Publication, named, put_back};
 use crate::writer::records::Intent;
 use crate::writer::recover::{drop_dead, finish_dead};
@@ -59,7 +58,7 @@ impl Store {
             parts: vec![Part { directory: &run.directory, finished: &self.state.finished }],
             marks: vec![Mark { run: run.id.clone(), epoch: run.epoch, rows }],
             config: self.state.config(),
-            jobs: Jobs::default(),
+            jobs: None,
             onto_replaced: false,
         };
         let published = runtime::block_on(publication.publish(&self.versions))?;

@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use lance::Dataset;
+use uuid::Uuid;
 
 use crate::error::{Error, Result, Status};
 use crate::location::Location;
 use crate::runtime;
 use crate::writer::fragment::{Finished, Target};
-use crate::writer::jobs::Jobs;
+use crate::writer::jobs::{Jobs, Part, SINCE};
 use crate::writer::layout::Layout;
 use crate::writer::parts::given::{common_layout, in_order, of, parse};
 use crate::writer::parts::pack::{Pack, Source, Wanted, attempts, directory_of};
-use crate::writer::parts::{PartToken, directory, remove, remove_empty};
+use crate::writer::parts::{PartToken, directory, remove, remove_empty, remove_parts};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
 use crate::writer::staging::{FilesToken, Token};
-use crate::writer::versions::{Mark, Versions};
+use crate::writer::versions::{Mark, NewParts, Versions};
 use crate::writer::{CommitInfo, Mode};
 
 /// Before the name of a job, in the configuration of a table: which attempts of its parts made the table.
@@ -51,9 +52,9 @@ impl Item<'_> {
     }
 }
 
-/// In the order of the parts of a job, tokens without one in the order given. `whole`: the job that the tokens are all
-/// of, so that what else lies beside the table of it is removed; and the call may have been made before, by a process
-/// that died: parts that the table has by then are as good as published.
+/// In the order of the parts of a job, tokens without one in the order given. `whole`: the job that all tokens are of,
+/// so that what others wrote of the same parts is removed; and the call may have been made before, by a process that
+/// died: parts that the table has by then are as good as published.
 pub fn commit_staged(
     location: Location,
     tokens: &[&[u8]],
@@ -65,8 +66,12 @@ pub fn commit_staged(
     let ended = Ended { table: versions.table(), tokens: &tokens, whole };
     let landed = || -> Result<Option<CommitInfo>> {
         let newest = runtime::block_on(versions.newest())??;
-        let landed = newest.filter(|newest| ended.has_landed(newest, mode));
-        landed.map(|newest| ended.clean_up(&[]).map(|()| info(&newest, (0, 0)))).transpose()
+        let Some(newest) = newest else { return Ok(None) };
+        let there = shown(&versions, Some(&newest))?;
+        if !ended.has_landed(&newest, &there, mode) {
+            return Ok(None);
+        }
+        ended.clean_up(&[], &there).map(|()| Some(info(&newest, (0, 0))))
     };
     if let Some(info) = landed()? {
         return Ok(info);
@@ -91,11 +96,15 @@ fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo>
         _ => {}
     }
     let appended_to = newest.filter(|_| mode == Mode::Append);
-    let (items, jobs) = choose(versions, tokens, newest, &shown(appended_to), *whole)?;
+    let there = shown(versions, appended_to)?;
+    // Others put the table in the place of the one that had these.
+    let since = appended_to.and_then(|newest| newest.manifest().config.get(SINCE).cloned());
+    let void = since.filter(|_| there.is_empty());
+    let (items, parts) = choose(versions, tokens, newest, &there, *whole)?;
     let size = items.iter().map(Item::size).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let declared = mode != Mode::Append && !items.is_empty();
     let Some(layout) = layout.filter(|_| declared || size.0 > 0) else {
-        ended.clean_up(&[])?;
+        ended.clean_up(&[], &there)?;
         return Ok(appended_to.map_or(CommitInfo::default(), |newest| info(newest, size)));
     };
     let target = target(appended_to, &layout)?;
@@ -115,7 +124,7 @@ fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo>
             .map(|job| (format!("{ATTEMPTS}{job}"), attempts(&chosen(tokens))))
             .into_iter()
             .collect(),
-        jobs,
+        jobs: (!parts.is_empty()).then_some(NewParts { parts, void }),
         onto_replaced: false,
     };
     let published = runtime::block_on(publication.publish(versions)).flatten();
@@ -132,7 +141,7 @@ fn publish(versions: &Versions, ended: &Ended, mode: Mode) -> Result<CommitInfo>
         Ok(published) => {
             packed.end();
             // The version is there: what else is left a vacuum finds.
-            if let Err(error) = ended.clean_up(&items) {
+            if let Err(error) = ended.clean_up(&items, &there) {
                 log::warn!("{}: {error}", versions.location);
             }
             Ok(info(&published.dataset, size))
@@ -163,7 +172,7 @@ pub fn pack_parts(
     let versions = Versions::new(location);
     let newest = runtime::block_on(versions.newest())??;
     let newest = newest.as_deref().filter(|_| mode == Mode::Append);
-    let (items, _) = choose(&versions, &tokens, newest, &shown(newest), Some(job))?;
+    let (items, _) = choose(&versions, &tokens, newest, &shown(&versions, newest)?, Some(job))?;
     let target = target(newest, &layout)?;
     let Some(Item::Parts(parts)) = items.first() else { return Ok(0) };
     let (table, directory) = (versions.table(), directory_of(versions.table(), job));
@@ -173,8 +182,8 @@ pub fn pack_parts(
 }
 
 /// The parts that a table has.
-fn shown(newest: Option<&Dataset>) -> Jobs {
-    newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default()
+fn shown(versions: &Versions, newest: Option<&Dataset>) -> Result<Jobs> {
+    newest.map_or(Ok(Jobs::default()), |newest| runtime::block_on(versions.jobs(newest))?)
 }
 
 /// What data files are made for.
@@ -235,9 +244,10 @@ fn choose<'a>(
 
 /// Data files that were made of parts.
 struct Packed {
-    /// Whose mark says that the rows are shown; none, if no part has rows.
+    /// That the rows are shown; none, if no part has rows.
+    mark: Option<Mark>,
+    /// Where the files are made that are not of a whole job.
     run: Option<Run>,
-    rows: u64,
     /// Of each item where its files are, and these; none for one that has files already.
     finished: Vec<(PathBuf, Vec<Finished>)>,
 }
@@ -251,22 +261,31 @@ impl Packed {
         whole: Option<&str>,
     ) -> Result<Self> {
         let of_parts = items.iter().filter(|item| matches!(item, Item::Parts(_)));
-        let rows = of_parts.map(|item| item.size().0).sum();
-        let mut packed = Self { run: None, rows, finished: Vec::new() };
+        let rows: u64 = of_parts.map(|item| item.size().0).sum();
+        let mut packed = Self { mark: None, run: None, finished: Vec::new() };
+        let table = versions.table();
+        let (mut first, mut directory) = (0, PathBuf::new());
         if rows > 0 {
-            packed.run = Some(Run::create(versions.table(), None)?);
+            // It stays as long as what it begins with is in the directory of runs.
+            let mut run = Uuid::new_v4().simple().to_string();
+            if let Some(job) = whole {
+                directory = directory_of(table, job);
+                let of_job = crate::writer::parts::directory(table, job);
+                let name = of_job.strip_prefix(table.join(RUNS)).unwrap_or(&of_job);
+                run = format!("{}.{run}", name.display());
+            } else {
+                let made = Run::create(table, None)?;
+                (run, directory) = (made.id.clone(), made.directory.clone());
+                packed.run = Some(made);
+            }
+            packed.mark = Some(Mark { run, epoch: 1, rows });
         }
-        let mut first = 0;
         for item in items {
-            let (Item::Parts(parts), Some(run)) = (item, &packed.run) else {
+            let (Item::Parts(parts), Some(_)) = (item, &packed.mark) else {
                 packed.finished.push(Default::default());
                 continue;
             };
-            let table = versions.table();
-            let directory = match whole {
-                Some(job) => directory_of(table, job),
-                None => run.directory.clone(),
-            };
+            let directory = directory.clone();
             let pack = Pack { table, layout, target, parts, directory, first };
             match pack.run(Wanted::ALL) {
                 Ok(finished) => {
@@ -295,14 +314,12 @@ impl Packed {
             Item::Files(_, token) => Some(token.mark()),
             Item::Parts(_) => None,
         });
-        let run = self.run.as_ref();
-        let own = run.map(|run| Mark { run: run.id.clone(), epoch: run.epoch, rows: self.rows });
-        files.chain(own).collect()
+        files.chain(self.mark.clone()).collect()
     }
 
     /// Whether a version is the one that shows the rows.
     fn is_shown(&self, newest: &Dataset) -> bool {
-        self.run.as_ref().is_some_and(|run| Mark::of(newest.manifest(), &run.id).is_some())
+        self.mark.as_ref().is_some_and(|mark| Mark::of(newest.manifest(), &mark.run).is_some())
     }
 
     /// No version will name the files.
@@ -333,20 +350,20 @@ struct Ended<'a> {
 impl Ended<'_> {
     /// Whether the parts of a whole job are what the newest version has; without tokens, whether it has any. Where they
     /// are to replace others of the same name, it has these attempts.
-    fn has_landed(&self, newest: &Dataset, mode: Mode) -> bool {
+    fn has_landed(&self, newest: &Dataset, there: &Jobs, mode: Mode) -> bool {
         let Some(job) = self.whole else { return false };
-        let jobs = shown(Some(newest));
         if self.tokens.is_empty() {
-            return jobs.ranges(Some(job)).next().is_some();
+            return there.ranges(Some(job)).next().is_some();
         }
-        let shown = |token: &Token| matches!(token, Token::Part(token) if jobs.has(&token.part));
+        let shown = |token: &Token| token.part().is_some_and(|part| there.has(part));
         let replaced = || newest.manifest().config.get(&format!("{ATTEMPTS}{job}"));
         self.tokens.iter().all(shown)
             && (mode != Mode::Overwrite || replaced() == Some(&attempts(&chosen(self.tokens))))
     }
 
-    /// Nothing waits of what a version shows, nor of the whole job.
-    fn clean_up(&self, shown: &[Item]) -> Result<()> {
+    /// Nothing waits of what a version shows, and of a whole job of all that wrote the same parts; `there`: those that
+    /// the table had. Other parts of the job stay: somebody may have forgotten them.
+    fn clean_up(&self, shown: &[Item], there: &Jobs) -> Result<()> {
         for item in shown {
             match item {
                 Item::Files(directory, token) => token.set_published(directory),
@@ -356,7 +373,14 @@ impl Ended<'_> {
                 Item::Parts(_) => {}
             }
         }
-        self.whole.map_or(Ok(()), |job| remove(&directory(self.table, job)))?;
+        if let Some(job) = self.whole {
+            let mut done = there.clone();
+            for part in self.tokens.iter().filter_map(Token::part) {
+                done.add(part);
+            }
+            let is_done = |number| done.has(&Part { job: job.to_string(), number });
+            remove_parts(&directory(self.table, job), &is_done)?;
+        }
         remove_empty(self.table);
         Ok(())
     }

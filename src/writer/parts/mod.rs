@@ -13,9 +13,9 @@ mod pack;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -136,8 +136,10 @@ pub fn list(
     let shown = match location.newest_version()? {
         None => Jobs::default(),
         Some(_) => {
-            let newest = runtime::block_on(Versions::new(location.clone()).newest())??;
-            newest.map(|newest| Jobs::of(&newest.manifest().config)).unwrap_or_default()
+            let versions = Versions::new(location.clone());
+            let newest = runtime::block_on(versions.newest())??;
+            newest
+                .map_or(Ok(Jobs::default()), |newest| runtime::block_on(versions.jobs(&newest))?)?
         }
     };
     for (job, first, last) in shown.ranges(job) {
@@ -170,13 +172,9 @@ fn waiting(
     for directory in directories {
         // What many wrote is told once.
         let mut attempts: BTreeMap<u64, String> = BTreeMap::new();
-        for entry in listed(&directory)? {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            let Some((number, attempt)) = name.split_once('-') else { continue };
-            let Ok(number) = number.parse() else { continue };
+        for (number, name) in names(&directory)? {
             let is_first = attempts.get(&number).is_none_or(|before| name < *before);
-            let is_asked_for = part.is_none_or(|part| part == number);
-            if is_asked_for && is_first && Uuid::try_parse(attempt).is_ok() {
+            if part.is_none_or(|part| part == number) && is_first {
                 attempts.insert(number, name);
             }
         }
@@ -193,11 +191,30 @@ fn waiting(
                 }
                 // The job is published, or dropped, meanwhile.
                 Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
+                // That it cannot be read does not say that it is none.
+                Err(error) if error.status == Status::RDS_ERR_IO => return Err(error),
                 Err(error) => log::warn!("{}: {error}", path.display()),
             }
         }
     }
     Ok(())
+}
+
+/// Names of whole parts, and their numbers.
+fn names(directory: &Path) -> Result<Vec<(u64, String)>> {
+    let mut names = Vec::new();
+    for entry in listed(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Some((number, attempt)) = name.split_once('-') else { continue };
+        if let Ok(number) = number.parse()
+            && Uuid::try_parse(attempt).is_ok()
+            && !entry.file_type()?.is_dir()
+        {
+            names.push((number, name));
+        }
+    }
+    Ok(names)
 }
 
 /// How many jobs have parts that wait, of one name or of all.
@@ -275,22 +292,48 @@ fn age(metadata: &std::fs::Metadata) -> Duration {
     SystemTime::now().duration_since(modified).unwrap_or_default()
 }
 
+/// Removes the files of parts of a job that are done, whole and half ones, and all else of it if no other part is there.
+fn remove_parts(directory: &Path, is_done: &dyn Fn(u64) -> bool) -> Result<()> {
+    let (mut done, mut others) = (Vec::new(), false);
+    for entry in listed(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match name.split_once('-').and_then(|(number, _)| number.parse().ok()) {
+            Some(number) if is_done(number) => done.push(path),
+            Some(_) => others = true,
+            None => {}
+        }
+    }
+    if !others {
+        return remove(directory);
+    }
+    unlink(&done);
+    Ok(())
+}
+
 /// Removes a directory and what is in it. Somebody who is late may write there meanwhile: his file goes too, and he
 /// is told when he wants to give it its name.
 fn remove(directory: &Path) -> Result<()> {
-    // Memory and blocks of a file are freed when it goes, which takes a processor longer than anything else here.
-    let files = listed(directory)?;
+    let files = listed(directory)?.into_iter().flatten().map(|entry| entry.path());
+    unlink(&files.collect::<Vec<_>>());
+    remove_all(directory)
+}
+
+/// Memory and blocks of a file are freed when it goes, which takes a processor longer than anything else here.
+fn unlink(files: &[PathBuf]) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(REMOVERS);
+    let unlink = |files: &[PathBuf]| files.iter().for_each(|path| drop(std::fs::remove_file(path)));
     std::thread::scope(|scope| {
-        for files in files.chunks(files.len().div_ceil(threads).max(1)).skip(1) {
-            let unlink = || {
-                let files = files.iter().flatten().map(std::fs::DirEntry::path);
-                files.for_each(|path| drop(std::fs::remove_file(path)));
-            };
-            let _ = std::thread::Builder::new().spawn_scoped(scope, unlink);
+        let mut shares = files.chunks(files.len().div_ceil(threads).max(1));
+        let own = shares.next();
+        for share in shares {
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || unlink(share));
+            if spawned.is_err() {
+                unlink(share);
+            }
         }
-        remove_all(directory)
-    })
+        own.into_iter().for_each(unlink);
+    });
 }
 
 fn remove_all(directory: &Path) -> Result<()> {
@@ -313,9 +356,10 @@ fn remove_empty(table: &Path) {
     let _ = std::fs::remove_dir(runs.join(JOBS)).and_then(|()| std::fs::remove_dir(runs));
 }
 
-/// Opens what a token names.
+/// Opens what a token names. To open a pipe would wait for somebody to write; for a file the flag says nothing.
 fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| match error.kind() {
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    opened.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => removed(path),
         _ => Error::from(error).context(path.display()),
     })

@@ -66,13 +66,14 @@ def beside_lsdb():
     title = f"{PARTITIONS} partitions of {ROWS:,} rows of {WIDTH} float32, from a catalogue by two workers"
     measure = Measure(title, slow="to_lance", fast="rds", target=10)
     times = {"to_lance": [], "rds": []}
-    for _ in range(ROUNDS):
-        with cluster(2), scratch() as directory:
-            ours, theirs = directory / "ours", directory / "theirs"
-            times["rds"].append(seconds(lambda: rds.dask.write(rows, ours, tensors=["embedding"])))
-            os.sync()
-            times["to_lance"].append(seconds(lambda: rows.to_lance(theirs, progress_bar=False)))
-            print("rows equal:", judged(same(ours, theirs / "data.lance")))
+    with cluster(2):
+        for _ in range(ROUNDS):
+            with scratch() as directory:
+                ours, theirs = directory / "ours", directory / "theirs"
+                times["rds"].append(seconds(lambda: rds.dask.write(rows, ours, tensors=["embedding"])))
+                os.sync()
+                times["to_lance"].append(seconds(lambda: rows.to_lance(theirs, progress_bar=False)))
+                print("rows equal:", judged(same(ours, theirs / "data.lance")))
     measure.add(f"median of {ROUNDS}", {name: statistics.median(taken) for name, taken in times.items()})
     measure.show()
 

@@ -58,14 +58,17 @@ LONG = {
 # What others do under valgrind, and these only in other combinations.
 ALIKE = {
     "test_columns_arrow", "test_columns_files", "test_columns_write", "test_ids_kept", "test_last_error",
-    "test_metadata", "test_other_tables", "test_sized_arrays", "test_versions", "train_loop_plain",
+    "test_list_parts", "test_metadata", "test_other_tables", "test_parts", "test_sized_arrays", "test_versions",
+    "train_loop_plain",
 }
+# Processes that are killed; what they do others do, too.
+KILLED = {"test_jobs_killed"}
 # What rds.hpp adds to the calls that others make is in the header: these are others only for the compiler.
 HEADER = {"test_hpp_20", "test_hpp_plain", "test_hpp_tables"}
 # Valgrind puts its own in place of the program's operator new.
 COUNTING = {"test_hpp_memory"}
 SKIPPED = {
-    "asan": FORKING | ENDING | HEADER,
+    "asan": FORKING | ENDING | HEADER | KILLED,
     "valgrind": FORKING | ENDING | MANY_PROCESSES | LONG | ALIKE | HEADER | COUNTING
     | {"test_hpp", "test_hpp_errors", "test_hpp_loader", "test_hpp_parts", "test_hpp_rows", "test_runtime"},
     # A child of a process with threads is not watched; and ends of the process are what it is about to end at.

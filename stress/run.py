@@ -15,14 +15,14 @@ PROGRAMS = {
     "taken_over.py": ("rounds", 12),
     "power.py": ("subsets", 1),
     "schema_changes.py": ("rounds", 1),
-    "cleanup.py": ("seconds", 10),
-    "beside_lance.py": ("seconds", 15),
+    "cleanup.py": ("seconds", 8),
+    "beside_lance.py": ("seconds", 12),
     "mutations.py": ("count", 400),
     "calls.py": ("calls", 40000),
     "attack.py": ("calls", 100000),
     "readers.py": ("seconds", 6),
     "forks.py": ("count", 15),
-    "workers.py": ("kills", 3),
+    "workers.py": ("kills", 2),
 }
 
 

@@ -236,9 +236,14 @@ impl Versions {
         Ok(false)
     }
 
-    /// The parts of jobs that a version shows. What others put in the place of the table has none.
-    pub async fn jobs(&self, newest: &Dataset) -> Result<Jobs> {
+    /// The parts of jobs that a version shows, of one that is asked for or of all. What others put in the place of the
+    /// table has none.
+    pub async fn jobs(&self, newest: &Dataset, job: Option<&str>) -> Result<Jobs> {
         let config = &newest.manifest().config;
+        let said = Jobs::of(config);
+        if said.ranges(job).next().is_none() {
+            return Ok(said);
+        }
         let since = config.get(SINCE).and_then(|version| version.parse().ok());
         let now = newest.manifest().version;
         for version in since.unwrap_or(now).saturating_add(1)..=now {
@@ -250,7 +255,7 @@ impl Versions {
                 return Ok(Jobs::default());
             }
         }
-        Ok(Jobs::of(config))
+        Ok(said)
     }
 
     /// Whether a version after `after` showed so many rows of a run.

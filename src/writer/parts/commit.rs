@@ -183,7 +183,7 @@ pub fn pack_parts(
 
 /// The parts that a table has.
 fn shown(versions: &Versions, newest: Option<&Dataset>) -> Result<Jobs> {
-    newest.map_or(Ok(Jobs::default()), |newest| runtime::block_on(versions.jobs(newest))?)
+    newest.map_or(Ok(Jobs::default()), |newest| runtime::block_on(versions.jobs(newest, None))?)
 }
 
 /// What data files are made for.

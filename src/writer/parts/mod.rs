@@ -138,8 +138,9 @@ pub fn list(
         Some(_) => {
             let versions = Versions::new(location.clone());
             let newest = runtime::block_on(versions.newest())??;
-            newest
-                .map_or(Ok(Jobs::default()), |newest| runtime::block_on(versions.jobs(&newest))?)?
+            newest.map_or(Ok(Jobs::default()), |newest| {
+                runtime::block_on(versions.jobs(&newest, job))?
+            })?
         }
     };
     for (job, first, last) in shown.ranges(job) {

@@ -19,8 +19,10 @@ WARNINGS = ("-Wall", "-Wextra", "-pedantic", "-Werror")
 # Of no package, or of the package manager itself.
 ELSEWHERE = {"/dev", "/proc", "/sys", "/tmp", "/work", "/var/cache", "/var/lib/dpkg", "/var/log"}
 HERE = Path.cwd()
-# Debian has neither for its NumPy.
-ELSEWHERE_IMPORTED = re.compile("^(import|from) (dask|lsdb|pyarrow|torch)", re.MULTILINE)
+# What is not there; and what a batch system has to run.
+ELSEWHERE_IMPORTED = re.compile(
+    "^(import|from) (daft|dask|lsdb|mpi4py|pyarrow|pyspark|ray|torch)\\b|SLURM_ARRAY", re.MULTILINE
+)
 
 
 def files() -> set[str]:

@@ -1,7 +1,7 @@
-"""Tables from the workers of Dask: rows of a catalogue beside LSDB's own `to_lance`, two workers beside one, and a pass
-over a table that is larger than the memory of the workers.
+"""Tables from the workers of Dask: rows of a catalogue beside LSDB's own `to_lance`, two workers beside one, a pass over
+a table that is larger than the memory of the workers, and a million parts.
 
-    many.py [catalogue] [workers] [pass] [--small]    all, if none is named
+    many.py [catalogue] [workers] [pass] [million] [--small]    all, if none is named
 
 The catalogue needs LSDB. Some 10 GB are written into the temporary directory (TMPDIR): the disk under it is measured.
 """
@@ -220,8 +220,39 @@ def watched(client, processes):
         thread.join()
 
 
+# 4. A million parts -------------------------------------------------------------------------------
+
+
+def million():
+    """Parts of a row each, as they are written, and the commit of all of them in a process of its own."""
+    count = 20_000 if SMALL else 1_000_000
+    spawn = multiprocessing.get_context("spawn")
+    with scratch() as directory:
+        with spawn.Pool(2) as pool:
+            pool.starmap(tiny_parts, [(directory, first, min(first + 1000, count)) for first in range(0, count, 1000)])
+        with spawn.Pool(1) as pool:
+            taken, peak = pool.apply(commit_all, (directory,))
+        rows = np.asarray(rds.ResultDataset({}, directory))[:, 0]
+        print(
+            f"\nA commit of {count:,} parts: {taken:.1f} s ({judged(taken < 60)}: 60), {peak >> 20} MiB at most "
+            f"({judged(peak < 2 << 30)}: 2048); rows equal: {judged(np.array_equal(rows, np.arange(count)))}"
+        )
+
+
+def tiny_parts(directory, first, end):
+    for number in range(first, end):
+        rds.parts.write_part(directory, "job", number, [([str(number)], np.full((1, 4), number, "f8"))])
+
+
+def commit_all(directory):
+    tokens = list(rds.parts.unfinished(directory)["job"].values())
+    taken = seconds(lambda: rds.parts.commit_parts(directory, "job", tokens))
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return taken, next(int(row.split()[1]) << 10 for row in rows if row.startswith("VmHWM"))
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    cases = {"catalogue": beside_lsdb, "workers": two_workers, "pass": large_pass}
+    cases = {"catalogue": beside_lsdb, "workers": two_workers, "pass": large_pass, "million": million}
     for name in [name for name in sys.argv[1:] if name in cases] or cases:
         cases[name]()

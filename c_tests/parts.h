@@ -88,16 +88,21 @@ static inline void small_check(const char *path, uint64_t rows) {
     free(values);
 }
 
-/* Where the parts of a job lie whose name is letters, digits, - and _. */
+/* Where a job lies whose name is letters, digits, - and _. */
 static inline check_path_text job_directory(const char *path, const char *job) {
     check_path_text directory;
     CHECK(snprintf(directory.text, sizeof directory.text, "%s/lance_db/results.lance/_rds/jobs/%s", path, job) > 0);
     return directory;
 }
 
-/* The file or directory of a job whose name begins so; the last of several. */
+/* Where those of its parts lie whose numbers are below 256. */
+static inline check_path_text group_directory(const char *path, const char *job) {
+    return path_below(job_directory(path, job).text, "0");
+}
+
+/* The file of such a part whose name begins so; the last of several. */
 static inline check_path_text job_file(const char *path, const char *job, const char *prefix) {
-    check_path_text directory = job_directory(path, job), found = {""};
+    check_path_text directory = group_directory(path, job), found = {""};
     DIR *entries = opendir(directory.text);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
         if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0) found = path_below(directory.text, entry->d_name);

@@ -201,10 +201,11 @@ TEST(a_durable_part_is_on_disk_with_all_its_directories) {
     event_count = 0;
     rds_writer *writer = durable_part(path.text);
     rds_token token = stage(writer);
-    int data = event_after(0, 'd', "/_rds/jobs/job/0-", ".writing");
+    int data = event_after(0, 'd', "/_rds/jobs/job/0/0-", ".writing");
     CHECK(data >= 0);
     /* It has its name by then. */
-    CHECK(event_after(data, 's', "/_rds/jobs/job", "/job") > data);
+    CHECK(event_after(data, 's', "/_rds/jobs/job/0", "/0") > data);
+    CHECK(event_after(0, 's', path.text, "/job") >= 0);
     CHECK(event_after(0, 's', path.text, "/jobs") >= 0);
     CHECK(event_after(0, 's', path.text, "/_rds") >= 0);
     CHECK(event_after(0, 's', path.text, "/results.lance") >= 0);
@@ -231,7 +232,7 @@ TEST(parts_are_on_disk_as_data_files_before_their_manifest_and_not_earlier) {
 
 /* The token was not given, and so the part is not staged: it is asked for again. */
 TEST(a_part_whose_sync_failed_loses_no_row) {
-    check_path_text path = check_path(), directory = job_directory(path.text, "job");
+    check_path_text path = check_path(), directory = group_directory(path.text, "job");
     rds_token token = {NULL, 9};
     rds_commit_info info = RDS_COMMIT_INFO_INIT;
     rds_writer *writer = durable_part(path.text);

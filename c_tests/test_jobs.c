@@ -79,8 +79,8 @@ TEST(what_else_there_is_of_the_job_goes_with_it_and_other_jobs_stay) {
     /* Tasks that ran twice, and one that was killed. */
     rds_token again = small_part(path.text, "job", 1, 500, EACH, EACH);
     rds_token unwanted = small_part(path.text, "job", 2, 600, EACH, EACH);
-    make_file(path_below(job_directory(path.text, "job").text, "2-00000000000000000000000000000000.writing"), "half");
-    CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "", ""), 6);
+    make_file(path_below(group_directory(path.text, "job").text, "2-00000000000000000000000000000000.writing"), "half");
+    CHECK_NUMBER(files_named(path.text, "_rds/jobs/job/0", "", ""), 6);
     CHECK_NUMBER(commit_all(path.text, "job", tokens, JOB_PARTS, RDS_MODE_CREATE).rows, 3 * EACH);
     CHECK(access(job_directory(path.text, "job").text, F_OK) != 0);
     CHECK_NUMBER(parts_that_wait(path.text, NULL), 1);
@@ -189,7 +189,7 @@ TEST(a_part_that_was_removed_is_missed_though_the_table_has_one_of_its_number) {
     three_parts(path.text, "nightly", 500, fresh);
     CHECK(unlink(job_file(path.text, "nightly", "1-").text) == 0);
     CHECK_STATUS(commit_job(path.text, "nightly", fresh, JOB_PARTS, RDS_MODE_OVERWRITE, NULL), RDS_ERR_NOT_FOUND);
-    CHECK_NUMBER(files_named(path.text, "_rds/jobs/nightly", "", ""), 2);
+    CHECK_NUMBER(files_named(path.text, "_rds/jobs/nightly/0", "", ""), 2);
     small_check(path.text, 3 * EACH);
     tokens_free(old, JOB_PARTS);
     tokens_free(fresh, JOB_PARTS);

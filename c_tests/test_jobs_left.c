@@ -190,7 +190,7 @@ TEST(a_forked_child_does_not_touch_the_part_of_its_parent) {
     CHECK_OK(small_write(own.writer, 200000, 100));
     for (own.number = 0; own.number < 2; own.number++) {
         in_child(use_inherited, &own);
-        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "0-", ".writing"), 1);
+        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job/0", "0-", ".writing"), 1);
     }
     CHECK_OK(small_write(own.writer, 200000 + 100, 100));
     rds_token token = stage(own.writer);

@@ -172,7 +172,7 @@ TEST(files_that_are_no_parts_are_left_out) {
     const char *const names[] = {"x", "1-", "-", "7-00000000000000000000000000000000.writing", "7-zz",
                                  "18446744073709551616-00000000000000000000000000000000",
                                  "7-00000000000000000000000000000000"};
-    check_path_text directory = job_directory(path.text, "job"), other = job_file(path.text, "other", "1-");
+    check_path_text directory = group_directory(path.text, "job"), other = job_file(path.text, "other", "1-");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         FILE *file = fopen(path_below(directory.text, names[i]).text, "w");
         CHECK(file && fputs("nothing of ours", file) >= 0 && fclose(file) == 0);

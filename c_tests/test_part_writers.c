@@ -109,7 +109,7 @@ TEST(a_part_is_staged_once_and_what_comes_after_it_is_dropped) {
     CHECK_STATUS(rds_writer_stage(writer, &again), RDS_ERR_INVALID_STATE);
     CHECK_OK(rds_writer_close(writer));
     CHECK_STATUS(rds_writer_close(writer), RDS_ERR_INVALID_HANDLE);
-    CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "", ""), 1);
+    CHECK_NUMBER(files_named(path.text, "_rds/jobs/job/0", "", ""), 1);
     commit_all(path.text, &token, 1, EACH);
     small_check(path.text, EACH);
 }
@@ -120,9 +120,9 @@ TEST(a_part_without_its_token_leaves_nothing) {
     for (int aborts = 0; aborts < 2; aborts++) {
         rds_writer *writer = part_writer(path.text, "job", 1);
         CHECK_OK(small_write(writer, EACH, 200000));
-        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "1-", ".writing"), 1);
+        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job/0", "1-", ".writing"), 1);
         CHECK_OK(aborts ? rds_writer_abort(writer) : rds_writer_close(writer));
-        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job", "", ""), 1);
+        CHECK_NUMBER(files_named(path.text, "_rds/jobs/job/0", "", ""), 1);
     }
     CHECK_NUMBER(parts_that_wait(path.text, NULL), 1);
     commit_all(path.text, &token, 1, EACH);

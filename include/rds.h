@@ -1690,7 +1690,8 @@ typedef struct rds_pack_parts_options {
 } rds_pack_parts_options;
 
 /**
- * rds_pack_parts_options.flags: other parts follow these. Only files that are full are made.
+ * rds_pack_parts_options.flags: other parts follow these. Files that are full are made, and what is left is the
+ * beginning of one that a later call goes on with.
  */
 #define RDS_PACK_PARTS_MORE 1u
 
@@ -1705,8 +1706,9 @@ typedef struct rds_pack_parts_options {
  * Packing copies every row once. With this many machines do it, each with a call for a share of its own, when all
  * parts are written; rds_commit_staged() with the same tokens, mode and job then does little but name the files. Or they
  * do it while parts are still written: a call with the tokens of parts that follow each other, and with
- * RDS_PACK_PARTS_MORE, makes the files that these fill. A call that is made twice, or dies, is no harm. It uses one
- * thread.
+ * RDS_PACK_PARTS_MORE, makes the files that these fill, and begins the next one with what is left, unless another call
+ * works on that. The next call is given all parts of a file that is not full once more. A call that is made twice, or
+ * dies, is no harm. It uses one thread.
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] job the job that the tokens are all of. Borrowed during the call.
@@ -1714,7 +1716,7 @@ typedef struct rds_pack_parts_options {
  * during the call.
  * @param[in] token_count how many.
  * @param[in] options NULL means all defaults: all files. Copied.
- * @param[out] out_rows how many rows the files of this share have; NULL if the caller does not want it.
+ * @param[out] out_rows how many rows the whole files of this share have; NULL if the caller does not want it.
  * @return RDS_OK the files are on disk.
  * @return RDS_ERR_INVALID_ARGUMENT a pointer is NULL, a struct or a mode is malformed, the share is not below their
  * number, or one of tokens is no token, or none of the job.

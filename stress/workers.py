@@ -30,7 +30,7 @@ class Driver:
         pids.mkdir(exist_ok=True)
         for old in pids.iterdir():
             old.unlink()
-        self.pids, self.parts = pids, where / "lance_db" / "results.lance" / "_rds" / "jobs" / "job"
+        self.pids, self.parts = pids, where / "lance_db" / "results.lance" / "_rds" / "jobs" / "job" / "0"
         self.log = (where.parent / "log").open("a")
         command = [sys.executable, common.HERE / "workers_child.py", where, pids]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, start_new_session=True)

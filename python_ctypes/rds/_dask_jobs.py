@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import dask
@@ -28,6 +29,9 @@ from .staging import Commit
 _MOST_PACKS = 64
 # How many workers are asked who packs.
 _SPREAD = 8
+# A task of Dask costs milliseconds: one writes several parts, as long as each thread has so many of these tasks.
+_MOST_TOGETHER = 4
+_LEAST_TASKS = 32
 
 
 class Job(NamedTuple):
@@ -85,12 +89,13 @@ def graph(
     path: str, job: Job, mode: str, partitions: Partitions, task: Mapping[str, Any], model: Any, threads: int
 ) -> Delayed:
     """What writes the parts that are not there, makes files of all, and publishes these. `threads`: how many tasks
-    may make files."""
+    run at a time."""
     unique = uuid.uuid4().hex
     shared = [model] if dask.base.is_dask_collection(model) else []
     # What will be a model is a key: of what Dask makes, or of a Future of distributed.
     model = TaskRef(model.key) if shared or _is_future(model) else model
     below: dict[Any, Any] = {}
+    graphs: dict[int, Any] = {}
     tasks: dict[int, GraphNode] = {}
     for number, given in enumerate(partitions.given):
         if number in job.tokens or number in job.published:
@@ -98,22 +103,32 @@ def graph(
         arguments = []
         for one in given:
             if dask.base.is_dask_collection(one):
-                below.update(one.dask)
+                # Mostly that of the whole collection, for each of its partitions.
+                if id(one.dask) not in graphs:
+                    graphs[id(one.dask)] = one.dask
+                    below.update(one.dask)
                 one = TaskRef(one.key)
             arguments.append(one)
         key = (f"rds-part-{unique}", number)
         tasks[number] = Task(key, _write, path, job.name, number, task, partitions.rows, model, *arguments)
-    nodes = {task.key: task for task in _looked_up(path, job.name, _fused(tasks, below))}
-    last = f"rds-commit-{unique}"
     numbers = sorted({*tasks, *job.tokens} - job.published)
-    written = [TaskRef(tasks[number].key) if number in tasks else job.tokens[number] for number in numbers]
+    size = min(len(tasks) // (_LEAST_TASKS * threads), _MOST_TOGETHER)
+    nodes, written = {}, []
+    for together in _together(numbers, _fused(tasks, below), {one.key for one in shared}, size):
+        if isinstance(together, int):
+            written.append(List(job.tokens[together]))
+            continue
+        node = _looked_up((f"rds-part-{unique}", next(iter(together))), path, job.name, together)
+        nodes[node.key] = node
+        written.append(TaskRef(node.key))
+    last = f"rds-commit-{unique}"
     end = _end(unique, path, job, mode, written, min(4 * threads, _MOST_PACKS))
     layer = {**below, **nodes, **end}
     return Delayed(last, HighLevelGraph.from_collections(last, layer, dependencies=shared), layer=last)
 
 
 def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], packs: int) -> dict[Any, GraphNode]:
-    """What is done with the tokens of all parts, in order: those that are there, or what will be such.
+    """What is done with the tokens of all parts, in order: lists of those that are there, or what will be such.
 
     Files are made as soon as the parts that fill them are written, by so many tasks; the last one makes the rest.
     """
@@ -168,18 +183,18 @@ def _write(path, job, number, task, rows, model, *given) -> bytes:
         raise
 
 
-def _unless_written(path, job, number, making, keys, *values) -> bytes:
-    """The token of a part that an earlier run of the task has written, on a worker that is lost since; else what the
-    task in `making` gives, of the values of these keys."""
-    token = parts.token(path, job, number)
-    if token is None:
-        (task,) = making
-        token = task(dict(zip(keys, values)))
-    return token
+def _unless_written(path, job, numbers, making, keys, *values) -> list[bytes]:
+    """The tokens of parts: those that an earlier run of the task has written, on a worker that is lost since, and of
+    the others what the tasks in `making` give, of the values of these keys."""
+    tokens = []
+    for number, task in zip(numbers, making):
+        token = parts.token(path, job, number)
+        tokens.append(task(dict(zip(keys, values))) if token is None else token)
+    return tokens
 
 
 def _grown(before, tokens) -> tuple[Span, Span]:
-    return before[1].grown(tokens)
+    return before[1].grown(list(itertools.chain.from_iterable(tokens)))
 
 
 def _pack(path, job, mode, more, spans, *_) -> int:
@@ -191,7 +206,7 @@ def _pack(path, job, mode, more, spans, *_) -> int:
 
 
 def _commit(path, job, mode, tokens, _) -> Commit:
-    commit = parts.commit_parts(path, job, tokens, mode)
+    commit = parts.commit_parts(path, job, list(itertools.chain.from_iterable(tokens)), mode)
     if not commit.rows and not _exists(path):
         raise InvalidArgumentError(
             "no partition has rows, and nothing tells the columns of the table; name them by columns="
@@ -215,12 +230,32 @@ def _exists(path: str) -> bool:
     return any(table_path(path).glob("_versions/*.manifest"))
 
 
-def _looked_up(path: str, job: str, tasks: Mapping[int, GraphNode]) -> Iterator[GraphNode]:
-    """Tasks that first look whether their part is written."""
-    for number, task in tasks.items():
-        keys = tuple(task.dependencies)
-        # In a tuple Dask takes it for a value, and does not do it before.
-        yield Task(task.key, _unless_written, path, job, number, (task,), keys, *map(TaskRef, keys))
+def _together(
+    numbers: Sequence[int], tasks: Mapping[int, GraphNode], shared: Set[Any], size: int
+) -> Iterator[dict[int, GraphNode] | int]:
+    """Tasks of parts that follow each other, which one task does, and numbers without a task. What a task takes from
+    others tells Dask where to do it: then it stays alone."""
+    together: dict[int, GraphNode] = {}
+    for number in numbers:
+        alone = number not in tasks or not tasks[number].dependencies <= shared
+        if together and (alone or len(together) >= size):
+            yield together
+            together = {}
+        if number not in tasks:
+            yield number
+        elif alone:
+            yield {number: tasks[number]}
+        else:
+            together[number] = tasks[number]
+    if together:
+        yield together
+
+
+def _looked_up(key: Any, path: str, job: str, tasks: Mapping[int, GraphNode]) -> GraphNode:
+    """A task that does others, unless their parts are written."""
+    keys = tuple({key for task in tasks.values() for key in task.dependencies})
+    # In a tuple Dask takes them for values, and does not do them before.
+    return Task(key, _unless_written, path, job, tuple(tasks), tuple(tasks.values()), keys, *map(TaskRef, keys))
 
 
 def _fused(tasks: dict[int, GraphNode], below: dict[Any, Any]) -> dict[int, GraphNode]:

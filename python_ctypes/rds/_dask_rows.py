@@ -39,7 +39,8 @@ class FrameRows:
 
         size = size or max(len(frame), 1)
         for first in range(0, len(frame), size):
-            part = frame.iloc[first : first + size]
+            # To cut a frame takes longer than to look at it.
+            part = frame if len(frame) <= size else frame.iloc[first : first + size]
             ids = self._ids(part, first)
             if self.picks is None:
                 yield Slice(ids, part)
@@ -49,7 +50,8 @@ class FrameRows:
 
     def _ids(self, frame: Any, first: int) -> np.ndarray:
         ids = frame.index if self.ids is None else frame[self.ids]
-        nulls = np.asarray(ids.isna())
+        # Numbers of NumPy have none.
+        nulls = np.asarray(ids.isna() if not isinstance(ids.dtype, np.dtype) or ids.dtype.kind not in "iu" else False)
         if nulls.any():
             name = "the index" if self.ids is None else f"column {self.ids!r}"
             raise InvalidTypeError(

@@ -52,12 +52,13 @@ def write(
     compute: bool = True,
     compute_kwargs: Mapping[str, Any] | None = None,
 ) -> Commit | Delayed:
-    """Writes a collection as one table: a task for each partition, and one version when all of them are done.
+    """Writes a collection as one table: tasks for its partitions, and one version when all of them are done.
 
     Rows come in the order of the partitions, whichever is done first. A task that is killed, retried or run twice
     counts once, and a part that it has written before is not computed again. Rows go from the worker that has them to
     the disk, and pass neither the scheduler nor the client; all workers have to see the directory under the same path.
-    As soon as the parts that fill one of the final files are there, a worker makes it.
+    The final files are made by workers, too, while parts are still written. Where there are many partitions to a thread,
+    a task writes up to four, one after the other.
 
     Parameters
     ----------

@@ -158,8 +158,10 @@ def pack_parts(
 
     Packing copies every row once more. With this it is done by many processes, each with a call for a share of its
     own, when all parts are written. Or while parts are still written: `tokens` are those of parts that follow each
-    other then, and `more` makes only the files that they fill. `commit_parts` with all tokens and the same mode makes
-    what it does not find. A call that is made twice, or dies, is no harm. It uses one thread.
+    other then, and with `more` the files are made that they fill, and the next one is begun with what is left, unless
+    another call works on that; the next call is given all parts of a file that is not full once more. `commit_parts`
+    with all tokens and the same mode makes what it does not find. A call that is made twice, or dies, is no harm. It
+    uses one thread.
 
     Parameters
     ----------
@@ -177,7 +179,7 @@ def pack_parts(
     Returns
     -------
     int
-        How many rows the files of the share have; 0 if there are fewer files than shares.
+        How many rows the whole files of the share have; 0 if there are fewer files than shares.
 
     Raises
     ------

@@ -219,6 +219,51 @@ def test_files_are_made_by_some_tasks_for_each_that_runs_at_a_time(result_dir, o
     assert tasks_of(result_dir, [1] * 90, **options)["rds-pack"] == packs
 
 
+@pytest.mark.parametrize(
+    ("threads", "parts", "tasks"), [(1, 63, 63), (1, 64, 32), (1, 130, 33), (1, 200, 50), (2, 127, 127), (2, 200, 67)]
+)
+def test_one_task_writes_several_parts_if_there_are_many(result_dir, threads, parts, tasks):
+    assert tasks_of(result_dir, [1] * parts, num_workers=threads)["rds-part"] == tasks
+
+
+def test_parts_that_one_task_writes_are_in_order_beside_those_that_were_there(result_dir):
+    # Of a job of which each third part and the last one are there.
+    counts, there = [1] * 200, {*range(0, 200, 3), 199}
+    for number in there:
+        part = frame(1, number)
+        columns = {"x": part["x"].to_numpy(), "y": part["y"].to_numpy(), "embedding": np.stack(part["embedding"])}
+        rds.parts.write_part(result_dir, "j", number, [(list(part["id"]), columns)])
+    options = {"scheduler": "synchronous"}
+    rds.dask.write(of_parts(frame, counts), result_dir, job="j", resume=True, compute_kwargs=options)
+    check(result_dir, numbers(200))
+
+
+def test_what_one_task_has_written_before_it_failed_stays(result_dir):
+    def fails(rows, first):
+        if first == 102:
+            raise RuntimeError("not this one")
+        return frame(rows, first)
+
+    collection = of_parts(fails, [1] * 200, frame(1).iloc[:0])
+    with pytest.raises(RuntimeError, match="not this one"):
+        rds.dask.write(collection, result_dir, job="j", compute_kwargs={"scheduler": "synchronous"})
+    assert {100, 101} <= rds.parts.unfinished(result_dir)["j"].keys()
+    rds.dask.write(of_parts(frame, [1] * 200), result_dir, job="j", resume=True)
+    check(result_dir, numbers(200))
+
+
+def test_a_graph_is_looked_at_once_and_not_for_each_partition(result_dir, monkeypatch):
+    looked = Counter()
+
+    def counted(graph, key, look=dask.highlevelgraph.HighLevelGraph.__getitem__):
+        looked[key] += 1
+        return look(graph, key)
+
+    monkeypatch.setattr(dask.highlevelgraph.HighLevelGraph, "__getitem__", counted)
+    rds.dask.write(da.zeros((300, 2), chunks=(1, 2)), result_dir, compute=False)
+    assert looked and max(looked.values()) < 5
+
+
 def tasks_of(result_dir, counts, **options):
     """How many tasks there are, by the beginnings of their names."""
     delayed = rds.dask.write(of_parts(frame, counts), result_dir, compute=False, compute_kwargs=options)

@@ -243,7 +243,7 @@ def test_parts_that_do_not_go_together_are_refused_and_stay(result_dir):
 
 def test_a_damaged_part_is_named_and_after_it_is_written_again_all_is_well(result_dir, tmp_path):
     tokens = [write(result_dir, number) for number in range(3)]
-    (file,) = table_of(result_dir).glob("_rds/jobs/*/1-*")
+    (file,) = table_of(result_dir).glob("_rds/jobs/*/0/1-*")
     content = bytearray(file.read_bytes())
     content[5000] ^= 1
     file.write_bytes(content)
@@ -260,7 +260,7 @@ def test_a_damaged_part_is_named_and_after_it_is_written_again_all_is_well(resul
 
 def test_a_part_that_is_cut_short_is_not_listed(result_dir):
     write(result_dir, 0)
-    (file,) = table_of(result_dir).glob("_rds/jobs/*/0-*")
+    (file,) = table_of(result_dir).glob("_rds/jobs/*/0/0-*")
     with file.open("r+b") as content:
         content.truncate(file.stat().st_size - 1)
     assert parts.unfinished(result_dir) == {}
@@ -368,7 +368,7 @@ def test_what_others_put_in_the_place_of_a_table_has_none_of_its_jobs(result_dir
 
 def test_a_part_that_cannot_be_read_is_told(result_dir):
     write(result_dir, 0)
-    (file,) = table_of(result_dir).glob("_rds/jobs/*/0-*")
+    (file,) = table_of(result_dir).glob("_rds/jobs/*/0/0-*")
     target = file.with_name("elsewhere")
     file.rename(target)
     file.symlink_to(file.name)

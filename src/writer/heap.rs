@@ -41,6 +41,22 @@ impl Grown {
         Ok(Self { path, file: Arc::new(file), bytes: 0, crc: 0, unsynced: 0 })
     }
 
+    /// One that is there, and goes on behind so many bytes, or behind all.
+    pub fn open(path: &Path, bytes: Option<u64>) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let length = file.metadata()?.len();
+        let bytes = bytes.unwrap_or(length);
+        if bytes > length {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is cut short"));
+        }
+        Ok(Self { path: path.to_path_buf(), file: Arc::new(file), bytes, crc: 0, unsynced: 0 })
+    }
+
+    /// So many bytes will be written.
+    pub fn reserve(&self, bytes: u64) {
+        reserve(&self.file, self.bytes, bytes);
+    }
+
     /// Adds a part of another file. The system copies it, without a way through our memory if it can.
     pub fn copy(&mut self, from: &File, range: Range<u64>) -> io::Result<()> {
         let (mut from, mut to) = (from, &*self.file);
@@ -85,6 +101,13 @@ impl End {
             false => self.crc,
         };
         Ok((parts.iter().map(|part| part.len() as u64).sum(), crc))
+    }
+}
+
+/// Asks for room on the disk at once, which is faster than page by page. Where it cannot be had the write will tell.
+pub fn reserve(file: &File, at: u64, bytes: u64) {
+    if bytes > 0 {
+        let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, at, bytes);
     }
 }
 
@@ -177,6 +200,11 @@ pub fn file_name(run: &str, epoch: u64, number: u64, column: usize) -> String {
     }
 }
 
+/// The name of the file of ids.
+pub fn ids_name(epoch: u64, number: u64) -> String {
+    format!("{epoch}-{number}.ids")
+}
+
 impl Heap {
     pub fn create(
         directory: &Path,
@@ -190,20 +218,11 @@ impl Heap {
             Grown::create(path.clone())
                 .map_err(|e| Error::from(e).context(format!("making {}", path.display())))
         };
-        let ids = create(format!("{epoch}-{number}.ids"))?;
+        let ids = create(ids_name(epoch, number))?;
         let columns = (0..columns).map(|column| create(file_name(run, epoch, number, column)));
         let heap = columns.collect::<Result<Vec<_>>>();
         match heap {
-            Ok(columns) => Ok(Self {
-                number,
-                rows: 0,
-                columns,
-                ids,
-                sync_bytes: SYNC_BYTES,
-                ids_synced: (0, 0, 0),
-                behind: None,
-                synced: None,
-            }),
+            Ok(columns) => Ok(Self::of(number, 0, columns, ids)),
             Err(error) => {
                 // The next attempt makes all of them.
                 let _ = std::fs::remove_file(&ids.path);
@@ -213,6 +232,20 @@ impl Heap {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Of these files, as far as they are written.
+    pub fn of(number: u64, rows: u64, columns: Vec<Grown>, ids: Grown) -> Self {
+        Self {
+            number,
+            rows,
+            columns,
+            ids,
+            sync_bytes: SYNC_BYTES,
+            ids_synced: (0, 0, 0),
+            behind: None,
+            synced: None,
         }
     }
 

@@ -300,7 +300,7 @@ pub fn pack_parts_options(options: &rds_pack_parts_options) -> Result<(Mode, Wan
     let number = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
     let share = (number(share), number(shares));
     let more = options.flags & RDS_PACK_PARTS_MORE != 0;
-    let wanted = Wanted { threads: 1, share, skip: options.first_row, more };
+    let wanted = Wanted { share, skip: options.first_row, more };
     Ok((publishing_mode(options.mode)?, wanted))
 }
 

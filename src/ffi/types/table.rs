@@ -48,7 +48,8 @@ pub struct rds_pack_parts_options {
     pub first_row: u64,
 }
 
-/// rds_pack_parts_options.flags: other parts follow these. Only files that are full are made.
+/// rds_pack_parts_options.flags: other parts follow these. Files that are full are made, and what is left is the
+/// beginning of one that a later call goes on with.
 pub const RDS_PACK_PARTS_MORE: u32 = 1;
 
 /// Called with parts of a job that follow each other, from `first` to `last`. `token` is NULL if the newest version of

@@ -13,7 +13,9 @@ use crate::writer::jobs::{Jobs, Part, SINCE};
 use crate::writer::layout::Layout;
 use crate::writer::parts::given::{common_layout, in_order, of, parse};
 use crate::writer::parts::pack::{Pack, Source, Wanted, attempts, directory_of};
-use crate::writer::parts::{PartToken, directory, remove, remove_empty, remove_parts};
+use crate::writer::parts::{
+    PartToken, directory, remove, remove_emptied, remove_empty, remove_parts,
+};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
 use crate::writer::staging::{FilesToken, Token};
@@ -168,17 +170,16 @@ pub fn pack_parts(
     wanted: Wanted,
 ) -> Result<u64> {
     let tokens = parse(tokens, Some(job))?;
-    let Some(layout) = common_layout(&tokens)? else { return Ok(0) };
     let versions = Versions::new(location);
     let newest = runtime::block_on(versions.newest())??;
     let newest = newest.as_deref().filter(|_| mode == Mode::Append);
+    let Some(layout) = common_layout(&tokens)? else { return Ok(0) };
     let (items, _) = choose(&versions, &tokens, newest, &shown(&versions, newest)?, Some(job))?;
     let target = target(newest, &layout)?;
     let Some(Item::Parts(parts)) = items.first() else { return Ok(0) };
     let (table, directory) = (versions.table(), directory_of(versions.table(), job));
     let pack = Pack { table, layout: &layout, target: &target, parts, directory, first: 0 };
-    let finished = pack.run(wanted)?;
-    Ok(finished.iter().map(|finished| finished.rows).sum())
+    pack.share(wanted)
 }
 
 /// The parts that a table has.
@@ -287,7 +288,7 @@ impl Packed {
             };
             let directory = directory.clone();
             let pack = Pack { table, layout, target, parts, directory, first };
-            match pack.run(Wanted::ALL) {
+            match pack.all() {
                 Ok(finished) => {
                     first += finished.len();
                     packed.finished.push((pack.directory, finished));
@@ -388,7 +389,7 @@ impl Ended<'_> {
     fn remove(&self, token: &PartToken) -> Result<()> {
         let path = token.path(self.table);
         std::fs::remove_file(&path).map_err(|e| Error::from(e).context(path.display()))?;
-        let _ = path.parent().map(std::fs::remove_dir);
+        remove_emptied(self.table, &path);
         Ok(())
     }
 }

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::writer::batch::{Block, IdBlock};
-use crate::writer::heap::{failed_sync, room, write_all_at};
+use crate::writer::heap::{failed_sync, reserve, room, write_all_at};
 use crate::writer::jobs::Part;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
-use crate::writer::parts::{PartToken, UNFINISHED, directory, open, remove_empty};
+use crate::writer::parts::{PartToken, UNFINISHED, directory, group, open, remove_emptied};
 use crate::writer::records::ColumnOf;
 use crate::writer::staging::Token;
 
@@ -62,9 +62,13 @@ impl PartFile {
         Ok(file)
     }
 
+    fn directory(&self) -> PathBuf {
+        group(&directory(&self.table, &self.part.job), self.part.number)
+    }
+
     fn ensure_open(&mut self) -> Result<&(File, PathBuf)> {
         if self.open.is_none() {
-            let directory = directory(&self.table, &self.part.job);
+            let directory = self.directory();
             let name = format!("{}-{}{UNFINISHED}", self.part.number, self.attempt.simple());
             let path = directory.join(name);
             let of = |error: io::Error| Error::from(error).context(path.display());
@@ -110,6 +114,9 @@ impl PartFile {
     fn write_blocks(&mut self, ids: &IdBlock, columns: &[&[u8]], strides: &[usize]) -> Result<()> {
         let rows = ids.lengths.len();
         let most = (BLOCK_BYTES / strides.iter().sum::<usize>().max(1)).max(1);
+        let bytes = ids.memory() + columns.iter().map(|rows| rows.len()).sum::<usize>();
+        let at = self.bytes;
+        reserve(&self.ensure_open()?.0, at, bytes as u64);
         let (mut first, mut text) = (0, 0);
         while first < rows {
             let end = rows.min(first + most);
@@ -221,7 +228,7 @@ impl PartFile {
 
     /// The name of the part, and those of all directories that it is in: whoever made them may not have come to that.
     fn sync_names(&self) -> Result<()> {
-        let directory = directory(&self.table, &self.part.job);
+        let directory = self.directory();
         for directory in directory.ancestors().take_while(|directory| *directory != self.table) {
             sync_directory(directory)?;
         }
@@ -240,9 +247,7 @@ impl Drop for PartFile {
     fn drop(&mut self) {
         if let Some((_, path)) = self.open.take() {
             let _ = std::fs::remove_file(&path);
-            // Only if nobody else has written for the job.
-            let _ = path.parent().map(std::fs::remove_dir);
-            remove_empty(&self.table);
+            remove_emptied(&self.table, &path);
         }
     }
 }

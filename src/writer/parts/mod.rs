@@ -1,10 +1,13 @@
-//! Parts of a job before they are published: each is one file, `<table>/_rds/jobs/<job>/<part>-<attempt>`.
+//! Parts of a job before they are published: each is one file, `<table>/_rds/jobs/<job>/<group>/<part>-<attempt>`.
+//! Parts whose numbers are close are a group: one is looked for among few, and groups are removed at the same time.
 //!
 //! A part is there whole or not at all: its file gets that name when it is complete, and its token stands at the end
 //! of it. Who died while writing leaves a name of another kind. Many may write the same part: each has a file of its
-//! own, and one of them counts. `writer` writes a `file`, `pack` reads the `blocks` of many and makes data files of them,
-//! `commit` publishes these for tokens as they are `given`, and this module knows the directories.
+//! own, and one of them counts. `writer` writes a `file`, `pack` reads the `blocks` of many and makes data files of
+//! them, which may be `begun` before, `commit` publishes these for tokens as they are `given`, and this module knows the
+//! directories.
 
+mod begun;
 mod blocks;
 mod commit;
 mod file;
@@ -38,10 +41,14 @@ pub use writer::PartWriter;
 
 /// The directory of jobs within that of runs.
 const JOBS: &str = "jobs";
+/// How many numbers are a group.
+const GROUP: u64 = 256;
 /// How the name of a part ends that is being written.
 const UNFINISHED: &str = ".writing";
-/// How many threads remove files.
-const REMOVERS: usize = 4;
+/// How many threads remove files: each waits for a disk, or for another machine, and frees memory meanwhile.
+const REMOVERS: usize = 16;
+/// Fewer files than these are not worth a thread.
+const LEAST_REMOVED: usize = 8;
 /// The longest name of a directory that a job's own name becomes; what is longer is cut, and told by a checksum.
 const LONGEST_NAME: usize = 160;
 
@@ -64,7 +71,7 @@ pub struct PartToken {
 
 impl PartToken {
     pub fn path(&self, table: &Path) -> PathBuf {
-        directory(table, &self.part.job).join(self.file_name())
+        group(&directory(table, &self.part.job), self.part.number).join(self.file_name())
     }
 
     fn file_name(&self) -> String {
@@ -90,6 +97,22 @@ pub fn directory(table: &Path, job: &str) -> PathBuf {
         name.push_str(&format!("~{sum:08x}{:x}", job.len()));
     }
     table.join(RUNS).join(JOBS).join(name)
+}
+
+/// The directory of a part in that of its job.
+fn group(job: &Path, number: u64) -> PathBuf {
+    job.join((number / GROUP).to_string())
+}
+
+/// The groups of a job that have parts, in order.
+fn groups(job: &Path) -> Result<Vec<PathBuf>> {
+    let mut groups = Vec::new();
+    for entry in listed(job)? {
+        let name = entry?.file_name();
+        groups.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    groups.sort_unstable();
+    Ok(groups.iter().map(|group| job.join(group.to_string())).collect())
 }
 
 /// The directories of all jobs that have left something.
@@ -166,45 +189,61 @@ fn waiting(
     part: Option<u64>,
     each: &mut dyn FnMut(&Part, &[u8]) -> bool,
 ) -> Result<()> {
-    let directories = match job {
+    let jobs = match job {
         Some(job) => vec![directory(table, job)],
         None => directories(table)?,
     };
-    for directory in directories {
-        // What many wrote is told once.
-        let mut attempts: BTreeMap<u64, String> = BTreeMap::new();
-        for (number, name) in names(&directory)? {
-            let is_first = attempts.get(&number).is_none_or(|before| name < *before);
-            if part.is_none_or(|part| part == number) && is_first {
-                attempts.insert(number, name);
-            }
-        }
-        for name in attempts.values() {
-            let path = directory.join(name);
-            match file::read_token(&path) {
-                Ok((token, _)) if token.path(table) != path => {
-                    log::warn!("{}: it is not what its name says", path.display());
-                }
-                Ok((token, bytes)) => {
-                    if !each(&token.part, &bytes) {
-                        return Ok(());
-                    }
-                }
-                // The job is published, or dropped, meanwhile.
-                Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
-                // That it cannot be read does not say that it is none.
-                Err(error) if error.status == Status::RDS_ERR_IO => return Err(error),
-                Err(error) => log::warn!("{}: {error}", path.display()),
+    for job in jobs {
+        let groups = part.map_or_else(|| groups(&job), |part| Ok(vec![group(&job, part)]))?;
+        for group in groups {
+            if !waiting_in(table, &group, part, each)? {
+                return Ok(());
             }
         }
     }
     Ok(())
 }
 
+/// As `waiting`, in one group; whether it was never told no.
+fn waiting_in(
+    table: &Path,
+    group: &Path,
+    part: Option<u64>,
+    each: &mut dyn FnMut(&Part, &[u8]) -> bool,
+) -> Result<bool> {
+    // What many wrote is told once.
+    let mut attempts: BTreeMap<u64, String> = BTreeMap::new();
+    for (number, name) in names(group)? {
+        let is_first = attempts.get(&number).is_none_or(|before| name < *before);
+        if part.is_none_or(|part| part == number) && is_first {
+            attempts.insert(number, name);
+        }
+    }
+    for name in attempts.values() {
+        let path = group.join(name);
+        match file::read_token(&path) {
+            Ok((token, _)) if token.path(table) != path => {
+                log::warn!("{}: it is not what its name says", path.display());
+            }
+            Ok((token, bytes)) => {
+                if !each(&token.part, &bytes) {
+                    return Ok(false);
+                }
+            }
+            // The job is published, or dropped, meanwhile.
+            Err(error) if error.status == Status::RDS_ERR_NOT_FOUND => {}
+            // That it cannot be read does not say that it is none.
+            Err(error) if error.status == Status::RDS_ERR_IO => return Err(error),
+            Err(error) => log::warn!("{}: {error}", path.display()),
+        }
+    }
+    Ok(true)
+}
+
 /// Names of whole parts, and their numbers.
-fn names(directory: &Path) -> Result<Vec<(u64, String)>> {
+fn names(group: &Path) -> Result<Vec<(u64, String)>> {
     let mut names = Vec::new();
-    for entry in listed(directory)? {
+    for entry in listed(group)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Some((number, attempt)) = name.split_once('-') else { continue };
@@ -294,38 +333,47 @@ fn age(metadata: &std::fs::Metadata) -> Duration {
 }
 
 /// Removes the files of parts of a job that are done, whole and half ones, and all else of it if no other part is there.
-fn remove_parts(directory: &Path, is_done: &dyn Fn(u64) -> bool) -> Result<()> {
+fn remove_parts(job: &Path, is_done: &dyn Fn(u64) -> bool) -> Result<()> {
     let (mut done, mut others) = (Vec::new(), false);
-    for entry in listed(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        match name.split_once('-').and_then(|(number, _)| number.parse().ok()) {
-            Some(number) if is_done(number) => done.push(path),
-            Some(_) => others = true,
-            None => {}
+    let groups = groups(job)?;
+    for group in &groups {
+        for entry in listed(group)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match name.split_once('-').and_then(|(number, _)| number.parse().ok()) {
+                Some(number) if is_done(number) => done.push(path),
+                Some(_) => others = true,
+                None => {}
+            }
         }
     }
-    if !others {
-        return remove(directory);
-    }
     unlink(&done);
+    if !others {
+        return remove(job);
+    }
+    for group in groups {
+        // Only if it is empty.
+        let _ = std::fs::remove_dir(group);
+    }
     Ok(())
 }
 
 /// Removes a directory and what is in it. Somebody who is late may write there meanwhile: his file goes too, and he
 /// is told when he wants to give it its name.
 fn remove(directory: &Path) -> Result<()> {
-    let files = listed(directory)?.into_iter().flatten().map(|entry| entry.path());
-    unlink(&files.collect::<Vec<_>>());
+    let mut files = Vec::new();
+    for group in groups(directory)? {
+        files.extend(listed(&group)?.into_iter().flatten().map(|entry| entry.path()));
+    }
+    unlink(&files);
     remove_all(directory)
 }
 
-/// Memory and blocks of a file are freed when it goes, which takes a processor longer than anything else here.
+/// By several threads, whatever the number of processors.
 fn unlink(files: &[PathBuf]) {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(REMOVERS);
     let unlink = |files: &[PathBuf]| files.iter().for_each(|path| drop(std::fs::remove_file(path)));
     std::thread::scope(|scope| {
-        let mut shares = files.chunks(files.len().div_ceil(threads).max(1));
+        let mut shares = files.chunks(files.len().div_ceil(REMOVERS).max(LEAST_REMOVED));
         let own = shares.next();
         for share in shares {
             let spawned = std::thread::Builder::new().spawn_scoped(scope, move || unlink(share));
@@ -349,6 +397,14 @@ fn remove_all(directory: &Path) -> Result<()> {
     }
     log::warn!("{}: others write there", directory.display());
     Ok(())
+}
+
+/// The directories that a part was in, up to that of runs, only if nobody else has written there.
+fn remove_emptied(table: &Path, part: &Path) {
+    for directory in part.ancestors().skip(1).take(2) {
+        let _ = std::fs::remove_dir(directory);
+    }
+    remove_empty(table);
 }
 
 /// The directories of jobs and runs, only if there are none.

@@ -1,13 +1,16 @@
 //! Makes data files of parts, as one writer would have made them of the same rows: which rows are in which file
 //! depends on the rows alone. Several threads make a file each, and several processes may share the files of a job, while
 //! parts are still written: beside each file that is complete lies a note, found by the rows that are in it, and nobody
-//! makes it again.
+//! makes it again. What does not fill a file yet is `begun`.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -17,6 +20,7 @@ use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{self, Heap};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
+use crate::writer::parts::begun::{Begun, Name};
 use crate::writer::parts::blocks::Blocks;
 use crate::writer::parts::{PartToken, directory, removed};
 use crate::writer::records::ColumnOf;
@@ -24,6 +28,8 @@ use crate::writer::syncer::Syncer;
 
 /// A file per thread is enough to keep a disk busy.
 const MOST_THREADS: usize = 16;
+/// How long to wait for somebody else who makes a file, before it is made once more.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Descriptors that a thread needs besides those of columns.
 const OTHER_FILES: u64 = 4;
 /// The directory of packed files within that of their job.
@@ -67,10 +73,17 @@ pub struct Pack<'a> {
     pub first: usize,
 }
 
-/// The rows of a data file: where they begin and end among all.
+/// Rows of a data file: where they begin and end among all.
+#[derive(Clone, Copy)]
 struct Range {
     first: u64,
     end: u64,
+}
+
+impl Range {
+    fn rows(&self) -> u64 {
+        self.end - self.first
+    }
 }
 
 /// The directory for the files of a whole job.
@@ -78,35 +91,42 @@ pub fn directory_of(table: &Path, job: &str) -> PathBuf {
     directory(table, job).join(PACKED)
 }
 
-/// Which files are to be made, and by how many threads.
+/// Which files are to be made.
 #[derive(Clone, Copy)]
 pub struct Wanted {
-    pub threads: usize,
     /// Those whose number is the first modulo the second.
     pub share: (usize, usize),
     /// Rows of the first parts that are in files of other calls.
     pub skip: u64,
-    /// Other parts follow: what does not fill a file is not made.
+    /// Other parts follow: what does not fill a file is begun.
     pub more: bool,
-}
-
-impl Wanted {
-    pub const ALL: Self = Self { threads: usize::MAX, share: (0, 1), skip: 0, more: false };
 }
 
 /// Which tokens these are: another text for others.
 pub fn attempts(parts: &[Source]) -> String {
-    let said = parts.iter().flat_map(|part| *part.token.attempt.as_bytes());
-    sum(&said.collect::<Vec<u8>>())
+    let mut sum = Sum::default();
+    parts.iter().for_each(|part| sum.add(part.token.attempt.as_bytes()));
+    format!("{:016x}", sum.get())
 }
 
-fn sum(said: &[u8]) -> String {
-    format!("{:08x}{:08x}", crc32c::crc32c(said), crc32fast::hash(said))
+/// Tells what was added from anything else: two checksums.
+#[derive(Clone, Default)]
+struct Sum(u32, crc32fast::Hasher);
+
+impl Sum {
+    fn add(&mut self, said: &[u8]) {
+        self.0 = crc32c::crc32c_append(self.0, said);
+        self.1.update(said);
+    }
+
+    fn get(&self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.1.clone().finalize())
+    }
 }
 
 impl Pack<'_> {
-    /// Makes those of the files that are wanted, or finds them; in the order of their rows.
-    pub fn run(&self, wanted: Wanted) -> Result<Vec<Finished>> {
+    /// The number of the first row of each part, and how many rows there are.
+    fn starts(&self) -> Result<(Vec<u64>, u64)> {
         let mut starts = Vec::with_capacity(self.parts.len());
         let mut rows: u64 = 0;
         for part in self.parts {
@@ -114,28 +134,36 @@ impl Pack<'_> {
             starts.push(rows);
             rows += part.token.rows;
         }
-        let of_file = heap::room(self.layout, 0, 0);
-        let left = rows.saturating_sub(wanted.skip);
-        let files = if wanted.more { left / of_file } else { left.div_ceil(of_file) };
-        let files = usize::try_from(files).unwrap_or(usize::MAX);
-        let (share, shares) = wanted.share;
-        let files: Vec<usize> = (0..files).filter(|file| file % shares == share).collect();
+        Ok((starts, rows))
+    }
+
+    /// The rows of each file.
+    fn files(&self, skip: u64, rows: u64) -> Vec<Range> {
+        let room = heap::room(self.layout, 0, 0);
+        let firsts = (skip..rows).step_by(usize::try_from(room).unwrap_or(usize::MAX));
+        firsts.map(|first| Range { first, end: rows.min(first.saturating_add(room)) }).collect()
+    }
+
+    /// Makes all files, or finds them; in the order of their rows.
+    pub fn all(&self) -> Result<Vec<Finished>> {
+        let (starts, rows) = self.starts()?;
+        let files = self.files(0, rows);
         let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
-            let mut packer = Packer { pack: self, starts: &starts, memory: Vec::new() };
-            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let first = wanted.skip + *file as u64 * of_file;
-                let range = Range { first, end: rows.min(first + of_file) };
-                let made = packer.find_or_make(self.first + file, &range);
+            let packer = Packer { pack: self, starts: &starts, memory: Cell::default() };
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(range) = files.get(number) else { break };
+                let made = packer.find_or_make(number, *range);
                 if made.is_err() {
                     // Nothing of it will be shown.
                     next.store(files.len(), Ordering::Relaxed);
                 }
-                results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((file, made));
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((number, made));
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.threads(wanted.threads.min(files.len())) {
+            for _ in 1..self.threads(files.len()) {
                 let thread = std::thread::Builder::new().name("rds-pack".to_string());
                 // The files of one that cannot be had are made by the others.
                 if thread.spawn_scoped(scope, work).is_err() {
@@ -144,18 +172,58 @@ impl Pack<'_> {
             }
             work();
         });
-        // Of what failed at once.
-        let _ = std::fs::remove_dir(&self.directory);
-        let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        results.sort_by_key(|(file, _)| *file);
+        self.remove_empty();
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(number, _)| *number);
         results.into_iter().map(|(_, made)| made).collect()
     }
 
-    fn threads(&self, wanted: usize) -> usize {
+    /// Makes a share of the files, for `all` to find; how many rows.
+    pub fn share(&self, wanted: Wanted) -> Result<u64> {
+        let (starts, rows) = self.starts()?;
+        let files = self.files(wanted.skip, rows);
+        let room = heap::room(self.layout, 0, 0);
+        let (share, shares) = wanted.share;
+        let packer = Packer { pack: self, starts: &starts, memory: Cell::default() };
+        let mut made = 0;
+        for (number, range) in files.into_iter().enumerate().skip(share).step_by(shares) {
+            if wanted.more && range.rows() < room {
+                packer.begin(range)?;
+            } else {
+                made += packer.find_or_make(number, range)?.rows;
+            }
+        }
+        self.remove_empty();
+        Ok(made)
+    }
+
+    /// Of what failed at once.
+    fn remove_empty(&self) {
+        let _ = std::fs::remove_dir(&self.directory);
+    }
+
+    fn threads(&self, files: usize) -> usize {
         let of_thread = self.layout.columns.len() as u64 + OTHER_FILES;
         let by_files = usize::try_from(map::descriptors() / 2 / of_thread).unwrap_or(usize::MAX);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        wanted.min(processors).min(by_files).clamp(1, MOST_THREADS)
+        files.min(processors).min(by_files).clamp(1, MOST_THREADS)
+    }
+
+    /// What says that the file of these rows is there.
+    fn note(&self, rows: u64) -> PathBuf {
+        self.directory.join(format!("{rows:016x}.json"))
+    }
+
+    /// What a note says of a file that is there as it says.
+    fn noted(&self, rows: u64) -> Option<Finished> {
+        let note = std::fs::read(self.note(rows)).ok()?;
+        let finished: Finished = serde_json::from_slice(&note).ok()?;
+        let is_there = |(name, bytes): (&str, u64)| {
+            let file = File::open(self.directory.join(name)).and_then(|file| file.metadata());
+            file.is_ok_and(|file| file.len() == bytes)
+        };
+        let mut files = finished.files.iter().map(|file| (file.name.as_str(), file.bytes));
+        files.all(is_there).then_some(finished)
     }
 }
 
@@ -163,80 +231,128 @@ impl Pack<'_> {
 struct Packer<'a> {
     pack: &'a Pack<'a>,
     starts: &'a [u64],
-    memory: Vec<u8>,
+    memory: Cell<Vec<u8>>,
 }
 
 impl Packer<'_> {
-    fn find_or_make(&mut self, number: usize, range: &Range) -> Result<Finished> {
-        let directory = &self.pack.directory;
-        let note = directory.join(format!("{}.json", self.says(range)));
-        if let Some(finished) = noted(directory, &note) {
+    fn find_or_make(&self, number: usize, range: Range) -> Result<Finished> {
+        let Pack { directory, layout, target, first, .. } = self.pack;
+        let (start, rows) = self.says(range);
+        let noted = || self.pack.noted(rows);
+        if let Some(finished) = noted() {
             return Ok(finished);
         }
-        // Two may make the same file: either is as good. Who is killed leaves what goes with the job.
+        let begun = Begun::new(directory, start);
+        let _held = begun.lock(PATIENCE)?;
+        if let Some(finished) = noted() {
+            return Ok(finished);
+        }
+        // Two may make the same file all the same: either is as good. Who is killed leaves what goes with the job.
         let id = Uuid::new_v4().simple().to_string();
-        let own = directory.join(format!("{number}-{id}"));
+        let own = directory.join(format!("{}-{id}", first + number));
         let of = |error: io::Error| Error::from(error).context(own.display());
-        std::fs::create_dir_all(&own).map_err(of)?;
-        let made = self.make(&own, &id, number, range).and_then(|finished| {
+        let name = Name { directory: &own, id: &id, number: (first + number) as u64 };
+        let made = self.fill(&begun, range, &name, &Syncer::start()).and_then(|heap| {
+            let finished = heap.into_file(layout, target)?;
             let text = serde_json::to_vec(&finished);
             let text = text.map_err(|e| Error::internal(format!("a packed file: {e}")))?;
             std::fs::write(own.join("note"), text).map_err(of)?;
             for file in &finished.files {
                 std::fs::rename(own.join(&file.name), directory.join(&file.name)).map_err(of)?;
             }
-            std::fs::rename(own.join("note"), &note).map_err(of)?;
+            std::fs::rename(own.join("note"), self.pack.note(rows)).map_err(of)?;
             sync_directory(directory)?;
+            begun.done();
             Ok(finished)
         });
         let _ = std::fs::remove_dir_all(&own);
         made
     }
 
-    fn make(&mut self, own: &Path, id: &str, number: usize, range: &Range) -> Result<Finished> {
-        let Pack { layout, target, .. } = self.pack;
-        let mut heap = Heap::create(own, id, 1, number as u64, layout.columns.len())?;
-        self.fill(&mut heap, range)?;
-        heap.into_file(layout, target)
+    /// Begins a file, or goes on with it, if nobody else does.
+    fn begin(&self, range: Range) -> Result<()> {
+        let (start, rows) = self.says(range);
+        let begun = Begun::new(&self.pack.directory, start);
+        let Some(_held) = begun.lock(Duration::ZERO)? else { return Ok(()) };
+        if begun.all()?.contains(&rows) {
+            return Ok(());
+        }
+        let own = self.pack.directory.join(format!("begun-{}", Uuid::new_v4().simple()));
+        let syncer = Syncer::start();
+        let filled = self.fill(&begun, range, &Name::begun(&own), &syncer);
+        let kept = filled.and_then(|heap| begun.keep(&own, heap, &syncer, rows));
+        let _ = std::fs::remove_dir_all(&own);
+        kept
+    }
+
+    /// Files with the rows of a range, which goes on with what is begun of them.
+    fn fill(&self, begun: &Begun, range: Range, name: &Name, syncer: &Syncer) -> Result<Heap> {
+        let layout = self.pack.layout;
+        let taken = match self.longest(range, &begun.all()?) {
+            Some((rows, count)) => begun.take(rows, count, name, layout).unwrap_or_else(|error| {
+                // Of what the parts have, too.
+                log::warn!("a packed file that was begun: {error}");
+                let _ = std::fs::remove_dir_all(name.directory);
+                None
+            }),
+            None => None,
+        };
+        let mut heap = taken.map_or_else(|| name.make(layout), Ok)?;
+        let left = Range { first: range.first + heap.rows, end: range.end };
+        for (grown, column) in heap.columns.iter().zip(&layout.columns) {
+            grown.reserve(left.rows() * column.stride as u64);
+        }
+        let mut memory = self.memory.take();
+        for (part, skip, count) in self.of_file(left) {
+            let copied = self.copy(&mut heap, part.token, skip, count, syncer, memory);
+            memory = copied.map_err(|error| error.context(format!("token {}", part.index)))?;
+        }
+        self.memory.set(memory);
+        match heap.rows == range.rows() {
+            true => Ok(heap),
+            false => Err(Error::internal("a file of other rows than those of its parts")),
+        }
     }
 
     /// The parts that have rows of a file: each with how many of its rows come before, and how many it has.
-    fn of_file<'r>(
-        &self,
-        range: &'r Range,
-    ) -> impl Iterator<Item = (&Source<'_>, u64, u64)> + use<'_, 'r> {
+    fn of_file(&self, range: Range) -> impl Iterator<Item = (&Source<'_>, u64, u64)> {
         // The last part that begins there or before; parts without rows begin where the next one does.
         let begins = self.starts.partition_point(|start| *start <= range.first);
         let parts = self.pack.parts.iter().zip(self.starts).skip(begins.saturating_sub(1));
-        let parts = parts.take_while(|(_, start)| **start < range.end);
-        parts.filter(|(part, _)| part.token.rows > 0).map(|(part, start)| {
+        let parts = parts.take_while(move |(_, start)| **start < range.end);
+        parts.filter(|(part, _)| part.token.rows > 0).map(move |(part, start)| {
             let skip = range.first.saturating_sub(*start);
             (part, skip, range.end.min(start + part.token.rows) - start - skip)
         })
     }
 
-    /// Another text for a file of other rows, or for another table.
-    fn says(&self, range: &Range) -> String {
-        let mut said = self.pack.target.text().into_bytes();
-        for (part, skip, count) in self.of_file(range) {
-            said.extend(part.token.attempt.as_bytes());
-            said.extend([skip, count].map(u64::to_le_bytes).as_flattened());
-        }
-        sum(&said)
+    /// For the rows up to each part of a file another number than for other rows or another table, and how many these
+    /// are. The first is for none but where they begin.
+    fn sums(&self, range: Range) -> impl Iterator<Item = (u64, u64)> {
+        let (mut sum, mut rows) = (Sum::default(), 0);
+        sum.add(self.pack.target.text().as_bytes());
+        let start = self.of_file(range).take(1).map(|(part, skip, _)| (part, skip, 0));
+        start.chain(self.of_file(range)).map(move |(part, skip, count)| {
+            sum.add(part.token.attempt.as_bytes());
+            sum.add([skip, count].map(u64::to_le_bytes).as_flattened());
+            rows += count;
+            (sum.get(), rows)
+        })
     }
 
-    fn fill(&mut self, heap: &mut Heap, range: &Range) -> Result<()> {
-        let syncer = Syncer::start();
-        let mut memory = std::mem::take(&mut self.memory);
-        for (part, skip, count) in self.of_file(range) {
-            let copied = self.copy(heap, part.token, skip, count, &syncer, memory);
-            memory = copied.map_err(|error| error.context(format!("token {}", part.index)))?;
+    /// How a file begins, and which rows it has.
+    fn says(&self, range: Range) -> (u64, u64) {
+        let mut sums = self.sums(range).map(|(sum, _)| sum);
+        let start = sums.next().unwrap_or_default();
+        (start, sums.last().unwrap_or(start))
+    }
+
+    /// The most rows of a file that are among those that are begun, and how many they are.
+    fn longest(&self, range: Range, begun: &BTreeSet<u64>) -> Option<(u64, u64)> {
+        match begun.is_empty() {
+            true => None,
+            false => self.sums(range).skip(1).filter(|(sum, _)| begun.contains(sum)).last(),
         }
-        self.memory = memory;
-        if heap.rows != range.end - range.first {
-            return Err(Error::internal("a file of other rows than those of its parts"));
-        }
-        Ok(())
     }
 
     /// Adds rows of a part: those behind the first `skip`, and so many. The memory is given back.
@@ -265,17 +381,6 @@ impl Packer<'_> {
             _ => Err(blocks.damaged("it has fewer rows than its token says")),
         }
     }
-}
-
-/// What a note says of a file that is there as it says.
-fn noted(directory: &Path, note: &Path) -> Option<Finished> {
-    let finished: Finished = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
-    let is_there = |(name, bytes): (&str, u64)| {
-        let file = File::open(directory.join(name)).and_then(|file| file.metadata());
-        file.is_ok_and(|file| file.len() == bytes)
-    };
-    let mut files = finished.files.iter().map(|file| (file.name.as_str(), file.bytes));
-    files.all(is_there).then_some(finished)
 }
 
 /// The strides of a part's columns as it has them, and which of them each column of the table is.

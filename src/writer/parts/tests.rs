@@ -140,7 +140,7 @@ fn what_others_wrote_of_a_job_goes_with_its_commit_and_not_without() {
     let tokens = [place.part("j", 1, &[3..5]), place.part("j", 0, &[0..3])];
     place.part("j", 1, &[7..9]);
     place.part("k", 0, &[0..1]);
-    let half = directory(place.table(), "j").join(format!("1-x{UNFINISHED}"));
+    let half = group(&directory(place.table(), "j"), 1).join(format!("1-x{UNFINISHED}"));
     fs::write(&half, b"half").unwrap();
     let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
     assert_eq!(place.commit(&given[1..], None).unwrap().rows, 3);
@@ -162,12 +162,11 @@ fn files_that_were_packed_before_are_what_a_commit_shows() {
         .collect();
     let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
     let pack = |share| {
-        let wanted = Wanted { threads: 1, share, ..Wanted::ALL };
+        let wanted = Wanted { share, skip: 0, more: false };
         pack_parts(place.location.clone(), &given, Mode::Create, "j", wanted)
     };
     assert_eq!((pack((1, 2)).unwrap(), pack((0, 2)).unwrap(), pack((0, 2)).unwrap()), (0, 36, 36));
-    let packed = fs::read_dir(directory(place.table(), "j")).unwrap().flatten();
-    let packed = packed.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    let packed = pack::directory_of(place.table(), "j");
     let files = |directory: &Path| -> BTreeSet<String> {
         let names = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name());
         names
@@ -180,6 +179,112 @@ fn files_that_were_packed_before_are_what_a_commit_shows() {
     assert_eq!(place.commit(&given, Some("j")).unwrap().rows, 36);
     assert_eq!(files(&place.table().join("data")), made);
     assert!(place.left().is_empty());
+}
+
+/// Packs what there is of a job whose other parts are to come; how many rows files have.
+fn begin(place: &Place, tokens: &[Vec<u8>]) -> u64 {
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let wanted = Wanted { share: (0, 1), skip: 0, more: true };
+    pack_parts(place.location.clone(), &given, Mode::Create, "j", wanted).unwrap()
+}
+
+/// What is begun: the name that says of which rows, and the file of their column.
+fn begun(place: &Place) -> Vec<(String, u64, u64)> {
+    let packed = fs::read_dir(pack::directory_of(place.table(), "j")).unwrap().flatten();
+    let begun = packed.filter(|entry| entry.path().is_dir()).map(|entry| {
+        let column = entry.path().join("rds-begun-1-0.lance").metadata().unwrap();
+        (entry.file_name().into_string().unwrap(), column.ino(), column.len() / WIDTH as u64)
+    });
+    begun.collect()
+}
+
+fn rows_in_order(place: &Place, tokens: &[Vec<u8>]) {
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let rows = place.commit(&given, Some("j")).unwrap().rows;
+    let options = crate::reader::ReaderOptions::default();
+    let reader = crate::reader::Reader::open(place.location.clone(), &options).unwrap();
+    let ids: Vec<String> = (0..rows).map(|row| reader.id(row).unwrap().to_string()).collect();
+    assert_eq!(ids, (0..rows).map(|row| row.to_string()).collect::<Vec<_>>());
+    assert!(place.left().is_empty());
+}
+
+#[test]
+fn a_file_that_is_begun_is_gone_on_with_and_then_is_the_one_that_is_shown() {
+    let place = Place::new();
+    let part = |number: usize| place.part("j", number as u64, &[number * 9..number * 9 + 9]);
+    let mut tokens = vec![part(0), part(1)];
+    assert_eq!(begin(&place, &tokens), 0);
+    let [(first, inode, 18)] = &begun(&place)[..] else { panic!("{:?}", begun(&place)) };
+    // Nothing new: nothing is made.
+    begin(&place, &tokens);
+    assert_eq!(begun(&place), [(first.clone(), *inode, 18)]);
+    tokens.extend([part(2), part(3)]);
+    begin(&place, &tokens);
+    let [(second, same, 36)] = &begun(&place)[..] else { panic!("{:?}", begun(&place)) };
+    assert!(first != second && inode == same);
+    tokens.push(part(4));
+    rows_in_order(&place, &tokens);
+    let data = fs::read_dir(place.table().join("data")).unwrap().flatten();
+    let inodes: Vec<u64> = data.map(|entry| entry.metadata().unwrap().ino()).collect();
+    assert_eq!(inodes, [*inode]);
+}
+
+#[test]
+fn a_file_that_was_begun_with_other_rows_is_made_anew() {
+    let place = Place::new();
+    let part = |number: usize| place.part("j", number as u64, &[number * 9..number * 9 + 9]);
+    let mut tokens = vec![part(0), part(1)];
+    begin(&place, &[place.part("j", 0, &[100..105]), tokens[1].clone()]);
+    tokens[1] = part(1);
+    begin(&place, &tokens);
+    assert_eq!(begun(&place).len(), 2);
+    // A part that another task wrote once more.
+    tokens[0] = part(0);
+    tokens.push(part(2));
+    rows_in_order(&place, &tokens);
+}
+
+#[test]
+fn what_is_begun_is_left_to_who_works_on_it_and_made_anew_if_it_is_damaged() {
+    let place = Place::new();
+    let tokens: Vec<Vec<u8>> = (0..3)
+        .map(|part| place.part("j", part, &[part as usize * 9..part as usize * 9 + 9]))
+        .collect();
+    begin(&place, &tokens[..1]);
+    let packed = pack::directory_of(place.table(), "j");
+    let name = begun(&place)[0].0.clone();
+    let start = u64::from_str_radix(name.split_once('-').unwrap().0, 16).unwrap();
+    let held = begun::Begun::new(&packed, start).lock(Duration::ZERO).unwrap().unwrap();
+    begin(&place, &tokens[..2]);
+    assert_eq!(begun(&place)[0].0, name);
+    let column = packed.join(&name).join("rds-begun-1-0.lance");
+    fs::OpenOptions::new().write(true).open(column).unwrap().set_len(100).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+        let began = std::time::Instant::now();
+        rows_in_order(&place, &tokens);
+        assert!(began.elapsed() >= Duration::from_millis(50), "who makes the file waits");
+    });
+}
+
+#[test]
+fn of_many_that_go_on_with_a_file_at_once_each_does_and_no_row_is_lost() {
+    for _ in 0..10 {
+        let place = Place::new();
+        let tokens: Vec<Vec<u8>> = (0..12)
+            .map(|part| place.part("j", part, &[part as usize * 9..part as usize * 9 + 9]))
+            .collect();
+        std::thread::scope(|scope| {
+            for end in 1..tokens.len() {
+                let (place, tokens) = (&place, &tokens);
+                scope.spawn(move || begin(place, &tokens[..end]));
+            }
+        });
+        rows_in_order(&place, &tokens);
+    }
 }
 
 #[test]

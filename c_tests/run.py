@@ -46,6 +46,7 @@ MANY_PROCESSES = {
     "test_recover",
     "test_refused",
     "test_room",
+    "test_vacuum_processes",
     "test_waiting",
 }
 # At the end of a thread nobody frees what its last destructors made.

@@ -58,8 +58,7 @@ static int code_of(uint32_t dtype) {
     return dtype <= RDS_DTYPE_COMPLEX128 ? kDLComplex : -1;
 }
 
-static void check_dtype(const struct dtype *dtype, uint64_t ndim, uint32_t access) {
-    made_table made = made_new(dtype->number, ndim, cube, runs);
+static void check_access(made_table made, const struct dtype *dtype, uint32_t access) {
     rds_reader *reader = made_open(&made, access);
     int code = code_of(dtype->number);
     if (code < 0) {
@@ -78,15 +77,16 @@ static void check_dtype(const struct dtype *dtype, uint64_t ndim, uint32_t acces
         if (tensor) tensor->deleter(tensor);
     }
     CHECK_OK(rds_reader_close(reader));
-    made_free(&made);
 }
 
 TEST(every_dtype_has_its_dlpack_type_or_is_refused_by_name) {
     for (int i = 0; i < DTYPES; i++) {
         int before = check_failures;
         for (uint64_t ndim = 0; ndim <= 3; ndim++) {
-            check_dtype(&dtypes[i], ndim, RDS_ACCESS_AUTO);
-            check_dtype(&dtypes[i], ndim, RDS_ACCESS_LANCE);
+            made_table made = made_new(dtypes[i].number, ndim, cube, runs);
+            check_access(made, &dtypes[i], RDS_ACCESS_AUTO);
+            check_access(made, &dtypes[i], RDS_ACCESS_LANCE);
+            made_free(&made);
         }
         if (check_failures != before) fprintf(stderr, "    of %s\n", dtypes[i].name);
     }

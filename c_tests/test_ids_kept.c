@@ -31,7 +31,7 @@ TEST(ids_are_asked_for_over_all_parts) {
 }
 
 TEST(many_refreshes_of_one_row_each_say_what_a_new_reader_says) {
-    const uint64_t end = (uint64_t)check_rounds(300);
+    const uint64_t end = (uint64_t)check_rounds(120);
     check_path_text path = check_path();
     rds_writer *writer = table_writer(path.text, RDS_MODE_CREATE, RDS_DURABILITY_INTERVAL);
     rds_reader *reader = NULL;

@@ -23,6 +23,7 @@ const _: () = assert!(usize::BITS == 64, "librds needs a 64-bit target");
 
 pub mod error;
 pub mod ffi;
+pub mod files;
 pub mod ids;
 pub mod location;
 pub mod manifest;

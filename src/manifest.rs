@@ -6,8 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
 
 use lance_table::feature_flags::ensure_can_read_manifest;
@@ -15,6 +14,7 @@ use lance_table::format::{Fragment, Manifest, pb};
 use prost::Message;
 
 use crate::error::{Error, Result, caught};
+use crate::files;
 
 const FOOTER_BYTES: u64 = 16;
 const LENGTH_BYTES: u64 = 4;
@@ -31,8 +31,7 @@ pub fn read(path: &Path) -> Result<Manifest> {
 }
 
 fn decoded(path: &Path) -> Result<Manifest> {
-    // To open a pipe would wait for somebody to write; for a file the flag says nothing.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = files::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(Error::corrupt("this is no file"));

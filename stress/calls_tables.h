@@ -179,11 +179,14 @@ static const char *any_job() {
     return job;
 }
 
-/* What options of publishing and of packing have in common. */
-template <typename T> static void any_mode(T *options) {
+/* What options of publishing and of packing have in common, and the flags that they know. */
+template <typename T> static void any_mode(T *options, uint32_t known) {
     options->mode = (uint32_t)below(3);
     if (once_in(8)) options->mode = one_of({3u, 4u, UINT32_MAX}), WRONG(" mode=%u", options->mode);
-    if (once_in(8)) options->flags = 1u << below(32), WRONG(" flags=%x", options->flags);
+    if (!once_in(8)) return;
+    options->flags = 1u << below(32);
+    if (options->flags & known) note(" flags=%x", options->flags);
+    else WRONG(" flags=%x", options->flags);
 }
 
 static void call_rds_commit_staged() {
@@ -193,7 +196,7 @@ static void call_rds_commit_staged() {
     const char *path = any_path(&kind);
     size_t count;
     rds_token *given = any_tokens(&count);
-    any_mode(&options.value());
+    any_mode(&options.value(), 0);
     if (once_in(3)) options.value().job = any_job();
     bool before = self->wrong;
     options.spoil(true);
@@ -210,7 +213,7 @@ static void call_rds_pack_parts() {
     if (once_in(16)) job = nullptr, WRONG(" job=NULL");
     rds_token *given = any_tokens(&count);
     bool before = self->wrong;
-    any_mode(&options.value());
+    any_mode(&options.value(), RDS_PACK_PARTS_MORE);
     options.value().shares = once_in(4) ? huge() : below(4);
     uint64_t shares = std::max<uint64_t>(options.value().shares, 1);
     options.value().share = once_in(6) ? UINT64_MAX : below(shares);

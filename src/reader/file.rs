@@ -1,10 +1,10 @@
 //! A data file, opened once: what is mapped, decoded or streamed of it comes from the one file whose end was
 //! checked, whatever becomes of its name.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use lance_encoding::EncodingsIo;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::map::Map;
 
 /// Descriptors that all readers of the process hold, of files that are not mapped.
@@ -155,9 +156,8 @@ impl DataFile {
     }
 }
 
-/// To open a pipe would wait for somebody to write; for a file the flag says nothing.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = files::open(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
 }

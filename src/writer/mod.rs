@@ -6,7 +6,7 @@
 //! to the `heap`, the file that grows, `finish` makes a data file of Lance of it (a `fragment` to be, with a `footer`),
 //! `journal` what makes rows durable, `run` whose they are. `visible` shows them: `publish` makes files visible through
 //! `versions`, the one way to make a version, whose `handler` looks once more. `merge` makes one file of small ones,
-//! `recover` finishes what `replay` finds of `runs` that died, `staging` makes tokens of what many writers wrote, `parts`
+//! `recover` finishes what `replay` finds of `runs` that died, `staging` makes `tokens` of what many writers wrote, `parts`
 //! publishes them, those of `jobs` once and packed, `vacuum` removes what nobody will need.
 
 #![forbid(unsafe_code)]
@@ -26,6 +26,7 @@ mod journal;
 mod layout;
 mod merge;
 mod messages;
+mod options;
 mod parts;
 mod pipeline;
 mod pool;
@@ -41,22 +42,20 @@ mod staging;
 mod store;
 mod syncer;
 mod tensor_view;
+mod tokens;
 mod vacuum;
 mod versions;
 mod visible;
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::location::Location;
-use crate::patience::Patience;
 use crate::process::generation;
 use crate::tensor::{TensorColumn, TensorSpec, of_batch};
 
@@ -65,6 +64,7 @@ pub use jobs::Part;
 use layout::Layout;
 use messages::Ending;
 pub use messages::{WriteStats, WriterState};
+pub use options::{CommitInfo, CommitScope, Durability, Mode, WriterOptions};
 pub use parts::{Listed as ListedParts, Wanted, commit_staged, list as list_parts, pack_parts};
 use parts::{PartFile, PartWriter};
 use pipeline::{Task, Timing};
@@ -73,88 +73,8 @@ use queue::Queue;
 pub use recover::{RecoverInfo, RecoverOptions, recover};
 use store::Store;
 pub use tensor_view::{StackLayout, TensorView};
+use tokens::Tokens;
 pub use vacuum::{VacuumInfo, VacuumOptions, vacuum};
-
-/// What to do with a table that exists, or does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Create,
-    Append,
-    Overwrite,
-    /// Nothing is committed: what is written goes into a token, which `commit_staged` publishes.
-    Staged,
-}
-
-/// When accepted rows become durable: whatever happens then, they are not lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// This long after they were accepted, at most.
-    Interval(Duration),
-    /// Before the call that writes them returns.
-    Batch,
-    /// By a commit only.
-    Commit,
-}
-
-/// Whose small fragments a commit merges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitScope {
-    /// Those of this writer.
-    Run,
-    /// Those of everybody.
-    Table,
-}
-
-#[derive(Clone, Debug)]
-pub struct WriterOptions {
-    pub mode: Mode,
-    pub durability: Durability,
-    pub max_queued_bytes: usize,
-    /// The shortest time between two versions that nobody asked for.
-    pub visible: Duration,
-    /// The tensors of the table; without, the first batch says them.
-    pub columns: Vec<TensorColumn>,
-    /// What the table is to say of this run.
-    pub metadata: BTreeMap<String, String>,
-    /// Of the tokens of this writer.
-    pub part: Option<Part>,
-    /// Memory of Arrow batches is taken over instead of being copied.
-    pub alias: bool,
-    /// What calls that wait ask.
-    pub patience: Option<Arc<dyn Patience>>,
-    /// How long a call that writes waits for room at most; for ever if none.
-    pub longest_wait: Option<Duration>,
-}
-
-impl Default for WriterOptions {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Create,
-            durability: Durability::Interval(Duration::from_secs(1)),
-            max_queued_bytes: 64 << 20,
-            visible: Duration::from_secs(10),
-            columns: Vec::new(),
-            metadata: BTreeMap::new(),
-            part: None,
-            alias: false,
-            patience: None,
-            longest_wait: None,
-        }
-    }
-}
-
-/// What is durable after a commit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CommitInfo {
-    /// Rows of this writer.
-    pub rows: u64,
-    /// Bytes of their tensors, as in the caller's memory.
-    pub tensor_bytes: u64,
-    /// 0 while there is no table.
-    pub version: u64,
-    /// Of that version.
-    pub data_files: u64,
-}
 
 pub struct Writer {
     /// A forked child has the memory of the writer, but neither its task nor its files.
@@ -166,22 +86,13 @@ pub struct Writer {
     of_table: Option<Arc<Layout>>,
     /// Fixed by the table that is appended to, or by the first batch.
     layout: Mutex<Option<Arc<Layout>>>,
-    tokens: Mutex<Tokens>,
+    tokens: Tokens,
     pool: Arc<Pool>,
     /// Of a part of a job, which has neither queue nor task.
     part: Option<PartWriter>,
     /// None for a part, and while being dropped.
     queue: Option<Arc<Queue>>,
     task: Option<Arc<Task>>,
-}
-
-/// Of a writer that stages.
-#[derive(Default)]
-struct Tokens {
-    /// Lent to callers as long as the writer lives.
-    made: Vec<Arc<[u8]>>,
-    /// Asked for by a call whose wait was ended.
-    asked: Option<Receiver<Result<Vec<u8>>>>,
 }
 
 impl Writer {
@@ -218,7 +129,7 @@ impl Writer {
             alias: options.alias,
             of_table,
             layout: Mutex::new(layout),
-            tokens: Mutex::default(),
+            tokens: Tokens::default(),
             pool: Pool::new(options.max_queued_bytes),
             part: None,
             queue: Some(queue),
@@ -241,7 +152,7 @@ impl Writer {
             alias: true,
             of_table: None,
             layout: Mutex::new(declared),
-            tokens: Mutex::default(),
+            tokens: Tokens::default(),
             pool: Pool::new(options.max_queued_bytes),
             part: Some(PartWriter::new(file)),
             queue: None,
@@ -354,32 +265,9 @@ impl Writer {
         }
         self.refuse_forked()?;
         if let Some(part) = &self.part {
-            let token: Arc<[u8]> = part.stage(self.fixed_layout().as_deref())?.into();
-            self.tokens.lock().unwrap_or_else(PoisonError::into_inner).made.push(token.clone());
-            return Ok(token);
+            return Ok(self.tokens.keep(part.stage(self.fixed_layout().as_deref())?));
         }
-        let queue = self.queue()?;
-        let mut tokens = match self.tokens.try_lock() {
-            Ok(tokens) => tokens,
-            Err(_) if queue.is_asking() => {
-                return Err(Error::invalid_state(
-                    "called from inside a waiting callback, which another call that stages asks",
-                ));
-            }
-            Err(_) => self.tokens.lock().unwrap_or_else(PoisonError::into_inner),
-        };
-        let answer = match tokens.asked.take() {
-            Some(answer) => answer,
-            None => queue.start_stage()?,
-        };
-        let token = queue.wait_for(&answer);
-        if token.as_ref().is_err_and(|error| error.status == Status::RDS_ERR_CANCELLED) {
-            // The token is made all the same, and its rows are in no other.
-            tokens.asked = Some(answer);
-        }
-        let token: Arc<[u8]> = token?.into();
-        tokens.made.push(token.clone());
-        Ok(token)
+        self.tokens.stage(self.queue()?)
     }
 
     pub fn stats(&self) -> Result<WriteStats> {

@@ -16,9 +16,9 @@ mod pack;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Result, Status};
+use crate::files;
 use crate::location::Location;
 use crate::runtime;
 use crate::writer::jobs::{Jobs, Part};
@@ -413,10 +414,9 @@ fn remove_empty(table: &Path) {
     let _ = std::fs::remove_dir(runs.join(JOBS)).and_then(|()| std::fs::remove_dir(runs));
 }
 
-/// Opens what a token names. To open a pipe would wait for somebody to write; for a file the flag says nothing.
+/// Opens what a token names.
 fn open(path: &Path) -> Result<File> {
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    opened.map_err(|error| match error.kind() {
+    files::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => removed(path),
         _ => Error::from(error).context(path.display()),
     })

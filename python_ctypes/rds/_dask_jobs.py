@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -144,7 +145,8 @@ def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], packs:
         # it is given some of the tokens once more.
         spread = group[:: max(size // _SPREAD, 1)]
         key, more = (f"rds-pack-{unique}", number), first + size < len(written)
-        nodes[key] = Task(key, _pack, path, job.name, mode, more, before, *spread)
+        # In a tuple Dask takes it for no key.
+        nodes[key] = Task(key, _pack, (key,), path, job.name, mode, more, before, *spread)
     packed = List(*(TaskRef(key) for key in nodes if key[0] != spans))
     nodes[last] = Task(last, _commit, path, job.name, mode, List(*written), packed)
     return nodes
@@ -197,12 +199,24 @@ def _grown(before, tokens) -> tuple[Span, Span]:
     return before[1].grown(list(itertools.chain.from_iterable(tokens)))
 
 
-def _pack(path, job, mode, more, spans, *_) -> int:
+def _pack(keys, path, job, mode, more, spans, *_) -> int:
+    _leave_slot(keys[0])
     # What is not there, or not any more, is for the commit to tell: it may have landed.
     with contextlib.suppress(NotFoundError):
         span = spans[0]
         return parts.pack_parts(path, job, span.tokens, mode=mode, first_row=span.first_row, more=more)
     return 0
+
+
+def _leave_slot(key: Any) -> None:
+    """Half of the time a task that packs waits for the disk: its worker does another one meanwhile."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return
+    with contextlib.suppress(ValueError):
+        # Not the task of somebody who calls us in it.
+        if distributed.get_worker().get_current_task() == key:
+            distributed.secede()
 
 
 def _commit(path, job, mode, tokens, _) -> Commit:

@@ -154,6 +154,7 @@ ARRAY = da.from_array(np.arange(6.0), chunks=2)
         (ARRAY[ARRAY > 2], {"ids": list("abc")}, r"compute_chunk_sizes\(\)"),
         (ARRAY[ARRAY > 2], {"ids": da.from_array(np.arange(6), chunks=3)}, r"compute_chunk_sizes\(\)"),
         (ARRAY, {"ids": list("abc")}, "there are 3 ids, and the array has 6 rows"),
+        (ARRAY, {"ids": "object"}, "ids is 'object', and the collection is an Array; as many ids as rows"),
         (ARRAY, {"ids": ARRAY[:3]}, "one id for each of the 6 rows"),
         (ARRAY.sum(), {}, "no axes"),
         (ARRAY.astype("U3"), {}, "cannot be stored"),
@@ -190,3 +191,40 @@ def test_without_dask_it_says_what_is_needed():
     code = "import sys; sys.modules['dask'] = None\nimport rds\ntry: import rds.dask\nexcept ImportError as e: print(e)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout == "rds.dask needs Dask; install 'rds[dask]'\n"
+
+
+def test_columns_of_one_name_are_refused(result_dir):
+    twice = dd.from_pandas(pd.DataFrame([[1, 2.0, 3.0]], columns=["id", "x", "x"]), npartitions=1)
+    with pytest.raises(ValueError, match="each is expected to have a name of its own"):
+        rds.dask.write(twice, result_dir)
+
+
+@pytest.mark.parametrize("kind", ["dataframe", "array"])
+def test_no_columns_are_refused(result_dir, kind):
+    rds.dask.write(of_parts(frame, [2]), result_dir)
+    with pytest.raises(ValueError, match=r"columns is \[\]; at least one is expected"):
+        rds.dask.read(result_dir, columns=[], kind=kind)
+
+
+def test_other_columns_than_those_of_the_table_are_refused_before_anything_is_computed(result_dir):
+    rds.dask.write(of_parts(frame, [2])[["id", "y"]], result_dir)
+    with pytest.raises(ValueError, match=r"columns are \['x'\], and the table at .* has \['y'\]"):
+        rds.dask.write(UNREAD, result_dir, mode="append")
+    assert len(opened(result_dir)) == 2
+
+
+MASKED = np.ma.masked_array([1.0, 2.0], [True, False])
+
+
+@pytest.mark.parametrize(
+    ("collection", "said"),
+    [
+        (db.from_sequence([("a", MASKED)], npartitions=1), "partition 0: data: item 0 is a masked array"),
+        (da.ma.masked_array(np.zeros((2, 2)), mask=[[0, 1]] * 2), "partition 0: data is a masked array"),
+        (of_column(objects([MASKED[1:].data, MASKED])), "partition 1: column 'v', row 0 is a masked array"),
+    ],
+    ids=["bag", "array", "frame"],
+)
+def test_masks_are_refused(result_dir, collection, said):
+    with pytest.raises(TypeError, match=f"{said}; its mask cannot be stored, fill it first"):
+        rds.dask.write(collection, result_dir)

@@ -49,9 +49,18 @@ impl<'a> Begun<'a> {
     /// for so long. It saves work alone: what is taken is taken once.
     pub fn lock(&self, patience: Duration) -> Result<Option<File>> {
         let path = self.lock_path();
-        fs::create_dir_all(self.directory).map_err(of(self.directory))?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let (file, began) = (file.map_err(of(&path))?, Instant::now());
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        // Others remove the directory when it is empty.
+        let mut attempts = 0..10;
+        let file = loop {
+            match fs::create_dir_all(self.directory).and_then(|()| options.open(&path)) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && attempts.next().is_some() => {}
+                file => break file.map_err(of(&path))?,
+            }
+        };
+        let began = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() >= patience => {
@@ -64,7 +73,7 @@ impl<'a> Begun<'a> {
         }
     }
 
-    /// The file is there: nobody needs to wait any more.
+    /// The file is there, or cannot be made: nobody needs to wait any more.
     pub fn done(&self) {
         let _ = fs::remove_file(self.lock_path());
     }

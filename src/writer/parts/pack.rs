@@ -22,7 +22,7 @@ use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::parts::begun::{Begun, Name};
 use crate::writer::parts::blocks::Blocks;
-use crate::writer::parts::{PartToken, directory, removed};
+use crate::writer::parts::{PartToken, directory, remove_empty, removed};
 use crate::writer::records::ColumnOf;
 use crate::writer::syncer::Syncer;
 
@@ -185,21 +185,22 @@ impl Pack<'_> {
         let room = heap::room(self.layout, 0, 0);
         let (share, shares) = wanted.share;
         let packer = Packer { pack: self, starts: &starts, memory: Cell::default() };
-        let mut made = 0;
-        for (number, range) in files.into_iter().enumerate().skip(share).step_by(shares) {
-            if wanted.more && range.rows() < room {
-                packer.begin(range)?;
-            } else {
-                made += packer.find_or_make(number, range)?.rows;
-            }
-        }
+        let files = files.into_iter().enumerate().skip(share).step_by(shares);
+        let made = files.map(|(number, range)| match wanted.more && range.rows() < room {
+            true => packer.begin(range).map(|()| 0),
+            false => packer.find_or_make(number, range).map(|finished| finished.rows),
+        });
+        let made = made.sum();
         self.remove_empty();
-        Ok(made)
+        made
     }
 
-    /// Of what failed at once.
+    /// Of what failed at once, or came too late.
     fn remove_empty(&self) {
-        let _ = std::fs::remove_dir(&self.directory);
+        for directory in self.directory.ancestors().take(2) {
+            let _ = std::fs::remove_dir(directory);
+        }
+        remove_empty(self.table);
     }
 
     fn threads(&self, files: usize) -> usize {
@@ -262,10 +263,10 @@ impl Packer<'_> {
             }
             std::fs::rename(own.join("note"), self.pack.note(rows)).map_err(of)?;
             sync_directory(directory)?;
-            begun.done();
             Ok(finished)
         });
         let _ = std::fs::remove_dir_all(&own);
+        begun.done();
         made
     }
 
@@ -282,6 +283,9 @@ impl Packer<'_> {
         let filled = self.fill(&begun, range, &Name::begun(&own), &syncer);
         let kept = filled.and_then(|heap| begun.keep(&own, heap, &syncer, rows));
         let _ = std::fs::remove_dir_all(&own);
+        if kept.is_err() {
+            begun.done();
+        }
         kept
     }
 

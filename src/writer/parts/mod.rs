@@ -333,7 +333,8 @@ fn age(metadata: &std::fs::Metadata) -> Duration {
     SystemTime::now().duration_since(modified).unwrap_or_default()
 }
 
-/// Removes the files of parts of a job that are done, whole and half ones, and all else of it if no other part is there.
+/// Removes the files of parts of a job that are done, whole and half ones, and what was packed of it; all of it, if no
+/// other part is there.
 fn remove_parts(job: &Path, is_done: &dyn Fn(u64) -> bool) -> Result<()> {
     let (mut done, mut others) = (Vec::new(), false);
     let groups = groups(job)?;
@@ -356,7 +357,8 @@ fn remove_parts(job: &Path, is_done: &dyn Fn(u64) -> bool) -> Result<()> {
         // Only if it is empty.
         let _ = std::fs::remove_dir(group);
     }
-    Ok(())
+    // Files that are published have another name there; of other parts they are made anew.
+    remove_all(&job.join(pack::PACKED))
 }
 
 /// Removes a directory and what is in it. Somebody who is late may write there meanwhile: his file goes too, and he

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Descriptors that a thread needs besides those of columns.
 const OTHER_FILES: u64 = 4;
 /// The directory of packed files within that of their job.
-const PACKED: &str = "packed";
+pub const PACKED: &str = "packed";
 
 /// A part, its token, and the number of that among those of the call.
 pub struct Source<'a> {

@@ -288,6 +288,20 @@ fn of_many_that_go_on_with_a_file_at_once_each_does_and_no_row_is_lost() {
 }
 
 #[test]
+fn what_was_packed_goes_with_a_commit_that_leaves_a_part() {
+    let place = Place::new();
+    let tokens = [place.part("j", 0, &[0..9]), place.part("j", 1, &[9..18])];
+    place.part("j", 300, &[18..20]);
+    begin(&place, &tokens);
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    assert_eq!(place.commit(&given, Some("j")).unwrap().rows, 18);
+    let job = directory(place.table(), "j");
+    let left: Vec<_> = fs::read_dir(&job).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert_eq!(left, [group(&job, 300)]);
+    assert_eq!(names(&left[0]).unwrap().len(), 1);
+}
+
+#[test]
 fn one_part_is_found_among_those_that_wait_and_those_that_are_there() {
     let place = Place::new();
     let tokens: Vec<Vec<u8>> = (0..3).map(|part| place.part("j", part, &[0..2])).collect();

@@ -108,7 +108,8 @@ static int says(const char *path, const char *text) {
     char content[4096] = {0};
     FILE *file = fopen(path, "r");
     CHECK(file && fread(content, 1, sizeof content - 1, file) > 0 && fclose(file) == 0);
-    return strstr(content, text) != NULL;
+    /* Behind its checksum. */
+    return strstr(content + 4, text) != NULL;
 }
 
 /* Beside each file stands what it is: a file that is cut, or gone, is made again. */
@@ -122,7 +123,7 @@ TEST(a_packed_file_that_is_not_as_it_was_is_made_again) {
         check_path_text file = path_below(directory.text, entry->d_name);
         if (strstr(entry->d_name, "-1-0.lance")) CHECK(unlink(file.text) == 0);
         if (strstr(entry->d_name, "-1-1.lance")) CHECK(truncate(file.text, 1000) == 0);
-        if (strstr(entry->d_name, ".json") && says(file.text, "-1-2.lance")) CHECK(truncate(file.text, 20) == 0);
+        if (strstr(entry->d_name, ".note") && says(file.text, "-1-2.lance")) CHECK(truncate(file.text, 20) == 0);
     }
     if (entries) closedir(entries);
     struct found none = {0, {0}};

@@ -30,7 +30,7 @@ from _many_rows import BANDS, SUMS, WIDTH, block, catalogue, collection, columns
 
 SMALL = "--small" in sys.argv
 PARTITIONS, ROWS = (20, 5_000) if SMALL else (200, 5_000)
-ROUNDS = 3
+ROUNDS = 5
 LIMIT = (400 << 20) if SMALL else (1 << 30)
 PRIVATE = 250 << 20
 

@@ -213,7 +213,8 @@ def _leave_slot(key: Any) -> None:
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return
-    with contextlib.suppress(ValueError):
+    # A thread of another scheduler in a task of a worker has none.
+    with contextlib.suppress(ValueError, LookupError):
         # Not the task of somebody who calls us in it.
         if distributed.get_worker().get_current_task() == key:
             distributed.secede()

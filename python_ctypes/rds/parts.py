@@ -106,8 +106,9 @@ def commit_parts(
     """Publishes a job: its parts become one version of the table, and what tasks that ran twice or were killed have left
     of them goes. A part of which no token is given stays, and `unfinished` tells of it.
 
-    Ctrl-C ends the wait; the commit goes on in the background. The rows are copied into files of 2^20 rows or a gibibyte, a processor making one at a time; how they lie there
-    depends on the rows alone, not on how they were split. Checksums are looked at on the way.
+    Ctrl-C ends the wait; the commit goes on in the background. The rows are copied into files of 2^20 rows or a
+    gibibyte, a processor making one at a time; how they lie there depends on the rows alone, not on how they were
+    split. The checksums of parts are looked at on the way.
 
     Parameters
     ----------

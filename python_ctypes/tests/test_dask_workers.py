@@ -97,6 +97,16 @@ def test_workers_may_be_threads(threads, result_dir):
     check(result_dir)
 
 
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_a_task_writes_with_a_scheduler_of_its_own(client, result_dir, scheduler):
+    def task():
+        options = {"scheduler": scheduler}
+        return rds.dask.write(of_parts(frame, [30] * 3), result_dir, compute_kwargs=options).rows
+
+    assert client.submit(task, pure=False).result() == ROWS
+    check(result_dir)
+
+
 def test_what_is_delayed_is_computed_by_a_client(client, result_dir):
     delayed = rds.dask.write(of_parts(frame, [PER_PART] * PARTS), result_dir, compute=False)
     assert client.compute(delayed).result().rows == ROWS

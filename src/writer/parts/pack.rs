@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::map;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{self, Heap};
@@ -28,8 +28,8 @@ use crate::writer::syncer::Syncer;
 
 /// A file per thread is enough to keep a disk busy.
 const MOST_THREADS: usize = 16;
-/// How long to wait for somebody else who makes a file, before it is made once more.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for somebody else who makes a file, and may have been stopped, before it is made once more.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Descriptors that a thread needs besides those of columns.
 const OTHER_FILES: u64 = 4;
 /// The directory of packed files within that of their job.
@@ -212,13 +212,15 @@ impl Pack<'_> {
 
     /// What says that the file of these rows is there.
     fn note(&self, rows: u64) -> PathBuf {
-        self.directory.join(format!("{rows:016x}.json"))
+        self.directory.join(format!("{rows:016x}.note"))
     }
 
     /// What a note says of a file that is there as it says.
     fn noted(&self, rows: u64) -> Option<Finished> {
         let note = std::fs::read(self.note(rows)).ok()?;
-        let finished: Finished = serde_json::from_slice(&note).ok()?;
+        let (sum, text) = note.split_first_chunk()?;
+        let is_whole = crc32c::crc32c(text) == u32::from_le_bytes(*sum);
+        let finished: Finished = serde_json::from_slice(text).ok().filter(|_| is_whole)?;
         let is_there = |(name, bytes): (&str, u64)| {
             let file = File::open(self.directory.join(name)).and_then(|file| file.metadata());
             file.is_ok_and(|file| file.len() == bytes)
@@ -237,27 +239,42 @@ struct Packer<'a> {
 
 impl Packer<'_> {
     fn find_or_make(&self, number: usize, range: Range) -> Result<Finished> {
-        let Pack { directory, layout, target, first, .. } = self.pack;
         let (start, rows) = self.says(range);
         let noted = || self.pack.noted(rows);
         if let Some(finished) = noted() {
             return Ok(finished);
         }
-        let begun = Begun::new(directory, start);
+        let begun = Begun::new(&self.pack.directory, start);
         let _held = begun.lock(PATIENCE)?;
         if let Some(finished) = noted() {
             return Ok(finished);
         }
-        // Two may make the same file all the same: either is as good. Who is killed leaves what goes with the job.
+        // What cannot be gone on with is gone then: all of it comes from the parts.
+        let was_begun = !begun.all()?.is_empty();
+        let made = self.make(&begun, number, range, rows).or_else(|error| match error.status {
+            Status::RDS_ERR_CORRUPT | Status::RDS_ERR_INTERNAL if was_begun => {
+                log::warn!("a packed file that was begun: {error}");
+                self.make(&begun, number, range, rows)
+            }
+            _ => Err(error),
+        });
+        begun.done();
+        made
+    }
+
+    /// Two may make the same file all the same: either is as good. Who is killed leaves what goes with the job.
+    fn make(&self, begun: &Begun, number: usize, range: Range, rows: u64) -> Result<Finished> {
+        let Pack { directory, layout, target, first, .. } = self.pack;
         let id = Uuid::new_v4().simple().to_string();
         let own = directory.join(format!("{}-{id}", first + number));
         let of = |error: io::Error| Error::from(error).context(own.display());
         let name = Name { directory: &own, id: &id, number: (first + number) as u64 };
-        let made = self.fill(&begun, range, &name, &Syncer::start()).and_then(|heap| {
+        let made = self.fill(begun, range, &name, &Syncer::start()).and_then(|heap| {
             let finished = heap.into_file(layout, target)?;
             let text = serde_json::to_vec(&finished);
             let text = text.map_err(|e| Error::internal(format!("a packed file: {e}")))?;
-            std::fs::write(own.join("note"), text).map_err(of)?;
+            let sum = crc32c::crc32c(&text).to_le_bytes();
+            std::fs::write(own.join("note"), [sum.as_slice(), &text].concat()).map_err(of)?;
             for file in &finished.files {
                 std::fs::rename(own.join(&file.name), directory.join(&file.name)).map_err(of)?;
             }
@@ -266,7 +283,6 @@ impl Packer<'_> {
             Ok(finished)
         });
         let _ = std::fs::remove_dir_all(&own);
-        begun.done();
         made
     }
 

@@ -271,6 +271,38 @@ fn what_is_begun_is_left_to_who_works_on_it_and_made_anew_if_it_is_damaged() {
 }
 
 #[test]
+fn ids_of_a_begun_file_that_are_damaged_come_from_the_parts() {
+    for damage in [|bytes: &mut Vec<u8>| bytes.clear(), |bytes: &mut Vec<u8>| bytes[9] ^= 0x40] {
+        let place = Place::new();
+        let tokens = vec![place.part("j", 0, &[0..9]), place.part("j", 1, &[9..18])];
+        begin(&place, &tokens[..1]);
+        let packed = pack::directory_of(place.table(), "j");
+        let ids = packed.join(&begun(&place)[0].0).join("1-0.ids");
+        let mut bytes = fs::read(&ids).unwrap();
+        damage(&mut bytes);
+        fs::write(&ids, bytes).unwrap();
+        rows_in_order(&place, &tokens);
+    }
+}
+
+#[test]
+fn a_note_that_is_damaged_is_none() {
+    let place = Place::new();
+    let tokens = vec![place.part("j", 0, &[0..9])];
+    let given: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let wanted = Wanted { share: (0, 1), skip: 0, more: false };
+    pack_parts(place.location.clone(), &given, Mode::Create, "j", wanted).unwrap();
+    let packed = fs::read_dir(pack::directory_of(place.table(), "j")).unwrap().flatten();
+    let mut notes = packed.map(|entry| entry.path());
+    let note = notes.find(|path| path.extension().is_some_and(|end| end == "note")).unwrap();
+    let mut bytes = fs::read(&note).unwrap();
+    let at = bytes.windows(6).position(|some| some == b"string").unwrap();
+    bytes[at + 4] ^= 0x10;
+    fs::write(&note, bytes).unwrap();
+    rows_in_order(&place, &tokens);
+}
+
+#[test]
 fn of_many_that_go_on_with_a_file_at_once_each_does_and_no_row_is_lost() {
     for _ in 0..10 {
         let place = Place::new();

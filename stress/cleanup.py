@@ -75,8 +75,10 @@ class Writers:
 
     def finish(self, counts) -> None:
         for writer, (child, _) in self.alive.items():
-            self.told[writer].add(child.finish())
-            counts["closed"] += 1
+            # One at least, however short the program was.
+            killed = not counts["killed"] and not child.ended
+            self.told[writer].add(child.kill() if killed else child.finish())
+            counts["killed" if killed else "closed"] += 1
             expect(self.told[writer].error is None, f"{writer}: {self.told[writer].error}")
 
 

@@ -164,7 +164,8 @@ def threads(options: Mapping[str, Any]) -> int:
 
             scheduler = Client.current()
     if hasattr(scheduler, "scheduler_info"):
-        return scheduler.scheduler_info(n_workers=1)["total_threads"]
+        # Its workers may be still to come.
+        return scheduler.scheduler_info(n_workers=1)["total_threads"] or CPU_COUNT
     return options.get("num_workers") or dask.config.get("num_workers", None) or CPU_COUNT
 
 

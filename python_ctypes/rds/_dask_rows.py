@@ -50,8 +50,9 @@ class FrameRows:
 
     def _ids(self, frame: Any, first: int) -> np.ndarray:
         ids = frame.index if self.ids is None else frame[self.ids]
-        # Numbers of NumPy have none.
-        nulls = np.asarray(ids.isna() if not isinstance(ids.dtype, np.dtype) or ids.dtype.kind not in "iu" else False)
+        # Whole numbers of NumPy have none, and need not be looked at.
+        of_numpy = isinstance(ids.dtype, np.dtype) and ids.dtype.kind in "iu"
+        nulls = np.asarray(False if of_numpy else ids.isna())
         if nulls.any():
             name = "the index" if self.ids is None else f"column {self.ids!r}"
             raise InvalidTypeError(

@@ -97,6 +97,14 @@ def test_workers_may_be_threads(threads, result_dir):
     check(result_dir)
 
 
+def test_a_cluster_may_get_its_workers_later(result_dir):
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster, Client(cluster) as client:
+        delayed = rds.dask.write(of_parts(frame, [30] * 3), result_dir, compute=False)
+        cluster.scale(1)
+        assert client.compute(delayed).result().rows == ROWS
+    check(result_dir)
+
+
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 def test_a_task_writes_with_a_scheduler_of_its_own(client, result_dir, scheduler):
     def task():

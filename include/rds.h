@@ -551,7 +551,8 @@ enum rds_status rds_runtime_configure(const struct rds_runtime_options *options)
  */
 typedef enum rds_dtype {
   /**
-   * One byte in memory, 0 or 1; one bit in the table.
+   * One byte in memory, 0 or 1; one bit in the table. A row of more than 4092 is a multiple of 8: Lance has no page
+   * for others.
    */
   RDS_DTYPE_BOOL = 1,
   RDS_DTYPE_INT8 = 2,
@@ -1708,7 +1709,7 @@ typedef struct rds_pack_parts_options {
  * do it while parts are still written: a call with the tokens of parts that follow each other, and with
  * RDS_PACK_PARTS_MORE, makes the files that these fill, and begins the next one with what is left, unless another call
  * works on that. The next call is given all parts of a file that is not full once more. A call that is made twice, or
- * dies, is no harm. It uses one thread.
+ * dies, is no harm. It uses one thread. Rows of large files do not stay in the page cache when they are on disk.
  *
  * @param[in] path as in rds_writer_open().
  * @param[in] job the job that the tokens are all of. Borrowed during the call.
@@ -1735,7 +1736,8 @@ typedef struct rds_pack_parts_options {
  * @par Thread safety
  * any thread, and beside calls for the same share.
  * @par Blocking
- * until the files are on disk.
+ * until the files are on disk. A file that another call makes is waited for: for ten seconds, then this one
+ * makes it too.
  * @since 0.2
  */
 RDS_API RDS_NODISCARD

@@ -33,7 +33,8 @@ const BFLOAT16_EXTENSION: &str = "lance.bfloat16";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(non_camel_case_types)] // the names are the C names
 pub enum DType {
-    /// One byte in memory, 0 or 1; one bit in the table.
+    /// One byte in memory, 0 or 1; one bit in the table. A row of more than 4092 is a multiple of 8: Lance has no page
+    /// for others.
     RDS_DTYPE_BOOL = 1,
     RDS_DTYPE_INT8 = 2,
     RDS_DTYPE_INT16 = 3,

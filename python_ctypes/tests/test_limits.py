@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 from killed import environment, ids_of, put, table_path
 
@@ -146,6 +147,7 @@ ONE_ROW_BATCHES = """
 import sys
 from ctypes import byref
 import numpy as np
+import pyarrow as pa
 import rds
 from rds import _ids, _tensors
 from rds._library import library
@@ -204,6 +206,7 @@ def test_a_large_batch_takes_its_turn_among_small_ones(result_dir, threads):
 COLUMNS = """
 import resource, sys
 import numpy as np
+import pyarrow as pa
 import rds
 resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
 writer = rds.ResultDatasetWriter(sys.argv[1])
@@ -228,3 +231,45 @@ def test_more_columns_than_descriptors_are_refused_and_nothing_is_kept(result_di
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["3"]
+
+
+@pytest.mark.parametrize("bits", [4091, 4092, 4096, 8008])
+def test_rows_of_many_bits_come_back(result_dir, bits):
+    rows = np.random.default_rng(bits).random((300, bits)) < 0.5
+    with rds.ResultDatasetWriter(result_dir) as writer:
+        writer.write_batch(np.arange(300), rows)
+    np.testing.assert_array_equal(rds.ResultDataset({}, result_dir).__get_all__(), rows)
+    np.testing.assert_array_equal(lance_bits(result_dir), rows)
+
+
+def lance_bits(path):
+    return np.stack(lance.dataset(table_path(path)).to_table()["data"].to_numpy())
+
+
+@pytest.mark.parametrize("bits", [4093, 4095, 8001])
+def test_rows_of_bits_that_lance_has_no_page_for_are_refused_before_they_are_accepted(result_dir, bits):
+    rows = np.ones((10, bits), "?")
+    with rds.ResultDatasetWriter(result_dir) as writer:
+        with pytest.raises(ValueError, match=f"\"data\": a row has {bits} booleans.*4092; make them"):
+            writer.write_batch(np.arange(10), rows)
+        writer.write_batch(["a"], np.ones((1, -(-bits // 8) * 8), "?"))
+    assert len(rds.ResultDataset({}, result_dir)) == 1
+    with pytest.raises(ValueError, match=f"\"flags\": a row has {bits} booleans"):
+        rds.ResultDatasetWriter(result_dir / "declared", columns={"flags": ("?", (bits,))})
+    with pytest.raises(ValueError, match=f"{bits} booleans"):
+        rds.parts.write_part(result_dir / "parts", "j", 0, [(np.arange(10), rows)])
+    assert not rds.parts.unfinished(result_dir / "parts")
+
+
+@pytest.mark.parametrize(("version", "bits", "fits"), [("2.0", 4100, True), ("2.1", 4100, False), ("2.2", 4096, True)])
+def test_whether_rows_of_many_bits_fit_depends_on_the_files_of_a_table(result_dir, version, bits, fits):
+    kind = pa.schema({"object_id": pa.string(), "data": pa.list_(pa.bool_(), bits)})
+    lance.write_dataset(kind.empty_table(), table_path(result_dir), schema=kind, data_storage_version=version)
+    rows = np.random.default_rng(0).random((20, bits)) < 0.5
+    if not fits:
+        with pytest.raises(ValueError, match="4100 booleans"):
+            rds.ResultDatasetWriter(result_dir, mode="append")
+        return
+    with rds.ResultDatasetWriter(result_dir, mode="append") as writer:
+        writer.write_batch(np.arange(20), rows)
+    np.testing.assert_array_equal(lance_bits(result_dir), rows)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::tensor::schema;
 use crate::writer::finish;
-use crate::writer::layout::Layout;
+use crate::writer::layout::{Column, Layout};
 
 /// The file version of tables that librds makes: rows of a page lie in one plain buffer.
 pub const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
@@ -50,7 +50,11 @@ impl Target {
 
     /// What the rows of the table are.
     pub fn layout(&self) -> Result<Layout> {
-        Layout::of_table(&ArrowSchema::from(&self.schema))
+        let layout = Layout::of_table(&ArrowSchema::from(&self.schema))?;
+        if !matches!(self.version, ConcreteFileVersion::V1 | ConcreteFileVersion::V2_0) {
+            layout.columns.iter().try_for_each(Column::check_bits)?;
+        }
+        Ok(layout)
     }
 }
 

@@ -25,7 +25,24 @@ impl Column {
         let stride = plain.map_or(spec.row_bytes(), |layout| layout.stride);
         Self { name: name.to_string(), spec, plain, stride }
     }
+
+    /// That files from version 2.1 on can have such rows: Lance has a page for all others.
+    pub fn check_bits(&self) -> Result<()> {
+        let bits = self.spec.elements;
+        match self.plain.is_none() && bits > MOST_BITS {
+            false => Ok(()),
+            true => Err(Error::invalid_argument(format!(
+                "column \"{}\": a row has {bits} booleans, which do not fill its last byte, and of such rows Lance \
+                 stores at most {MOST_BITS}; make them {}, or write uint8",
+                self.name,
+                bits.next_multiple_of(8)
+            ))),
+        }
+    }
 }
+
+/// Sixteen rows are to take less than what Lance allows a mini-block, `MAX_MINIBLOCK_BYTES`.
+const MOST_BITS: usize = 4092;
 
 /// The tensor columns of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +57,7 @@ impl Layout {
             check_name(name).map(|()| Column::new(name, spec.clone()))
         };
         let columns = tensors.map(column).collect::<Result<Vec<_>>>()?;
+        columns.iter().try_for_each(Column::check_bits)?;
         let mut names = HashSet::new();
         match columns.iter().find(|column| !names.insert(column.name.as_str())) {
             None => Ok(Self { columns }),

@@ -18,7 +18,7 @@ from dask.system import CPU_COUNT
 from dask.task_spec import GraphNode, List, Task, TaskRef
 
 from . import parts
-from ._dask_partitions import Partitions
+from ._dask_partitions import Partitions, is_collection
 from ._dask_rows import checked
 from ._errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, RdsError, SchemaMismatchError
 from ._location import table_path
@@ -92,7 +92,7 @@ def graph(
     """What writes the parts that are not there, makes files of all, and publishes these. `threads`: how many tasks
     run at a time."""
     unique = uuid.uuid4().hex
-    shared = [model] if dask.base.is_dask_collection(model) else []
+    shared = [model] if is_collection(model) else []
     # What will be a model is a key: of what Dask makes, or of a Future of distributed.
     model = TaskRef(model.key) if shared or _is_future(model) else model
     below: dict[Any, Any] = {}
@@ -103,7 +103,7 @@ def graph(
             continue
         arguments = []
         for one in given:
-            if dask.base.is_dask_collection(one):
+            if is_collection(one):
                 # Mostly that of the whole collection, for each of its partitions.
                 if id(one.dask) not in graphs:
                     graphs[id(one.dask)] = one.dask
@@ -135,21 +135,30 @@ def _end(unique: str, path: str, job: Job, mode: str, written: list[Any], packs:
     """
     last, spans = f"rds-commit-{unique}", f"rds-spans-{unique}"
     nodes: dict[Any, GraphNode] = {}
-    size = max(-(-len(written) // packs), 1)
     before: Any = (Span([], 0), Span([], 0))
-    for number, first in enumerate(range(0, len(written), size)):
-        group = written[first : first + size]
+    for number, (first, end) in enumerate(itertools.pairwise(_borders(len(written), packs))):
+        group = written[first:end]
         nodes[spans, number] = Task((spans, number), _grown, before, List(*group))
         before = TaskRef((spans, number))
         # Dask runs a task on one of the workers that have what it takes, on that with the least to do: for that alone
         # it is given some of the tokens once more.
-        spread = group[:: max(size // _SPREAD, 1)]
-        key, more = (f"rds-pack-{unique}", number), first + size < len(written)
+        spread = group[:: max(len(group) // _SPREAD, 1)]
+        key, more = (f"rds-pack-{unique}", number), end < len(written)
         # In a tuple Dask takes it for no key.
         nodes[key] = Task(key, _pack, (key,), path, job.name, mode, more, before, *spread)
     packed = List(*(TaskRef(key) for key in nodes if key[0] != spans))
     nodes[last] = Task(last, _commit, path, job.name, mode, List(*written), packed)
     return nodes
+
+
+def _borders(count: int, groups: int) -> list[int]:
+    """Between that many, which become so many groups, and some more: the last ones are small, for nothing else is done
+    while they are packed."""
+    size = -(-count // groups)
+    borders = [0]
+    while (left := count - borders[-1]) > 0:
+        borders.append(borders[-1] + min(size, max(left // 2, size // 4, 1), left))
+    return borders
 
 
 def threads(options: Mapping[str, Any]) -> int:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import dask.base
 import dask.utils
 import numpy as np
+from dask.delayed import Delayed
 
 from . import _dtypes, _options
 from ._dask_rows import BagRows, BlockRows, FrameRows, Picks
@@ -18,6 +19,11 @@ from ._tensors import Spec
 
 _KINDS = "a DataFrame, an Array or a Bag of Dask, or a catalogue of LSDB, is expected"
 _ORDERS = {"pixel": 0, "partition": 1}
+
+
+def is_collection(one: Any) -> bool:
+    """As of Dask, which makes an object of each attribute that it asks a Delayed for."""
+    return isinstance(one, Delayed) or dask.base.is_dask_collection(one)
 
 
 class Partitions(NamedTuple):

@@ -37,6 +37,8 @@ class FrameRows:
     def __call__(self, size: int | None, frame: Any) -> Iterator[Slice]:
         from . import _frames
 
+        if self.picks is not None:
+            frame = _frames.plain(frame)
         size = size or max(len(frame), 1)
         for first in range(0, len(frame), size):
             # To cut a frame takes longer than to look at it.

@@ -44,6 +44,11 @@ def _refuse_others(columns: Sequence[str], specs: Sequence[Spec]) -> None:
             )
 
 
+def plain(frame: Any) -> Any:
+    """The same columns without what a class of its own does for each: nested frames look through all dtypes."""
+    return pd.DataFrame(frame) if isinstance(frame, pd.DataFrame) and type(frame) is not pd.DataFrame else frame
+
+
 def column(frame: Any, name: str) -> Any:
     """A column, or a field of a column of structs or of nested frames, which is named "column.field"."""
     if name in frame.columns:

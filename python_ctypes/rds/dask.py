@@ -18,6 +18,7 @@ except ImportError as error:
     raise ImportError("rds.dask needs Dask; install 'rds[dask]'") from error
 
 from . import _dask_jobs, _dask_partitions, _dask_read
+from ._dask_partitions import is_collection
 from ._dask_rows import Inferred
 from ._errors import InvalidArgumentError
 from ._location import absolute
@@ -224,7 +225,7 @@ def _told(ids: Any) -> Any:
 def _told_of_part(given: tuple[Any, ...]) -> list[tuple[str, ...]]:
     """The keys of a partition, of whose names the end is made of what they do; the begin may be an address in
     memory."""
-    keys = [one.key for one in given if dask.base.is_dask_collection(one)]
+    keys = [one.key for one in given if is_collection(one)]
     parts = [key if isinstance(key, tuple) else (key,) for key in keys]
     return [(name.rpartition("-")[2], *map(str, numbers)) for name, *numbers in parts]
 

@@ -214,7 +214,8 @@ def test_rows_are_made_and_written_by_one_task(result_dir):
     assert made == {"rds-part": 3, "rds-spans": 3, "rds-pack": 3, "rds-commit": 1}
 
 
-@pytest.mark.parametrize(("options", "packs"), [({"num_workers": 2}, 8), ({"scheduler": "synchronous"}, 4)], ids=str)
+# Eight and four groups, of which the last are cut into smaller ones.
+@pytest.mark.parametrize(("options", "packs"), [({"num_workers": 2}, 10), ({"scheduler": "synchronous"}, 6)], ids=str)
 def test_files_are_made_by_some_tasks_for_each_that_runs_at_a_time(result_dir, options, packs):
     assert tasks_of(result_dir, [1] * 90, **options)["rds-pack"] == packs
 

@@ -82,7 +82,7 @@ pub unsafe extern "C" fn rds_commit_staged(
 /// do it while parts are still written: a call with the tokens of parts that follow each other, and with
 /// RDS_PACK_PARTS_MORE, makes the files that these fill, and begins the next one with what is left, unless another call
 /// works on that. The next call is given all parts of a file that is not full once more. A call that is made twice, or
-/// dies, is no harm. It uses one thread.
+/// dies, is no harm. It uses one thread. Rows of large files do not stay in the page cache when they are on disk.
 ///
 /// @param[in] path as in rds_writer_open().
 /// @param[in] job the job that the tokens are all of. Borrowed during the call.
@@ -106,7 +106,8 @@ pub unsafe extern "C" fn rds_commit_staged(
 ///
 /// Ownership: nothing is passed.
 /// Thread safety: any thread, and beside calls for the same share.
-/// Blocking: until the files are on disk.
+/// Blocking: until the files are on disk. A file that another call makes is waited for: for ten seconds, then this one
+/// makes it too.
 /// @since 0.2
 #[unsafe(no_mangle)]
 #[must_use]

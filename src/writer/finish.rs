@@ -197,6 +197,11 @@ fn of_fields(schema: &Schema, names: &[&str]) -> Result<Schema> {
     Ok(schema.project(names)?)
 }
 
+/// Whether rows of a column stay where they are when their file ends: nothing reads them then.
+pub fn stays(target: &Target, column: &Column) -> bool {
+    plain_layout(target, column).is_some()
+}
+
 /// The layout of the rows of a column, if they are to be written so: as in tables that librds makes.
 fn plain_layout(target: &Target, column: &Column) -> Option<RowLayout> {
     if !matches!(target.version, ConcreteFileVersion::V2_1 | ConcreteFileVersion::V2_2) {

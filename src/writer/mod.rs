@@ -19,6 +19,7 @@ mod footer;
 mod fragment;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod grown;
 mod handler;
 mod heap;
 mod jobs;

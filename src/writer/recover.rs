@@ -407,7 +407,7 @@ async fn copy(
     for batch in &durable.tail {
         heap.append(&[batch.into()], false, &syncer)?;
     }
-    let rows_of = |grown: &crate::writer::heap::Grown| Rows {
+    let rows_of = |grown: &crate::writer::grown::Grown| Rows {
         path: grown.path.clone(),
         file: grown.file.clone(),
     };

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
-use crate::writer::heap::{Grown, Heap, file_name, ids_name};
+use crate::writer::grown::Grown;
+use crate::writer::heap::{Heap, file_name, ids_name};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::parts::listed;

@@ -23,8 +23,9 @@ pub struct Blocks {
     place: usize,
     end: u64,
     strides: Vec<usize>,
-    /// Bytes of the file up to some behind the head of the next block.
+    /// Bytes of the file up to some behind the head of the next block: so many of these.
     memory: Vec<u8>,
+    filled: usize,
 }
 
 /// Rows of a part, in the memory of what read them.
@@ -45,11 +46,10 @@ impl Blocks {
         path: PathBuf,
         token: &PartToken,
         strides: &[usize],
-        mut memory: Vec<u8>,
+        memory: Vec<u8>,
     ) -> Result<Self> {
-        memory.clear();
         let (file, strides) = (open(&path)?, strides.to_vec());
-        Ok(Self { file, path, at: 0, place: 0, end: token.bytes, strides, memory })
+        Ok(Self { file, path, at: 0, place: 0, end: token.bytes, strides, memory, filled: 0 })
     }
 
     pub fn into_memory(self) -> Vec<u8> {
@@ -66,15 +66,19 @@ impl Blocks {
 
     /// Reads on until the memory has so much of the next block, which is at least that long, and somewhat more.
     fn read(&mut self, bytes: usize) -> Result<()> {
-        if self.memory.len() - self.place >= bytes {
+        let had = self.filled - self.place;
+        if had >= bytes {
             return Ok(());
         }
-        self.memory.drain(..self.place);
-        self.place = 0;
-        let had = self.memory.len();
+        self.memory.copy_within(self.place..self.filled, 0);
+        (self.place, self.filled) = (0, had);
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        self.memory.resize(left.min(bytes.max(READ_BYTES)), 0);
-        let place = self.memory.get_mut(had..).unwrap_or_default();
+        let wanted = left.min(bytes.max(READ_BYTES));
+        if self.memory.len() < wanted {
+            self.memory.resize(wanted, 0);
+        }
+        let place = self.memory.get_mut(had..wanted).unwrap_or_default();
+        self.filled = wanted;
         let read = self.file.read_exact_at(place, self.at + had as u64);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged("it is cut short"),
@@ -89,7 +93,7 @@ impl Blocks {
             return Ok(None);
         }
         self.read(left.min(HEAD))?;
-        let head = self.memory.get(self.place..).and_then(parse_head);
+        let head = self.memory.get(self.place..self.filled).and_then(parse_head);
         let (rows, bytes, crc) = head.ok_or_else(|| self.damaged("its head is none"))?;
         if bytes > left.saturating_sub(HEAD) as u64 {
             return Err(self.damaged("a block ends behind the last one"));
@@ -100,9 +104,8 @@ impl Blocks {
     fn go_past(&mut self, bytes: usize) {
         self.at += (HEAD + bytes) as u64;
         self.place += HEAD + bytes;
-        if self.place > self.memory.len() {
-            self.memory.clear();
-            self.place = 0;
+        if self.place > self.filled {
+            (self.place, self.filled) = (0, 0);
         }
     }
 

@@ -13,9 +13,8 @@ use crate::writer::jobs::{Jobs, Part, SINCE};
 use crate::writer::layout::Layout;
 use crate::writer::parts::given::{common_layout, in_order, of, parse};
 use crate::writer::parts::pack::{Pack, Source, Wanted, attempts, directory_of};
-use crate::writer::parts::{
-    PartToken, directory, remove, remove_emptied, remove_empty, remove_parts,
-};
+use crate::writer::parts::removal::{remove, remove_emptied, remove_empty, remove_parts};
+use crate::writer::parts::{PartToken, directory};
 use crate::writer::publish::{Part as PublishedPart, Publication, exists, gone, take_back};
 use crate::writer::run::{RUNS, Run};
 use crate::writer::staging::{FilesToken, Token};

@@ -13,11 +13,13 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::writer::batch::{Block, IdBlock};
-use crate::writer::heap::{failed_sync, reserve, room, write_all_at};
+use crate::writer::grown::{reserve, write_all_at};
+use crate::writer::heap::{failed_sync, room};
 use crate::writer::jobs::Part;
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
-use crate::writer::parts::{PartToken, UNFINISHED, directory, group, open, remove_emptied};
+use crate::writer::parts::removal::remove_emptied;
+use crate::writer::parts::{PartToken, UNFINISHED, directory, group, open};
 use crate::writer::records::ColumnOf;
 use crate::writer::staging::Token;
 

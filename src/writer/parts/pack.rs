@@ -16,13 +16,15 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result, Status};
 use crate::map;
+use crate::writer::finish::stays;
 use crate::writer::fragment::{Finished, Target};
 use crate::writer::heap::{self, Heap};
 use crate::writer::journal::sync_directory;
 use crate::writer::layout::Layout;
 use crate::writer::parts::begun::{Begun, Name};
 use crate::writer::parts::blocks::Blocks;
-use crate::writer::parts::{PartToken, directory, remove_empty, removed};
+use crate::writer::parts::removal::remove_empty;
+use crate::writer::parts::{PartToken, directory, removed};
 use crate::writer::records::ColumnOf;
 use crate::writer::syncer::Syncer;
 
@@ -319,8 +321,10 @@ impl Packer<'_> {
         };
         let mut heap = taken.map_or_else(|| name.make(layout), Ok)?;
         let left = Range { first: range.first + heap.rows, end: range.end };
-        for (grown, column) in heap.columns.iter().zip(&layout.columns) {
+        for (grown, column) in heap.columns.iter_mut().zip(&layout.columns) {
             grown.reserve(left.rows() * column.stride as u64);
+            // A worker has other use for its memory than rows that others read.
+            grown.passing = stays(self.pack.target, column);
         }
         let mut memory = self.memory.take();
         for (part, skip, count) in self.of_file(left) {

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use crate::ids::Ids;
 use crate::tensor::{DType, TensorSpec};
 use crate::writer::layout::Layout;
 use crate::writer::parts::blocks::Blocks;
+use crate::writer::parts::removal::remove;
+use crate::writer::staging::Token;
 use crate::writer::{Mode, TensorView, Writer, WriterOptions};
 
 struct Place {

@@ -135,12 +135,12 @@ test-libtorch: build
 test-hyrax: build
 	@scripts/test-hyrax
 
-# With an LSDB that is there: it is large. So is pylance, which the tests need, too.
+# With an LSDB that is there: it is large. The tests need pylance and ml_dtypes beside it.
 LSDB_PYTHON ?= $(PY)
 test-lsdb: build
-	@if $(LSDB_PYTHON) -c 'import lsdb, lance, pytest' 2>/dev/null; then \
+	@if $(LSDB_PYTHON) -c 'import lsdb, lance, ml_dtypes, pytest' 2>/dev/null; then \
 	  PYTHONPATH=python_ctypes $(LSDB_PYTHON) -m pytest -q -p no:cacheprovider python_ctypes/lsdb_tests; \
-	else echo "make test-lsdb: LSDB is not installed for $(LSDB_PYTHON); its tests did not run"; fi
+	else echo "make test-lsdb: LSDB, pylance, ml_dtypes and pytest are not all installed for $(LSDB_PYTHON); its tests did not run"; fi
 
 # With Ray from PyPI, in an environment of its own in the cache.
 test-ray: build

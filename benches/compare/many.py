@@ -18,9 +18,11 @@ import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import lance
 import numpy as np
+import psutil
 from dask.distributed import Client, LocalCluster
 
 import rds
@@ -85,9 +87,14 @@ def beside_lsdb():
 def rows_of_ours(path):
     """Whether all rows are there, and in order."""
     dataset, total = rds.ResultDataset({}, path), PARTITIONS * ROWS
-    stored = np.asarray(dataset["embedding"])
     met = dataset.ids() == [str(number) for number in range(total)]
-    return met and all(np.array_equal(stored[n : n + ROWS], embeddings(n, ROWS)) for n in range(0, total, ROWS))
+    return met and is_as_made(dataset)
+
+
+def is_as_made(dataset):
+    stored, firsts = np.asarray(dataset["embedding"]), range(0, PARTITIONS * ROWS, ROWS)
+    met = len(stored) == PARTITIONS * ROWS
+    return met and all(np.array_equal(stored[n : n + ROWS], embeddings(n, ROWS)) for n in firsts)
 
 
 def rows_of_theirs(path):
@@ -96,8 +103,7 @@ def rows_of_theirs(path):
     for batch in lance.dataset(path / "data.lance").to_batches(columns=["id", "embedding"], batch_size=ROWS):
         numbers = batch["id"].to_numpy()
         counted[numbers] += 1
-        expected = block(ROWS)[numbers % ROWS]
-        expected[:, 0] = numbers
+        expected = block(ROWS)[numbers // ROWS + numbers % ROWS]
         met &= np.array_equal(batch["embedding"].flatten().to_numpy().reshape(-1, WIDTH), expected)
     return met and bool((counted == 1).all())
 
@@ -105,53 +111,90 @@ def rows_of_theirs(path):
 # 2. Two workers beside one ------------------------------------------------------------------------
 
 
+class Run(NamedTuple):
+    """A job: how long it took, and how many cores of the machine it kept busy."""
+
+    seconds: float
+    cores: float
+
+
 def two_workers():
-    title = "Rows from a DataFrame that cost nothing to make"
-    measure = Measure(title, slow="one worker", fast="two workers", target=1.7)
+    """A worker that waits for the system does something else, so that one has some of the second core, too: what the
+    second adds when each has a core of its own is measured besides."""
     wide, narrow = collection(PARTITIONS, ROWS), observations(PARTITIONS, 4 * ROWS)
     tensors = {"position": ["ra", "dec"], "magnitudes": BANDS}
     jobs = {f"{WIDTH} float32 each": lambda path: rds.dask.write(wide, path)}
     jobs["a text, 2 float64 and 5 float32 each"] = lambda path: rds.dask.write(narrow, path, tensors=tensors)
-    for case, job in jobs.items():
-        times = {"one worker": [], "two workers": []}
-        for _ in range(ROUNDS):
-            for number, taken in enumerate(times.values(), 1):
-                with cluster(number), scratch() as directory:
-                    # The first time memory is new to the process, and to the machine.
-                    job(directory / "first")
-                    shutil.rmtree(directory / "first")
-                    os.sync()
-                    taken.append(seconds(lambda: job(directory / "results")))
-                    check(directory / "results", case)
-        measure.add(case, {name: statistics.median(taken) for name, taken in times.items()})
-    measure.show()
-    alone, both = plain_writes(1), plain_writes(2)
-    print(f"two processes that write plain files of 10 MB beside one that does: {2 * alone / both:.2f} times as many")
+    for cores, pinned in (("all cores for each", False), ("a core for each", True)):
+        measure = Measure(f"Rows from a DataFrame, {cores}", slow="one worker", fast="two workers", target=1.7)
+        for case, job in jobs.items():
+            runs = {"one worker": [], "two workers": []}
+            for _ in range(ROUNDS):
+                for workers, made in enumerate(runs.values(), 1):
+                    made.append(by_workers(workers, pinned, job, case))
+            measure.add(case, {name: statistics.median(run.seconds for run in made) for name, made in runs.items()})
+            busy = [f"{name} {statistics.median(run.cores for run in made):.2f}" for name, made in runs.items()]
+            print(f"{case}, {cores}: cores busy:", ", ".join(busy))
+        measure.show()
+    print("How many times as much as one process do two?", ", ".join(f"{n} {twice(w):.2f}" for n, w in PLAIN.items()))
 
 
-def plain_writes(processes):
-    """The time that so many processes take for fifty files each."""
-    with scratch() as directory, multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return min(max(pool.map(plain_write, [directory / str(n) for n in range(processes)])) for _ in range(3))
+def by_workers(workers, pinned, job, case):
+    with cluster(workers) as client, scratch() as directory:
+        if pinned:
+            for core, address in zip(sorted(os.sched_getaffinity(0)), client.scheduler_info()["workers"]):
+                client.run(pin, core, workers=[address])
+        # The first time memory is new to the process, and to the machine.
+        job(directory / "first")
+        shutil.rmtree(directory / "first")
+        os.sync()
+        before = psutil.cpu_times()
+        taken = seconds(lambda: job(directory / "results"))
+        after = psutil.cpu_times()
+        check(directory / "results", case)
+        return Run(taken, (after.user + after.system - before.user - before.system) / taken)
+
+
+def pin(core):
+    """All threads of this process to a core, and with them those that they start."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), [core])
+
+
+def plain_count(_):
+    return sum(range(20_000_000))
+
+
+def plain_copy(_):
+    content = embeddings(0, ROWS)
+    for _ in range(100):
+        content.copy()
 
 
 def plain_write(path):
-    content = block(ROWS)
+    content = embeddings(0, ROWS)
+    for _ in range(50):
+        content.tofile(path)
 
-    def write():
-        for _ in range(50):
-            content.tofile(path)
 
-    return seconds(write)
+# What a machine does of which no second worker can make more than that.
+PLAIN = {"counting": plain_count, "copying memory": plain_copy, "writing files of 10 MB": plain_write}
+
+
+def twice(work):
+    taken = []
+    for processes in (1, 2):
+        with scratch() as directory, multiprocessing.get_context("spawn").Pool(processes) as pool:
+            paths = [(work, directory / str(number)) for number in range(processes)]
+            taken.append(min(max(pool.starmap(seconds, paths, chunksize=1)) for _ in range(3)))
+    return 2 * taken[0] / taken[1]
 
 
 def check(path, case):
-    """Whether the rows are there, in order: the first numbers of all, and some rows whole."""
+    """Whether the rows are there, in order."""
     dataset = rds.ResultDataset({}, path)
     if "embedding" in dataset.columns:
-        stored = np.asarray(dataset["embedding"])
-        met = np.array_equal(stored[:, 0], np.arange(PARTITIONS * ROWS))
-        met &= np.array_equal(stored[-ROWS:], embeddings((PARTITIONS - 1) * ROWS, ROWS))
+        met = is_as_made(dataset)
     else:
         rows = columns(4 * ROWS)
         met = np.array_equal(np.asarray(dataset["position"])[:, 0], np.tile(rows["ra"], PARTITIONS))

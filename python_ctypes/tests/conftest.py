@@ -1,6 +1,7 @@
 """Fixtures of all tests, and the rule that nothing is skipped."""
 
 import gc
+import signal
 
 import pytest
 
@@ -23,6 +24,12 @@ def make_dataset(result_dir):
         return rds.ResultDataset({}, result_dir)
 
     return make
+
+
+def pytest_configure():
+    """A shell has what it starts in the background ignore Ctrl-C; tests send it to themselves."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -27,53 +28,60 @@ def in_memory(path):
     return sum(page & 1 for page in pages) * mmap.PAGESIZE
 
 
-@pytest.fixture(autouse=True)
-def on_a_disk(result_dir):
-    """A file system in memory keeps what it has."""
-    result_dir.mkdir(exist_ok=True)
-    file = result_dir / "pages"
+def keeps_pages(directory):
+    """Whether it is on a file system in memory, which keeps what it has."""
+    file = directory / "pages"
     with open(file, "wb") as made:
         made.write(b"1" * MIB)
         os.fsync(made.fileno())
         os.posix_fadvise(made.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     kept = in_memory(file)
     file.unlink()
-    if kept:
-        pytest.skip(f"{result_dir} is on a file system that keeps pages whatever it is told")
+    return kept > 0
+
+
+@pytest.fixture(name="on_disk")
+def _on_disk(tmp_path):
+    """An empty directory on a disk: where temporary files are, or else beside these tests."""
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as beside:
+        places = [place for place in (tmp_path, Path(beside)) if not keeps_pages(place)]
+        if not places:
+            pytest.skip("neither temporary files nor this checkout are on a disk")
+        yield places[0]
 
 
 def data_files(path):
     return sorted((Path(path) / "lance_db" / "results.lance" / "data").iterdir())
 
 
-def test_rows_that_are_on_disk_leave_the_memory_of_the_machine_that_packs_them(result_dir):
+def test_rows_that_are_on_disk_leave_the_memory_of_the_machine_that_packs_them(on_disk):
     rows = np.ones((1000, 4096), "f4")
-    tokens = [parts.write_part(result_dir, "j", number, [(np.arange(1000), rows)]) for number in range(12)]
+    tokens = [parts.write_part(on_disk, "j", number, [(np.arange(1000), rows)]) for number in range(12)]
     # Begun by one, ended by another.
-    parts.pack_parts(result_dir, "j", tokens[:7], more=True)
-    commit = parts.commit_parts(result_dir, "j", tokens)
-    (file,) = data_files(result_dir)
+    parts.pack_parts(on_disk, "j", tokens[:7], more=True)
+    commit = parts.commit_parts(on_disk, "j", tokens)
+    (file,) = data_files(on_disk)
     assert commit.rows == 12_000 and file.stat().st_size > 187 * MIB
     assert in_memory(file) < 64 * MIB
-    assert (np.asarray(rds.ResultDataset({}, result_dir)) == 1).all()
+    assert (np.asarray(rds.ResultDataset({}, on_disk)) == 1).all()
 
 
-def test_small_files_stay(result_dir):
+def test_small_files_stay(on_disk):
     rows = np.ones((1000, 1024), "f4")
-    tokens = [parts.write_part(result_dir, "j", number, [(np.arange(1000), rows)]) for number in range(3)]
-    parts.commit_parts(result_dir, "j", tokens)
-    (file,) = data_files(result_dir)
+    tokens = [parts.write_part(on_disk, "j", number, [(np.arange(1000), rows)]) for number in range(3)]
+    parts.commit_parts(on_disk, "j", tokens)
+    (file,) = data_files(on_disk)
     assert in_memory(file) >= 11 * MIB
 
 
-def test_rows_that_are_encoded_are_not_read_from_the_disk_again(result_dir):
+def test_rows_that_are_encoded_are_not_read_from_the_disk_again(on_disk):
     # Bits that fill no byte: they are written anew when the file ends.
     rows = np.ones((10_000, 2_001), "?")
-    tokens = [parts.write_part(result_dir, "j", number, [(np.arange(10_000), rows)]) for number in range(5)]
+    tokens = [parts.write_part(on_disk, "j", number, [(np.arange(10_000), rows)]) for number in range(5)]
     before = read_from_disk()
-    parts.commit_parts(result_dir, "j", tokens)
+    parts.commit_parts(on_disk, "j", tokens)
     assert read_from_disk() - before < 16 * MIB
-    assert np.asarray(rds.ResultDataset({}, result_dir)).all()
+    assert np.asarray(rds.ResultDataset({}, on_disk)).all()
 
 
 def read_from_disk():

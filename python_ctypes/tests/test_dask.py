@@ -53,6 +53,22 @@ def test_columns_that_are_not_asked_for_are_not_read(result_dir):
     check(result_dir, names=["x"])
 
 
+class Slow(pd.DataFrame):
+    """As a NestedFrame, which does much for each column that it is asked for."""
+
+    def __getitem__(self, key):
+        raise AssertionError(f"{key} is looked for")
+
+
+def test_columns_of_a_frame_of_a_class_of_its_own_are_those_of_pandas(result_dir):
+    def made(rows, first):
+        return Slow(frame(rows, first))
+
+    collection = of_parts(made, [30, 60], meta=frame(1).iloc[:0])
+    rds.dask.write(collection, result_dir, compute_kwargs={"scheduler": "synchronous"})
+    check(result_dir)
+
+
 @pytest.mark.parametrize("name", ["id", None])
 def test_the_index_is_the_ids_by_its_name_or_by_none(result_dir, name):
     indexed = dd.from_pandas(frame(20)[["id", "x"]].set_index("id"), npartitions=2)

@@ -1,9 +1,11 @@
 """Parts of a job: whoever writes them, and however often, the table is that of one writer."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import lance
@@ -92,6 +94,22 @@ def test_files_end_where_those_of_one_writer_end(result_dir, tmp_path):
     dataset = rds.ResultDataset({}, result_dir)
     assert [dataset.get_object_id(row) for row in (0, 1 << 20, 1_199_999)] == ["0", str(1 << 20), "1199999"]
     assert np.array_equal(np.asarray(dataset)[:, 0], np.repeat(np.arange(3), 400_000))
+
+
+def test_a_file_that_a_stopped_call_makes_is_made_once_more_after_ten_seconds(result_dir):
+    tokens = [write(result_dir, number) for number in range(3)]
+    parts.pack_parts(result_dir, JOB, tokens[:1], more=True)
+    (lock,) = table_of(result_dir).glob("_rds/jobs/*/packed/*.lock")
+    with open(lock, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        begin = time.monotonic()
+        # A file that is only begun is left to him who has it.
+        assert parts.pack_parts(result_dir, JOB, tokens[:2], more=True) == 0
+        assert time.monotonic() - begin < 5
+        begin = time.monotonic()
+        assert parts.commit_parts(result_dir, JOB, tokens).rows == 900
+        assert 9 < time.monotonic() - begin < 20
+    assert len(rds.ResultDataset({}, result_dir)) == 900
 
 
 def test_files_are_packed_while_parts_are_written(result_dir):

@@ -78,12 +78,13 @@ impl Blocks {
             self.memory.resize(wanted, 0);
         }
         let place = self.memory.get_mut(had..wanted).unwrap_or_default();
-        self.filled = wanted;
         let read = self.file.read_exact_at(place, self.at + had as u64);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged("it is cut short"),
             _ => Error::from(error).context(self.path.display()),
-        })
+        })?;
+        self.filled = wanted;
+        Ok(())
     }
 
     /// The next block: its checksum, its rows and the bytes behind its head.
